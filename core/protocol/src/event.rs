@@ -1,0 +1,210 @@
+//! The events of a run. The log of events is the run's only memory.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::check::CheckReport;
+use crate::item::{Item, Part, Provenance};
+use crate::outcome::{FailureKind, Outcome, RunUsage};
+use crate::provider::{StopReason, TokenUsage};
+use crate::request::RunRequest;
+use crate::tool::{ToolSpec, ToolView};
+
+/// An event with its place in the log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LoggedEvent {
+    /// Its number within the run, from 1; also the SSE id.
+    pub seq: u64,
+    /// When it was emitted, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// The event.
+    pub event: Event,
+}
+
+/// A part of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Waiting for a worker.
+    Queued,
+    /// Fetching the repository.
+    Clone,
+    /// Opening the sandbox and its tool servers, and installing dependencies.
+    Sandbox,
+    /// The model works.
+    Work,
+    /// The project's checks run.
+    Check,
+    /// The change is pushed and proposed.
+    Publish,
+}
+
+/// One fact about a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// First of all: what was asked for.
+    RunCreated {
+        /// The request, as accepted.
+        request: RunRequest,
+    },
+    /// A stage begins, or has something to say.
+    Status {
+        /// The stage.
+        stage: Stage,
+        /// A sentence for a person.
+        message: String,
+    },
+    /// The repository is fetched and the base is fixed.
+    RepositoryFetched {
+        /// The repository's URL, without credentials.
+        url: String,
+        /// The base branch.
+        branch: String,
+        /// The base commit.
+        commit: String,
+        /// The base commit's tree.
+        tree: String,
+    },
+    /// A sandbox is open. A later one replaces it.
+    SandboxOpened {
+        /// The kind, as configured.
+        kind: String,
+        /// What re-attaches to it.
+        handle: Value,
+    },
+    /// A conversation starts; its system prompt and tools are frozen.
+    ConversationStarted {
+        /// The model it is held with.
+        provenance: Provenance,
+        /// The system prompt.
+        system: String,
+        /// The tools offered.
+        tools: Vec<ToolSpec>,
+    },
+    /// An item is appended to the conversation, other than a tool's result.
+    ItemAppended {
+        /// The item.
+        item: Item,
+    },
+    /// The model thinks; several small pieces may be joined into one event.
+    ReasoningDelta {
+        /// The added text.
+        delta: String,
+    },
+    /// The model writes; the whole text follows as [`Event::ItemAppended`].
+    MessageDelta {
+        /// The added text.
+        delta: String,
+    },
+    /// A reply of the model is complete.
+    ModelReplied {
+        /// Why it stopped.
+        stop: StopReason,
+        /// What it cost.
+        usage: TokenUsage,
+        /// The cost in US dollars, where the model has prices.
+        usd: Option<f64>,
+        /// Wall time of the call in milliseconds.
+        duration_ms: u64,
+    },
+    /// A tool call is about to run.
+    ToolStarted {
+        /// The call.
+        call_id: String,
+        /// The tool server's name.
+        server: String,
+        /// The tool's name on that server.
+        tool: String,
+    },
+    /// A running tool wrote output.
+    ToolOutputDelta {
+        /// The call.
+        call_id: String,
+        /// The added output.
+        delta: String,
+    },
+    /// A tool call is answered, whether well or not; its result is appended to the conversation.
+    ToolAnswered {
+        /// The call.
+        call_id: String,
+        /// The tool server's name.
+        server: String,
+        /// The tool's name on that server.
+        tool: String,
+        /// The arguments; a string where they were not JSON.
+        arguments: Value,
+        /// The result, as the model sees it.
+        parts: Vec<Part>,
+        /// Whether the result is an error the model may repair.
+        is_error: bool,
+        /// The result in the tool's own structure, if it gave one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        structured: Option<Value>,
+        /// How it is shown.
+        #[serde(default)]
+        view: ToolView,
+        /// Wall time in milliseconds.
+        duration_ms: u64,
+    },
+    /// A check has run.
+    Checked {
+        /// What it did.
+        report: CheckReport,
+    },
+    /// The patch of the work so far is stored.
+    PatchStored {
+        /// Its size in bytes.
+        bytes: u64,
+        /// How many files it changes.
+        files: u64,
+        /// The tree it leads to.
+        tree: String,
+    },
+    /// The branch is pushed.
+    BranchPushed {
+        /// The branch.
+        branch: String,
+        /// The commit.
+        commit: String,
+    },
+    /// A pull request is open.
+    PullRequestOpened {
+        /// Its page.
+        url: String,
+        /// Its number.
+        number: u64,
+        /// The branch it proposes.
+        branch: String,
+        /// The branch it is proposed to.
+        base: String,
+        /// Whether it is a draft.
+        draft: bool,
+    },
+    /// Something went wrong. The run may go on.
+    Error {
+        /// What kind of thing.
+        kind: FailureKind,
+        /// What happened, to which thing, and what to do.
+        message: String,
+        /// Whether the same thing is tried again.
+        retrying: bool,
+        /// Which attempt failed, from 1.
+        attempt: u32,
+    },
+    /// Last of all, whatever happened.
+    Done {
+        /// How it ended.
+        outcome: Outcome,
+        /// Why, in a sentence or more.
+        summary: String,
+        /// The pull request's page.
+        pr_url: Option<String>,
+        /// The pushed branch.
+        branch: Option<String>,
+        /// Whether there is a patch to download.
+        has_patch: bool,
+        /// What it cost.
+        usage: RunUsage,
+    },
+}

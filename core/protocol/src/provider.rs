@@ -1,0 +1,198 @@
+//! The provider protocol: JSON-RPC 2.0 between the loop and whatever speaks to a model.
+//!
+//! - [`INFO_METHOD`] answers [`ProviderInfo`].
+//! - [`STREAM_METHOD`] is a subscription: it takes [`StreamRequest`], and its notifications
+//!   ([`DELTA_NOTIFICATION`]) carry one [`Delta`] each. [`CANCEL_METHOD`] ends it early.
+//!
+//! The last delta is always [`Delta::End`] or [`Delta::Error`]; a stream that stops without one is
+//! broken. Delivery is lossless: a provider waits for a slow reader instead of dropping deltas.
+
+use serde::{Deserialize, Serialize};
+
+use crate::item::{Item, Provenance};
+use crate::outcome::FailureKind;
+use crate::tool::ToolSpec;
+
+/// Asks who the provider is.
+pub const INFO_METHOD: &str = "provider.info";
+/// Subscribes to one reply.
+pub const STREAM_METHOD: &str = "provider.stream";
+/// The method of the subscription's notifications.
+pub const DELTA_NOTIFICATION: &str = "provider.delta";
+/// Unsubscribes, which cancels the reply.
+pub const CANCEL_METHOD: &str = "provider.cancel";
+
+/// Who a provider is and what its model can take.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProviderInfo {
+    /// What its items are marked with.
+    pub provenance: Provenance,
+    /// The size of the model's context, in tokens, where known.
+    #[serde(default)]
+    pub context_tokens: Option<u64>,
+    /// The most tokens one reply may have, where known.
+    #[serde(default)]
+    pub max_output_tokens: Option<u64>,
+    /// What the model costs; without it a budget in dollars cannot be kept.
+    #[serde(default)]
+    pub prices: Option<Prices>,
+}
+
+/// Prices in US dollars per million tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prices {
+    /// Input that is not in the cache.
+    pub input: f64,
+    /// Input read from the cache.
+    pub cached_input: f64,
+    /// Input written to the cache.
+    pub cache_write: f64,
+    /// Output, reasoning included.
+    pub output: f64,
+}
+
+impl Prices {
+    /// The cost of `usage`, in US dollars.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "token counts stay far below 2^52"
+    )]
+    pub fn cost(&self, usage: &TokenUsage) -> f64 {
+        let fresh = usage
+            .input_tokens
+            .saturating_sub(usage.cached_tokens + usage.cache_write_tokens);
+        (fresh as f64 * self.input
+            + usage.cached_tokens as f64 * self.cached_input
+            + usage.cache_write_tokens as f64 * self.cache_write
+            + usage.output_tokens as f64 * self.output)
+            / 1_000_000.0
+    }
+}
+
+/// Asks for the next reply of a conversation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StreamRequest {
+    /// The system prompt, the same for the whole conversation.
+    pub system: String,
+    /// The tools, the same for the whole conversation.
+    pub tools: Vec<ToolSpec>,
+    /// The whole conversation so far.
+    pub items: Vec<Item>,
+    /// The most tokens the reply may have.
+    #[serde(default)]
+    pub max_output_tokens: Option<u64>,
+}
+
+/// One piece of a reply.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Delta {
+    /// The provider began to answer.
+    Started {
+        /// The vendor's id of the request, for support.
+        request_id: Option<String>,
+    },
+    /// More text for the reader.
+    Text {
+        /// The added text.
+        delta: String,
+    },
+    /// More reasoning.
+    Reasoning {
+        /// The added text.
+        delta: String,
+    },
+    /// A tool call begins; its arguments follow.
+    ToolCallStarted {
+        /// The call's id.
+        call_id: String,
+        /// The tool's name as shown to the model.
+        name: String,
+    },
+    /// More of a tool call's argument text.
+    ToolCallArguments {
+        /// The call's id.
+        call_id: String,
+        /// The added text.
+        delta: String,
+    },
+    /// An item of the reply is complete. Items come in the reply's order.
+    Item {
+        /// The item, with its native JSON.
+        item: Item,
+    },
+    /// What the reply cost so far. The last one counts.
+    Usage {
+        /// The figures.
+        usage: TokenUsage,
+    },
+    /// The reply is complete. Nothing follows.
+    End {
+        /// Why the model stopped.
+        stop: StopReason,
+        /// The reason in the provider's own words.
+        raw: String,
+    },
+    /// The reply broke. Nothing follows.
+    Error {
+        /// What happened.
+        error: ProviderError,
+    },
+}
+
+/// Why a model stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// It had nothing more to say.
+    EndTurn,
+    /// It waits for tool results.
+    ToolUse,
+    /// The reply reached its token limit.
+    MaxTokens,
+    /// The provider paused; asking again goes on.
+    Pause,
+    /// The model refused.
+    Refusal,
+    /// The conversation no longer fits.
+    ContextOverflow,
+    /// Anything else.
+    Other,
+}
+
+/// Token counts of one reply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenUsage {
+    /// All input, whether cached or not.
+    pub input_tokens: u64,
+    /// Input read from the cache.
+    pub cached_tokens: u64,
+    /// Input written to the cache.
+    pub cache_write_tokens: u64,
+    /// All output, reasoning included.
+    pub output_tokens: u64,
+}
+
+/// Why a reply broke.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderError {
+    /// What kind of thing happened.
+    pub kind: FailureKind,
+    /// What happened and what to do, in a sentence.
+    pub message: String,
+    /// Whether the same request may succeed later.
+    pub retryable: bool,
+    /// How long the provider asks to wait, in milliseconds.
+    #[serde(default)]
+    pub retry_after_ms: Option<u64>,
+}
+
+impl Delta {
+    /// Whether nothing follows this delta.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        matches!(self, Self::End { .. } | Self::Error { .. })
+    }
+}

@@ -1,0 +1,100 @@
+//! The definition of a tool.
+
+use pullwright_protocol::tool::{ROLE_META_KEY, VIEW_META_KEY};
+use pullwright_protocol::{Part, ToolView};
+use rmcp::model::{ContentBlock, MetaObject, Tool, ToolAnnotations};
+use schemars::JsonSchema;
+use serde_json::Value;
+
+use crate::schema::input_schema;
+
+/// What a tool says of itself. Its description is the doc comment of its argument type.
+#[derive(Clone, Debug)]
+pub struct ToolDef {
+    name: &'static str,
+    read_only: bool,
+    idempotent: bool,
+    view: ToolView,
+    role: Option<&'static str>,
+}
+
+impl ToolDef {
+    /// A tool of this name.
+    #[must_use]
+    pub fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            read_only: false,
+            idempotent: false,
+            view: ToolView::Plain,
+            role: None,
+        }
+    }
+
+    /// It changes nothing, so calls of one turn may run side by side.
+    #[must_use]
+    pub fn read_only(mut self) -> Self {
+        self.read_only = true;
+        self.idempotent = true;
+        self
+    }
+
+    /// The same call twice does the same as once, so it may be tried again.
+    #[must_use]
+    pub fn idempotent(mut self) -> Self {
+        self.idempotent = true;
+        self
+    }
+
+    /// How its calls are shown.
+    #[must_use]
+    pub fn view(mut self, view: ToolView) -> Self {
+        self.view = view;
+        self
+    }
+
+    /// Its role in the pipeline; a tool with a role is never offered to a model.
+    #[must_use]
+    pub fn role(mut self, role: &'static str) -> Self {
+        self.role = Some(role);
+        self
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The MCP definition, with the schema and the description of `Args`.
+    pub(crate) fn describe<Args: JsonSchema>(&self) -> Tool {
+        let mut schema = input_schema::<Args>();
+        let description = match schema.remove("description") {
+            Some(Value::String(text)) => text,
+            _ => String::new(),
+        };
+        let mut meta = MetaObject::default();
+        if self.view != ToolView::Plain
+            && let Ok(view) = serde_json::to_value(&self.view)
+        {
+            meta.insert(VIEW_META_KEY.to_owned(), view);
+        }
+        if let Some(role) = self.role {
+            meta.insert(ROLE_META_KEY.to_owned(), Value::String(role.to_owned()));
+        }
+        let mut tool = Tool::new(self.name, description, schema).with_annotations(
+            ToolAnnotations::new()
+                .read_only(self.read_only)
+                .idempotent(self.idempotent),
+        );
+        if !meta.is_empty() {
+            tool.meta = Some(meta);
+        }
+        tool
+    }
+}
+
+pub(crate) fn content_of(part: Part) -> ContentBlock {
+    match part {
+        Part::Text { text } => ContentBlock::text(text),
+        Part::Image { media_type, data } => ContentBlock::image(data, media_type),
+    }
+}
