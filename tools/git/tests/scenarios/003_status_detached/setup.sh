@@ -1,0 +1,4 @@
+printf "one\ntwo\nthree\n" > a.txt
+mkdir src && printf "fn main() {}\n" > src/main.rs
+git add -A && git commit -qm "first commit"
+git checkout -q --detach

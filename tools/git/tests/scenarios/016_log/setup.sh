@@ -1,0 +1,7 @@
+printf "one\ntwo\nthree\n" > a.txt
+mkdir src && printf "fn main() {}\n" > src/main.rs
+git add -A && git commit -qm "first commit"
+printf "four\n" >> a.txt
+git add -A && git commit -qm "second commit"
+printf "// x\n" >> src/main.rs
+git add -A && git commit -qm "third commit"

@@ -1,0 +1,6 @@
+printf "one\ntwo\nthree\n" > a.txt
+mkdir src && printf "fn main() {}\n" > src/main.rs
+git add -A && git commit -qm "first commit"
+git branch start
+printf "four\n" >> a.txt
+git add -A && git commit -qm "second commit"
