@@ -1,0 +1,150 @@
+//! The loop: ask, record, stop if no calls, answer each call.
+
+mod answer;
+mod ask;
+mod coalesce;
+
+use std::sync::Arc;
+
+use pullwright_protocol::provider::StopReason;
+use pullwright_protocol::{Event, FailureKind, Item, ToolCall};
+use rmcp::model::RequestMetaObject;
+use tokio_util::sync::CancellationToken;
+
+use crate::budget::{Budget, BudgetReached};
+use crate::conversation::Conversation;
+use crate::log::EventLog;
+use crate::provider::Provider;
+use crate::tools::ToolBox;
+
+/// How often in a row a reply that cannot be used is sent back with what was wrong.
+const MAX_USELESS_REPLIES: u32 = 3;
+
+/// A model at work on one conversation.
+pub struct Agent<'a> {
+    /// The model.
+    pub provider: &'a Provider,
+    /// What it may call.
+    pub tools: &'a ToolBox,
+    /// What is attached to every tool call, such as the run's repository.
+    pub call_meta: RequestMetaObject,
+    /// Where everything is said.
+    pub log: &'a EventLog,
+    /// What may still be spent.
+    pub budget: &'a mut Budget,
+    /// What was said so far.
+    pub conversation: &'a mut Conversation,
+    /// Fires when the run must end.
+    pub cancel: &'a CancellationToken,
+}
+
+/// Why a run stops before its time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Halt {
+    /// Something broke.
+    #[error("{1}")]
+    Failed(FailureKind, String),
+    /// Somebody cancelled the run.
+    #[error("the run was cancelled")]
+    Cancelled,
+    /// A budget was used up.
+    #[error("{0}")]
+    Budget(BudgetReached),
+}
+
+/// One reply of the model, complete.
+#[derive(Debug)]
+struct Reply {
+    items: Vec<Item>,
+    stop: StopReason,
+}
+
+impl Agent<'_> {
+    /// Works until the model has nothing more to do, and answers its last words.
+    ///
+    /// # Errors
+    /// When the run cannot go on.
+    pub async fn work(&mut self) -> Result<String, Halt> {
+        let mut useless = 0;
+        loop {
+            let reply = self.ask().await?;
+            let calls = reply.calls();
+            let words = reply.words();
+            let complaint = reply.complaint(&calls);
+            self.record(reply).await;
+            match complaint {
+                _ if !calls.is_empty() => self.answer(calls).await?,
+                None => return Ok(words),
+                Some(_) if useless == MAX_USELESS_REPLIES => {
+                    return Err(Halt::Failed(
+                        FailureKind::MalformedReply,
+                        format!("{useless} replies in a row could not be used"),
+                    ));
+                }
+                Some(complaint) => {
+                    self.say(complaint).await;
+                    useless += 1;
+                    continue;
+                }
+            }
+            useless = 0;
+        }
+    }
+
+    /// Appends a user item.
+    pub async fn say(&mut self, text: impl Into<String>) {
+        self.append(Item::user(text)).await;
+    }
+
+    async fn record(&mut self, reply: Reply) {
+        for item in reply.items {
+            self.append(item).await;
+        }
+    }
+
+    async fn append(&mut self, item: Item) {
+        self.conversation.push(item.clone());
+        self.log.emit(Event::ItemAppended { item }).await;
+    }
+}
+
+impl Reply {
+    fn calls(&self) -> Vec<Arc<ToolCall>> {
+        let call = |item: &Item| match &item.content {
+            pullwright_protocol::Content::ToolCall(call) => Some(Arc::new(call.clone())),
+            _ => None,
+        };
+        self.items.iter().filter_map(call).collect()
+    }
+
+    fn words(&self) -> String {
+        let text = |item: &Item| match &item.content {
+            pullwright_protocol::Content::Text { text } => Some(text.clone()),
+            _ => None,
+        };
+        let texts: Vec<String> = self.items.iter().filter_map(text).collect();
+        texts.join("\n\n")
+    }
+
+    /// What to tell the model when its reply is no way to go on and no end either.
+    fn complaint(&self, calls: &[Arc<ToolCall>]) -> Option<&'static str> {
+        match self.stop {
+            StopReason::MaxTokens => Some(
+                "Your reply was cut off because it reached the token limit. Go on in smaller \
+                 steps: write long files in several edits.",
+            ),
+            StopReason::Pause => Some("Go on."),
+            _ if self.words().trim().is_empty() && calls.is_empty() => Some(
+                "Your reply was empty. Call a tool to go on, or say in a sentence what you \
+                 changed if the work is done.",
+            ),
+            _ => None,
+        }
+    }
+}
+
+impl From<BudgetReached> for Halt {
+    fn from(reached: BudgetReached) -> Self {
+        Self::Budget(reached)
+    }
+}

@@ -1,0 +1,235 @@
+//! Answers the model's tool calls.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::stream::{self, StreamExt};
+use pullwright_protocol::{Content, Event, FailureKind, Item, Part, ToolCall, ToolView};
+use rmcp::model::JsonObject;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::{Agent, Halt};
+use crate::tools::{Tool, ToolAnswer, ToolCallError};
+
+/// How many read-only calls of one turn run side by side.
+const PARALLEL_CALLS: usize = 8;
+
+/// How many pieces of a tool's output may wait for the log before the tool waits too.
+const QUEUED_OUTPUT: usize = 64;
+
+/// The most text of one result that enters the conversation, in bytes: a foreign tool server may
+/// know no bound.
+const MAX_RESULT_BYTES: usize = 256 * 1024;
+
+/// A call that is understood, or the reason why not.
+enum Understood {
+    Runnable { tool: Tool, arguments: JsonObject },
+    Refused(String),
+}
+
+impl Agent<'_> {
+    /// Answers all calls of a turn, in order. Neighbouring read-only calls run side by side.
+    pub(super) async fn answer(&mut self, calls: Vec<Arc<ToolCall>>) -> Result<(), Halt> {
+        let understood: Vec<(Arc<ToolCall>, Understood)> = calls
+            .into_iter()
+            .map(|call| (Arc::clone(&call), self.understand(&call)))
+            .collect();
+        let groups = understood.chunk_by(|(_, a), (_, b)| a.is_read_only() && b.is_read_only());
+        for group in groups {
+            let this = &*self;
+            let mut waiting = Vec::with_capacity(group.len());
+            for (call, understood) in group {
+                waiting.push(this.answer_one(call, understood));
+            }
+            let mut answers = stream::iter(waiting).buffered(PARALLEL_CALLS);
+            let mut results = Vec::with_capacity(group.len());
+            while let Some(answered) = answers.next().await {
+                results.push(this.publish(answered?).await);
+            }
+            drop(answers);
+            for result in results {
+                self.conversation.push(result);
+            }
+        }
+        Ok(())
+    }
+
+    fn understand(&self, call: &ToolCall) -> Understood {
+        let Some(tool) = self.tools.get(&call.name) else {
+            let nearest = self.tools.nearest(&call.name).unwrap_or("none");
+            return Understood::Refused(format!(
+                "there is no tool `{}`; the nearest is `{nearest}`",
+                call.name
+            ));
+        };
+        let text = match call.arguments.trim() {
+            "" => "{}",
+            text => text,
+        };
+        match serde_json::from_str::<JsonObject>(text) {
+            Ok(arguments) => Understood::Runnable {
+                tool: tool.clone(),
+                arguments,
+            },
+            Err(error) => Understood::Refused(format!(
+                "the arguments of `{}` are not a JSON object ({error}), so it was not run; \
+                 call it again with valid JSON",
+                call.name
+            )),
+        }
+    }
+
+    async fn answer_one(&self, call: &ToolCall, understood: &Understood) -> Result<Event, Halt> {
+        let started = Instant::now();
+        let (server, name, view, arguments, answer) = match understood {
+            Understood::Refused(reason) => {
+                let raw = Value::String(call.arguments.clone());
+                let refused = refusal(reason.clone());
+                (
+                    String::new(),
+                    call.name.clone(),
+                    ToolView::Plain,
+                    raw,
+                    refused,
+                )
+            }
+            Understood::Runnable { tool, arguments } => {
+                let answer = self.run(call, tool, arguments.clone()).await?;
+                let server = tool.server.name().to_owned();
+                let arguments = Value::Object(arguments.clone());
+                (
+                    server,
+                    tool.name.clone(),
+                    tool.view.clone(),
+                    arguments,
+                    answer,
+                )
+            }
+        };
+        Ok(Event::ToolAnswered {
+            call_id: call.call_id.clone(),
+            server,
+            tool: name,
+            arguments,
+            parts: answer.parts.into_iter().map(bounded).collect(),
+            is_error: answer.is_error,
+            structured: answer.structured,
+            view,
+            duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+
+    async fn run(
+        &self,
+        call: &ToolCall,
+        tool: &Tool,
+        arguments: JsonObject,
+    ) -> Result<ToolAnswer, Halt> {
+        let started = Event::ToolStarted {
+            call_id: call.call_id.clone(),
+            server: tool.server.name().to_owned(),
+            tool: tool.name.clone(),
+        };
+        self.log.emit(started).await;
+        let (output, pieces) = mpsc::channel(QUEUED_OUTPUT);
+        let calling = async {
+            let meta = self.call_meta.clone();
+            let answer = tool
+                .server
+                .call(&tool.name, arguments, meta, &output, self.cancel);
+            let answer = answer.await;
+            drop(output);
+            answer
+        };
+        let showing = self.show_output(&call.call_id, pieces);
+        let deadline = tokio::time::sleep_until(self.budget.deadline().into());
+        let (answer, ()) = tokio::select! {
+            both = async { tokio::join!(calling, showing) } => both,
+            () = deadline => return Err(self.budget.time_is_over().into()),
+        };
+        match answer {
+            Ok(answer) => Ok(answer),
+            Err(ToolCallError::Cancelled) => Err(Halt::Cancelled),
+            Err(gone @ ToolCallError::Gone(_)) => {
+                Err(Halt::Failed(FailureKind::ToolServer, gone.to_string()))
+            }
+            Err(error) => Ok(refusal(error.to_string())),
+        }
+    }
+
+    async fn show_output(&self, call_id: &str, mut pieces: mpsc::Receiver<String>) {
+        while let Some(mut delta) = pieces.recv().await {
+            while let Ok(more) = pieces.try_recv() {
+                delta.push_str(&more);
+            }
+            let call_id = call_id.to_owned();
+            self.log
+                .emit(Event::ToolOutputDelta { call_id, delta })
+                .await;
+        }
+    }
+
+    /// Logs an answer and turns it into the item that answers the model.
+    async fn publish(&self, answered: Event) -> Item {
+        let item = result_item(&answered);
+        self.log.emit(answered).await;
+        item
+    }
+}
+
+impl Understood {
+    fn is_read_only(&self) -> bool {
+        matches!(self, Self::Runnable { tool, .. } if tool.read_only)
+    }
+}
+
+/// The conversation item of a [`Event::ToolAnswered`].
+fn result_item(answered: &Event) -> Item {
+    let (call_id, parts, is_error) = match answered {
+        Event::ToolAnswered {
+            call_id,
+            parts,
+            is_error,
+            ..
+        } => (call_id.clone(), parts.clone(), *is_error),
+        _ => (String::new(), Vec::new(), true),
+    };
+    Item::neutral(Content::ToolResult {
+        call_id,
+        parts,
+        is_error,
+    })
+}
+
+fn refusal(reason: String) -> ToolAnswer {
+    ToolAnswer {
+        parts: vec![Part::text(reason)],
+        structured: None,
+        is_error: true,
+    }
+}
+
+fn bounded(part: Part) -> Part {
+    match part {
+        Part::Text { text } if text.len() > MAX_RESULT_BYTES => {
+            let whole = text.len();
+            let head = floor_boundary(&text, MAX_RESULT_BYTES / 2);
+            let tail = floor_boundary(&text, whole - MAX_RESULT_BYTES / 2);
+            let omitted = tail - head;
+            Part::text(format!(
+                "{}\n[... {omitted} bytes left out of {whole}. Ask the tool for less. ...]\n{}",
+                &text[..head],
+                &text[tail..]
+            ))
+        }
+        part => part,
+    }
+}
+
+fn floor_boundary(text: &str, mut index: usize) -> usize {
+    while !text.is_char_boundary(index) {
+        index -= 1;
+    }
+    index
+}

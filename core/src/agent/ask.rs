@@ -1,0 +1,239 @@
+//! Asks the model for its next reply, again where asking again may help.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use pullwright_protocol::provider::{Delta, ProviderError, StopReason, TokenUsage};
+use pullwright_protocol::{Event, FailureKind, Item};
+
+use super::coalesce::{Coalescer, Kind};
+use super::{Agent, Halt, Reply};
+use crate::provider;
+
+/// The most output tokens asked for where the provider does not say what its model can do.
+const DEFAULT_OUTPUT_TOKENS: u64 = 32_000;
+
+/// How often one reply is asked for, the first time included.
+const MAX_ATTEMPTS: u32 = 5;
+
+/// The wait before the second attempt; it doubles with every further one.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+
+/// The longest wait between attempts that we choose ourselves.
+const MAX_WAIT: Duration = Duration::from_secs(16);
+
+/// The longest wait a provider may ask for: beyond it the run ends instead of sleeping.
+const MAX_ASKED_WAIT: Duration = Duration::from_secs(120);
+
+impl Agent<'_> {
+    /// The model's next reply, complete.
+    pub(super) async fn ask(&mut self) -> Result<Reply, Halt> {
+        let mut attempt = 1;
+        loop {
+            let error = match self.attempt().await? {
+                Ok(reply) => return refuse_or_pass(reply),
+                Err(error) => error,
+            };
+            let wait = wait_before_retry(&error, attempt);
+            self.log
+                .emit(error_event(&error, attempt, wait.is_some()))
+                .await;
+            let Some(wait) = wait else {
+                return Err(Halt::Failed(error.kind, error.message));
+            };
+            self.pause(wait).await?;
+            attempt += 1;
+        }
+    }
+
+    /// One attempt. The outer error ends the run, the inner one may be tried again. What a failed
+    /// attempt showed stays in the log as deltas; nothing of it enters the conversation.
+    async fn attempt(&mut self) -> Result<Result<Reply, ProviderError>, Halt> {
+        let wanted = self
+            .provider
+            .info()
+            .max_output_tokens
+            .unwrap_or(DEFAULT_OUTPUT_TOKENS);
+        let allowed = self.budget.reserve(self.conversation.bytes(), wanted)?;
+        let started = Instant::now();
+        let mut reading = Reading::default();
+        let outcome = {
+            let request = self.conversation.request(allowed);
+            let read = read_reply(self.provider, request, self.log, &mut reading);
+            tokio::select! {
+                outcome = read => outcome,
+                () = self.cancel.cancelled() => return Err(Halt::Cancelled),
+                () = tokio::time::sleep_until(self.budget.deadline().into()) => {
+                    return Err(self.budget.time_is_over().into());
+                }
+            }
+        };
+        let usd = self.budget.book(&reading.usage);
+        let stop = match outcome {
+            Ok(stop) => stop,
+            Err(error) => return Ok(Err(error)),
+        };
+        let replied = Event::ModelReplied {
+            stop,
+            usage: reading.usage,
+            usd,
+            duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        };
+        self.log.emit(replied).await;
+        let items = reading.items;
+        Ok(Ok(Reply { items, stop }))
+    }
+
+    async fn pause(&self, wait: Duration) -> Result<(), Halt> {
+        tokio::select! {
+            () = tokio::time::sleep(wait) => Ok(()),
+            () = self.cancel.cancelled() => Err(Halt::Cancelled),
+            () = tokio::time::sleep_until(self.budget.deadline().into()) => {
+                Err(self.budget.time_is_over().into())
+            }
+        }
+    }
+}
+
+/// What has arrived of a reply.
+#[derive(Default)]
+struct Reading {
+    items: Vec<Item>,
+    usage: TokenUsage,
+}
+
+async fn read_reply(
+    provider: &provider::Provider,
+    request: &pullwright_protocol::provider::StreamRequest,
+    log: &crate::log::EventLog,
+    reading: &mut Reading,
+) -> Result<StopReason, ProviderError> {
+    let mut reply = provider.stream(request).await?;
+    let mut text = Coalescer::default();
+    loop {
+        let delta = match text.due() {
+            None => reply.next().await,
+            Some(due) => match tokio::time::timeout_at(due.into(), reply.next()).await {
+                Ok(delta) => delta,
+                Err(_) => {
+                    emit(log, text.flush()).await;
+                    continue;
+                }
+            },
+        };
+        let due = match delta {
+            Some(Delta::Text { delta }) => text.push(Kind::Message, &delta),
+            Some(Delta::Reasoning { delta }) => text.push(Kind::Reasoning, &delta),
+            Some(Delta::Item { item }) => {
+                reading.items.push(item);
+                text.flush()
+            }
+            Some(Delta::Usage { usage }) => {
+                reading.usage = usage;
+                None
+            }
+            Some(Delta::End { stop, .. }) => {
+                emit(log, text.flush()).await;
+                return Ok(stop);
+            }
+            Some(Delta::Error { error }) => {
+                emit(log, text.flush()).await;
+                return Err(error);
+            }
+            Some(
+                Delta::Started { .. }
+                | Delta::ToolCallStarted { .. }
+                | Delta::ToolCallArguments { .. },
+            ) => None,
+            None => return Err(ended_without_a_word()),
+        };
+        emit(log, due).await;
+    }
+}
+
+async fn emit(log: &crate::log::EventLog, event: Option<Event>) {
+    if let Some(event) = event {
+        log.emit(event).await;
+    }
+}
+
+fn refuse_or_pass(reply: Reply) -> Result<Reply, Halt> {
+    match reply.stop {
+        StopReason::Refusal => Err(Halt::Failed(
+            FailureKind::Refusal,
+            format!("the model refused: {}", reply.words()),
+        )),
+        StopReason::ContextOverflow => Err(Halt::Failed(
+            FailureKind::ContextOverflow,
+            "the conversation no longer fits the model's context".to_owned(),
+        )),
+        _ => Ok(reply),
+    }
+}
+
+fn error_event(error: &ProviderError, attempt: u32, retrying: bool) -> Event {
+    Event::Error {
+        kind: error.kind,
+        message: error.message.clone(),
+        retrying,
+        attempt,
+    }
+}
+
+/// How long to wait before the next attempt; nothing when another attempt is pointless.
+fn wait_before_retry(error: &ProviderError, attempt: u32) -> Option<Duration> {
+    if !error.retryable || attempt >= MAX_ATTEMPTS {
+        return None;
+    }
+    if let Some(asked) = error.retry_after_ms {
+        let asked = Duration::from_millis(asked);
+        return (asked <= MAX_ASKED_WAIT).then_some(asked);
+    }
+    let doubled = FIRST_WAIT * 2u32.saturating_pow(attempt - 1);
+    Some(doubled.min(MAX_WAIT).mul_f64(jitter()))
+}
+
+/// Between 0.75 and 1.25, so that runs which failed together do not come back together.
+fn jitter() -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let nanos = now.map_or(0, |time| time.subsec_nanos());
+    0.75 + f64::from(nanos % 1000) / 2000.0
+}
+
+fn ended_without_a_word() -> ProviderError {
+    ProviderError {
+        kind: FailureKind::Transport,
+        message: "the provider's reply ended early".to_owned(),
+        retryable: true,
+        retry_after_ms: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(retryable: bool, retry_after_ms: Option<u64>) -> ProviderError {
+        ProviderError {
+            kind: FailureKind::Overloaded,
+            message: "no capacity".to_owned(),
+            retryable,
+            retry_after_ms,
+        }
+    }
+
+    #[test]
+    fn the_provider_s_own_wait_counts_up_to_a_bound() {
+        let wait = |ms| wait_before_retry(&error(true, Some(ms)), 1);
+        assert_eq!(wait(0), Some(Duration::ZERO));
+        assert_eq!(wait(120_000), Some(Duration::from_secs(120)));
+        assert_eq!(wait(120_001), None);
+    }
+
+    #[test]
+    fn waits_grow_and_attempts_end() {
+        let wait = |attempt| wait_before_retry(&error(true, None), attempt);
+        assert!(wait(1) < wait(3));
+        assert_eq!(wait(MAX_ATTEMPTS), None);
+        assert_eq!(wait_before_retry(&error(false, None), 1), None);
+    }
+}

@@ -1,0 +1,118 @@
+//! `plugins.toml`: which models and tools there are, and how far a run may go.
+//!
+//! The file is read once, at the edge, and passed on as plain values. Every key is checked: an
+//! unknown one is an error that names it, its line and the nearest known one, so that a limit with
+//! a slip of the pen is never silently no limit. Secrets are named by environment variable, never
+//! written here, and nothing here reads the environment.
+
+mod document;
+mod error;
+mod link;
+mod policy;
+mod provider;
+mod sandbox;
+mod secret;
+mod section;
+mod server;
+mod tool;
+mod value;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub use error::ConfigError;
+pub use policy::{AgentConfig, BudgetConfig, ChecksConfig, RepositoriesConfig, SetupConfig};
+pub use provider::{ProviderConfig, ProviderLink};
+pub use sandbox::{NetworkConfig, SandboxConfig, SandboxKind};
+pub use server::ServerConfig;
+pub use tool::{Runs, ToolConfig, ToolLink};
+
+use document::Document;
+use section::Section;
+
+/// The whole of `plugins.toml`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Which model works.
+    pub agent: AgentConfig,
+    /// How far a run may go.
+    pub budget: BudgetConfig,
+    /// Which repositories are accepted.
+    pub repositories: RepositoriesConfig,
+    /// What installs a repository's dependencies.
+    pub setup: SetupConfig,
+    /// What proves a change.
+    pub checks: ChecksConfig,
+    /// The models, by row name.
+    pub providers: BTreeMap<String, ProviderConfig>,
+    /// The tool servers, by row name.
+    pub tools: BTreeMap<String, ToolConfig>,
+    /// Where tool servers run.
+    pub sandbox: SandboxConfig,
+    /// The limits of `serve`.
+    pub server: ServerConfig,
+}
+
+/// A longer file is not a configuration; the cap keeps a wrong path from filling the memory.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+const KEYS: &[&str] = &[
+    "agent",
+    "budget",
+    "repositories",
+    "setup",
+    "checks",
+    "providers",
+    "tools",
+    "sandbox",
+    "server",
+];
+
+impl Config {
+    /// Reads the file at `path`. Relative paths in it are relative to its folder.
+    ///
+    /// # Errors
+    /// The file cannot be read, or [`Config::parse`] refuses it.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let path = std::path::absolute(path).map_err(|error| ConfigError::read(path, &error))?;
+        let text = read_capped(&path).map_err(|error| ConfigError::read(&path, &error))?;
+        Self::parse(&text, &path)
+    }
+
+    /// Parses `text`, which came from the file `origin`: error messages name that file, and
+    /// relative paths are relative to its folder.
+    ///
+    /// # Errors
+    /// The text is not TOML, or a key is unknown, missing, of the wrong type or out of range.
+    pub fn parse(text: &str, origin: &Path) -> Result<Self, ConfigError> {
+        let document = Document::new(text, origin);
+        let table = document.table()?;
+        let root = Section::root(&document, table.get_ref(), KEYS)?;
+        let config = Self {
+            agent: AgentConfig::read(&root)?,
+            budget: BudgetConfig::read(&root)?,
+            repositories: RepositoriesConfig::read(&root)?,
+            setup: SetupConfig::read(&root)?,
+            checks: ChecksConfig::read(&root)?,
+            providers: root.rows("providers", ProviderConfig::read)?,
+            tools: root.rows("tools", ToolConfig::read)?,
+            sandbox: SandboxConfig::read(&root)?,
+            server: ServerConfig::read(&root)?,
+        };
+        config.agent.check_rows(&root, &config.providers)?;
+        Ok(config)
+    }
+}
+
+fn read_capped(path: &Path) -> std::io::Result<String> {
+    use std::io::Read as _;
+
+    let mut text = String::new();
+    let mut file = std::fs::File::open(path)?.take(MAX_FILE_BYTES + 1);
+    file.read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_FILE_BYTES {
+        let message = format!("it is longer than {MAX_FILE_BYTES} bytes");
+        return Err(std::io::Error::other(message));
+    }
+    Ok(text)
+}

@@ -1,0 +1,179 @@
+//! A model: a row of `[providers]`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use pullwright_protocol::provider::Prices;
+
+use super::ConfigError;
+use super::section::{Row, Section};
+
+/// A model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProviderConfig {
+    /// How it is reached.
+    pub link: ProviderLink,
+    /// The model's name, as its vendor writes it.
+    pub model: Option<String>,
+    /// The most tokens one reply may have.
+    pub max_output_tokens: Option<u64>,
+    /// The size of the model's context, in tokens.
+    pub context_tokens: Option<u64>,
+    /// What the model costs; without it a budget in dollars cannot be kept.
+    pub prices: Option<Prices>,
+}
+
+/// How a model is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProviderLink {
+    /// A wire format that Pullwright speaks itself.
+    Wire {
+        /// The format, such as `anthropic_messages`.
+        wire_api: String,
+        /// Where the service is; the format's own default if absent.
+        base_url: Option<String>,
+        /// The name of the environment variable that holds the key.
+        env_key: Option<String>,
+        /// The file of replies, for `scripted` only.
+        script: Option<PathBuf>,
+    },
+    /// A child process that speaks the provider protocol over stdio.
+    Command {
+        /// The program.
+        command: String,
+        /// Its arguments.
+        args: Vec<String>,
+        /// Variables to set.
+        env: BTreeMap<String, String>,
+        /// Names of variables to pass on from the server's own environment.
+        env_vars: Vec<String>,
+    },
+    /// A service that speaks the provider protocol over WebSocket.
+    Url {
+        /// Its address, `ws://` or `wss://`.
+        url: String,
+    },
+    /// A native library that speaks the provider protocol.
+    Library {
+        /// The file.
+        library: PathBuf,
+        /// The file's SHA-256, in lower case.
+        sha256: String,
+    },
+}
+
+const KEYS: &[&str] = &[
+    "wire_api",
+    "base_url",
+    "env_key",
+    "script",
+    "command",
+    "args",
+    "env",
+    "env_vars",
+    "url",
+    "library",
+    "sha256",
+    "model",
+    "max_output_tokens",
+    "context_tokens",
+    "prices",
+];
+
+/// The keys that choose a link, each with the keys that only that link has.
+const LINKS: &[(&str, &[&str])] = &[
+    ("wire_api", &["base_url", "env_key", "script"]),
+    ("command", &["args", "env", "env_vars"]),
+    ("url", &[]),
+    ("library", &["sha256"]),
+];
+
+/// The wire format whose replies come from a file.
+const SCRIPTED: &str = "scripted";
+
+/// More tokens than any model takes: a slip of the pen.
+const MAX_TOKENS: u64 = 1_000_000_000;
+
+impl ProviderConfig {
+    pub(super) fn read(row: &Row<'_, '_>) -> Result<Self, ConfigError> {
+        let section = row.section(KEYS)?;
+        Ok(Self {
+            link: read_link(&section)?,
+            model: section.non_empty("model")?,
+            max_output_tokens: section.integer("max_output_tokens", 1..=MAX_TOKENS)?,
+            context_tokens: section.integer("context_tokens", 1..=MAX_TOKENS)?,
+            prices: read_prices(&section)?,
+        })
+    }
+}
+
+fn read_link(section: &Section<'_>) -> Result<ProviderLink, ConfigError> {
+    match section.one_of(LINKS)? {
+        "wire_api" => read_wire(section),
+        "command" => Ok(ProviderLink::Command {
+            command: section.program("command")?.unwrap_or_default(),
+            args: section.strings("args")?.unwrap_or_default(),
+            env: section.env("env")?,
+            env_vars: section.variables("env_vars")?,
+        }),
+        "url" => Ok(ProviderLink::Url {
+            url: section.url("url", &["wss", "ws"])?.unwrap_or_default(),
+        }),
+        _ => Ok(ProviderLink::Library {
+            library: section.path("library")?.unwrap_or_default(),
+            sha256: section.sha256("sha256")?,
+        }),
+    }
+}
+
+fn read_wire(section: &Section<'_>) -> Result<ProviderLink, ConfigError> {
+    let wire_api = section.non_empty("wire_api")?.unwrap_or_default();
+    check_script(section, wire_api == SCRIPTED)?;
+    Ok(ProviderLink::Wire {
+        wire_api,
+        base_url: section.url("base_url", &["https", "http"])?,
+        env_key: section.variable("env_key")?,
+        script: section.path("script")?,
+    })
+}
+
+fn check_script(section: &Section<'_>, scripted: bool) -> Result<(), ConfigError> {
+    if scripted && !section.has("script") {
+        let message = "it is missing; `wire_api = \"scripted\"` plays the replies of a file";
+        return Err(section.error("script", message));
+    }
+    let stray = match scripted {
+        true => ["base_url", "env_key"].as_slice(),
+        false => ["script"].as_slice(),
+    };
+    match stray.iter().find(|key| section.has(key)) {
+        Some(key) if scripted => Err(section.error(
+            key,
+            "it has no meaning for `wire_api = \"scripted\"`; remove it",
+        )),
+        Some(key) => Err(section.error(key, "it is for `wire_api = \"scripted\"` only; remove it")),
+        None => Ok(()),
+    }
+}
+
+fn read_prices(section: &Section<'_>) -> Result<Option<Prices>, ConfigError> {
+    /// Dollars per million tokens. More is a price per token by mistake.
+    const RANGE: std::ops::RangeInclusive<f64> = 0.0..=100_000.0;
+
+    if !section.has("prices") {
+        return Ok(None);
+    }
+    let keys = ["input", "cached_input", "cache_write", "output"];
+    let prices = section.section("prices", &keys)?;
+    let price = |key| prices.number(key, RANGE);
+    let needed = |key| {
+        price(key)?.ok_or_else(|| prices.error(key, "it is missing; US dollars per million tokens"))
+    };
+    let input = needed("input")?;
+    Ok(Some(Prices {
+        input,
+        cached_input: price("cached_input")?.unwrap_or(input),
+        cache_write: price("cache_write")?.unwrap_or(input),
+        output: needed("output")?,
+    }))
+}

@@ -1,0 +1,149 @@
+//! The event log of one run, as its owner writes it.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use pullwright_protocol::{Event, LoggedEvent, RunId};
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::store::{Epoch, RunStore, StoreError};
+
+/// How many events may wait for the store before [`EventLog::emit`] waits too: keeps a run from
+/// outgrowing memory while the disk is slow.
+const QUEUED_EVENTS: usize = 256;
+
+/// How many events go into one append: keeps one run from holding the store's writer.
+const BATCH_EVENTS: usize = 512;
+
+/// How often an append that failed is tried again before the log counts as broken, and how long to
+/// wait in between: a full disk may be freed.
+const APPEND_RETRIES: u32 = 3;
+const APPEND_RETRY_WAIT: Duration = Duration::from_millis(200);
+
+/// Numbers a run's events and hands them to the store, in order and without loss.
+///
+/// Emitting does not wait for the commit, only for room in the queue. Before an effect that must
+/// not happen twice, wait for [`EventLog::committed`].
+#[derive(Clone)]
+pub struct EventLog {
+    queue: Arc<Mutex<Queue>>,
+    committed: watch::Receiver<u64>,
+    broken: CancellationToken,
+}
+
+/// The log of a run could not be written any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the run's event log cannot be written; see the server's log for the store's error")]
+pub struct LogBroken;
+
+struct Queue {
+    last_seq: u64,
+    sender: mpsc::Sender<LoggedEvent>,
+}
+
+impl EventLog {
+    /// Starts writing after `last_seq`, as the owner with this epoch.
+    #[must_use]
+    pub fn start(store: Arc<dyn RunStore>, run: RunId, epoch: Epoch, last_seq: u64) -> Self {
+        let (sender, events) = mpsc::channel(QUEUED_EVENTS);
+        let (committed_sender, committed) = watch::channel(last_seq);
+        let broken = CancellationToken::new();
+        let writer = Writer {
+            store,
+            run,
+            epoch,
+            committed: committed_sender,
+            broken: broken.clone(),
+        };
+        tokio::spawn(writer.write(events));
+        Self {
+            queue: Arc::new(Mutex::new(Queue { last_seq, sender })),
+            committed,
+            broken,
+        }
+    }
+
+    /// Appends an event. Waits while the queue is full; once the log is broken, events are lost
+    /// and the run is about to be ended by [`EventLog::broken`].
+    pub async fn emit(&self, event: Event) {
+        let mut queue = self.queue.lock().await;
+        let logged = stamp(queue.last_seq + 1, event);
+        if queue.sender.send(logged).await.is_ok() {
+            queue.last_seq += 1;
+        }
+    }
+
+    /// Waits until everything emitted so far is durable.
+    ///
+    /// # Errors
+    /// When the store failed for good.
+    pub async fn committed(&self) -> Result<u64, LogBroken> {
+        let emitted = self.queue.lock().await.last_seq;
+        let mut committed = self.committed.clone();
+        let reached = committed.wait_for(|seq| *seq >= emitted).await;
+        reached.map(|_| emitted).map_err(|_| LogBroken)
+    }
+
+    /// Fires when the store failed for good.
+    #[must_use]
+    pub fn broken(&self) -> &CancellationToken {
+        &self.broken
+    }
+}
+
+/// An event with its number and the time.
+#[must_use]
+pub fn stamp(seq: u64, event: Event) -> LoggedEvent {
+    LoggedEvent {
+        seq,
+        at_ms: now_ms(),
+        event,
+    }
+}
+
+/// Milliseconds since the Unix epoch.
+#[must_use]
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |time| {
+        u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+    })
+}
+
+struct Writer {
+    store: Arc<dyn RunStore>,
+    run: RunId,
+    epoch: Epoch,
+    committed: watch::Sender<u64>,
+    broken: CancellationToken,
+}
+
+impl Writer {
+    async fn write(self, mut events: mpsc::Receiver<LoggedEvent>) {
+        let mut batch = Vec::new();
+        while events.recv_many(&mut batch, BATCH_EVENTS).await > 0 {
+            let last = batch.last().map_or(0, |event| event.seq);
+            if let Err(error) = self.append(std::mem::take(&mut batch)).await {
+                tracing::error!(run = %self.run, %error, "the run's events cannot be stored");
+                self.broken.cancel();
+                return;
+            }
+            self.committed.send_replace(last);
+        }
+    }
+
+    async fn append(&self, batch: Vec<LoggedEvent>) -> Result<(), StoreError> {
+        for _ in 0..APPEND_RETRIES {
+            match self
+                .store
+                .append(&self.run, self.epoch, batch.clone())
+                .await
+            {
+                Err(StoreError::Database { .. }) => tokio::time::sleep(APPEND_RETRY_WAIT).await,
+                answer => return answer,
+            }
+        }
+        self.store.append(&self.run, self.epoch, batch).await
+    }
+}

@@ -1,0 +1,106 @@
+//! The provider seam: a JSON-RPC peer that streams a model's replies.
+
+use std::sync::Arc;
+
+use pullwright_link::{RpcError, RpcPeer, RpcSubscription, to_params};
+use pullwright_protocol::FailureKind;
+use pullwright_protocol::provider::{
+    CANCEL_METHOD, Delta, INFO_METHOD, ProviderError, ProviderInfo, STREAM_METHOD, StreamRequest,
+};
+
+/// A provider, reached over any link.
+#[derive(Clone)]
+pub struct Provider {
+    info: ProviderInfo,
+    peer: Arc<dyn RpcPeer>,
+}
+
+/// One reply, as it arrives. Dropping it cancels the reply.
+pub struct Reply {
+    subscription: RpcSubscription,
+    ended: bool,
+}
+
+impl Provider {
+    /// Asks the peer who it is.
+    ///
+    /// # Errors
+    /// When the peer cannot be reached or does not speak the provider protocol.
+    pub async fn connect(peer: Arc<dyn RpcPeer>) -> Result<Self, ProviderError> {
+        let params = to_params(&serde_json::json!({})).map_err(broken)?;
+        let answer = peer.call(INFO_METHOD, &params).await.map_err(broken)?;
+        let info = serde_json::from_str(answer.get()).map_err(|error| ProviderError {
+            kind: FailureKind::Transport,
+            message: format!("the provider's answer to {INFO_METHOD} is not understood: {error}"),
+            retryable: false,
+            retry_after_ms: None,
+        })?;
+        Ok(Self { info, peer })
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub fn info(&self) -> &ProviderInfo {
+        &self.info
+    }
+
+    /// Asks for the next reply.
+    ///
+    /// # Errors
+    /// When the provider refuses before its first delta.
+    pub async fn stream(&self, request: &StreamRequest) -> Result<Reply, ProviderError> {
+        let params = to_params(request).map_err(broken)?;
+        let subscription = self
+            .peer
+            .subscribe(STREAM_METHOD, &params, CANCEL_METHOD)
+            .await
+            .map_err(broken)?;
+        Ok(Reply {
+            subscription,
+            ended: false,
+        })
+    }
+}
+
+impl Reply {
+    /// The next delta; nothing after the last one. A stream that stops without a last delta ends
+    /// in an error, never as if it were complete.
+    pub async fn next(&mut self) -> Option<Delta> {
+        if self.ended {
+            return None;
+        }
+        let delta = match self.subscription.next().await {
+            Some(Ok(raw)) => serde_json::from_str(raw.get()).unwrap_or_else(|error| {
+                cut(format!(
+                    "a delta of the provider is not understood: {error}"
+                ))
+            }),
+            Some(Err(error)) => Delta::Error {
+                error: broken(error),
+            },
+            None => cut("the provider ended its reply without saying so".to_owned()),
+        };
+        self.ended = delta.is_last();
+        Some(delta)
+    }
+}
+
+fn cut(message: String) -> Delta {
+    Delta::Error {
+        error: ProviderError {
+            kind: FailureKind::Transport,
+            message,
+            retryable: true,
+            retry_after_ms: None,
+        },
+    }
+}
+
+fn broken(error: RpcError) -> ProviderError {
+    ProviderError {
+        kind: FailureKind::Transport,
+        message: format!("the provider cannot be reached: {error}"),
+        retryable: false,
+        retry_after_ms: None,
+    }
+}

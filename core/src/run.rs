@@ -1,0 +1,291 @@
+//! A run: prepare → work → check → publish → finish.
+
+mod check;
+mod command;
+mod detect;
+mod evidence;
+mod finish;
+mod forge;
+mod prepare;
+mod prompt;
+mod publish;
+mod servers;
+mod summary;
+mod work;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use pullwright_protocol::provider::ProviderError;
+use pullwright_protocol::{CheckReport, Event, FailureKind, Outcome, RunId, RunRequest, Stage};
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::Halt;
+use crate::budget::{Budget, Limits};
+use crate::config::{Config, ToolConfig};
+use crate::conversation::Conversation;
+use crate::log::EventLog;
+use crate::provider::Provider;
+use crate::sandbox::{Sandbox, SandboxError, SandboxHost};
+use crate::source::{Base, Repository, RepositoryFiles, Source, SourceError, Work};
+use crate::store::{Epoch, RunStore};
+use crate::tools::{ToolIo, ToolServer, ToolServerError};
+
+pub use prompt::SYSTEM;
+
+/// How long a stage may take to stop by itself once the run is told to end.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// Everything runs share.
+#[derive(Clone)]
+pub struct RunParts {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Where runs and events live.
+    pub store: Arc<dyn RunStore>,
+    /// The control plane's git.
+    pub source: Arc<dyn Source>,
+    /// The base commit's files.
+    pub files: Arc<dyn RepositoryFiles>,
+    /// Where tool servers and checks run.
+    pub sandboxes: Arc<dyn SandboxHost>,
+    /// The models.
+    pub providers: Arc<dyn Providers>,
+    /// The links of tool servers on the host.
+    pub host_tools: Arc<dyn HostTools>,
+    /// Where checkouts go: one folder per run.
+    pub runs_dir: PathBuf,
+}
+
+/// Opens the providers of `plugins.toml`.
+#[async_trait]
+pub trait Providers: Send + Sync {
+    /// Opens the provider of a row, with another model than the row's own if `model` is given.
+    async fn open(&self, row: &str, model: Option<&str>) -> Result<Provider, ProviderError>;
+}
+
+/// Opens the links of tool servers that run on the host.
+#[async_trait]
+pub trait HostTools: Send + Sync {
+    /// Opens the link of a row whose `runs` is `host`.
+    async fn open(&self, name: &str, row: &ToolConfig) -> Result<ToolIo, ToolServerError>;
+}
+
+/// A run and the right to write to it.
+#[derive(Clone, Debug)]
+pub struct OwnedRun {
+    /// Its id.
+    pub id: RunId,
+    /// What was asked for.
+    pub request: RunRequest,
+    /// The owner's epoch.
+    pub epoch: Epoch,
+    /// The number of its last event.
+    pub last_seq: u64,
+    /// Fires when somebody cancels it.
+    pub cancel: CancellationToken,
+}
+
+/// Runs a run to its end. Whatever happens, its last event is `Done`.
+#[must_use]
+pub fn execute(parts: &RunParts, owned: OwnedRun) -> BoxFuture<'_, ()> {
+    async move {
+        let mut run = Run::new(parts, owned);
+        let ended = run.stages().await;
+        run.finish(ended).await;
+    }
+    .boxed()
+}
+
+/// The limits of a configuration.
+#[must_use]
+pub fn limits_of(config: &Config) -> Limits {
+    let budget = &config.budget;
+    Limits {
+        usd: budget.max_usd,
+        tokens: budget.max_tokens,
+        turns: budget.max_turns,
+        time: Duration::from_secs_f64(budget.max_minutes * 60.0),
+    }
+}
+
+struct Run<'a> {
+    parts: &'a RunParts,
+    owned: OwnedRun,
+    log: EventLog,
+    budget: Budget,
+    /// Filled by the stages as they go; `finish` gives back whatever is there.
+    base: Option<Base>,
+    sandbox: Option<Arc<dyn Sandbox>>,
+    host_servers: Vec<Arc<ToolServer>>,
+    forge: Option<forge::Forge>,
+    conversation: Option<Conversation>,
+    work: Option<Work>,
+    branch: Option<String>,
+    pr_url: Option<String>,
+    before: Vec<CheckReport>,
+    after: Vec<CheckReport>,
+    last_words: String,
+}
+
+/// How the stages ended, and why in a sentence.
+struct Ended {
+    outcome: Outcome,
+    summary: String,
+}
+
+/// What `prepare` hands to the stages after it.
+struct Prepared {
+    base: Base,
+    commands: detect::Commands,
+    provider: Provider,
+}
+
+impl<'a> Run<'a> {
+    fn new(parts: &'a RunParts, owned: OwnedRun) -> Self {
+        let store = Arc::clone(&parts.store);
+        let log = EventLog::start(store, owned.id.clone(), owned.epoch, owned.last_seq);
+        let limits = limits_of(&parts.config).lowered_by(&owned.request.budget);
+        Self {
+            parts,
+            log,
+            budget: Budget::new(limits, Instant::now()),
+            owned,
+            base: None,
+            sandbox: None,
+            host_servers: Vec::new(),
+            forge: None,
+            conversation: None,
+            work: None,
+            branch: None,
+            pr_url: None,
+            before: Vec::new(),
+            after: Vec::new(),
+            last_words: String::new(),
+        }
+    }
+
+    /// Everything up to the checks can be interrupted; publishing cannot, so that no half-made
+    /// pull request is left behind.
+    async fn stages(&mut self) -> Result<Ended, Halt> {
+        let interrupted = self.interruption();
+        let ended = {
+            let making = self.make_change();
+            tokio::pin!(making);
+            let halt = tokio::select! {
+                biased;
+                made = &mut making => Err(made),
+                halt = interrupted => Ok(halt),
+            };
+            match halt {
+                Err(made) => made,
+                // The tools are told to stop, which takes a moment.
+                Ok(halt) => match tokio::time::timeout(STOP_GRACE, making).await {
+                    Ok(Err(own)) => Err(own),
+                    _ => Err(halt),
+                },
+            }
+        }?;
+        match ended {
+            Some(ended) => Ok(ended),
+            None => self.publish().await,
+        }
+    }
+
+    /// Prepare, work, check. Answers how the run ended where there is nothing to publish.
+    async fn make_change(&mut self) -> Result<Option<Ended>, Halt> {
+        let prepared = self.prepare().await?;
+        let mut tools = self.open_tools().await?;
+        self.start_conversation(&prepared, &tools).await?;
+        for repair in 0.. {
+            self.last_words = self.work(&prepared, &tools).await?;
+            self.take_in(&prepared.base).await?;
+            if self.work.as_ref().is_none_or(Work::is_empty) {
+                return Ok(Some(self.no_changes()));
+            }
+            drop(tools);
+            let broken = self.check(&prepared).await?;
+            if broken.is_empty() || repair >= self.parts.config.checks.max_repairs {
+                break;
+            }
+            tools = self.open_tools().await?;
+            self.ask_for_repair(&broken).await;
+        }
+        Ok(None)
+    }
+
+    fn no_changes(&self) -> Ended {
+        Ended {
+            outcome: Outcome::NoChanges,
+            summary: match self.last_words.trim() {
+                "" => "the model finished without changing anything".to_owned(),
+                words => words.to_owned(),
+            },
+        }
+    }
+
+    /// Resolves when the run must end.
+    fn interruption(&self) -> impl Future<Output = Halt> + use<> {
+        let cancel = self.owned.cancel.clone();
+        let broken = self.log.broken().clone();
+        let deadline = self.budget.deadline();
+        let over = self.budget.time_is_over();
+        async move {
+            tokio::select! {
+                () = cancel.cancelled() => Halt::Cancelled,
+                () = broken.cancelled() => Halt::Failed(
+                    FailureKind::Internal,
+                    crate::log::LogBroken.to_string(),
+                ),
+                () = tokio::time::sleep_until(deadline.into()) => Halt::Budget(over),
+            }
+        }
+    }
+
+    async fn status(&self, stage: Stage, message: impl Into<String>) {
+        let message = message.into();
+        self.log.emit(Event::Status { stage, message }).await;
+    }
+
+    fn repository(&self) -> Result<Repository, Halt> {
+        Ok(self.parts.source.accept(&self.owned.request.repo_url)?)
+    }
+
+    fn run_dir(&self) -> PathBuf {
+        self.parts.runs_dir.join(&self.owned.id.0)
+    }
+
+    fn sandbox(&self) -> Result<Arc<dyn Sandbox>, Halt> {
+        self.sandbox
+            .clone()
+            .ok_or_else(|| Halt::Failed(FailureKind::Internal, "the run has no sandbox".to_owned()))
+    }
+}
+
+impl From<SourceError> for Halt {
+    fn from(error: SourceError) -> Self {
+        Self::Failed(error.kind, error.message)
+    }
+}
+
+impl From<SandboxError> for Halt {
+    fn from(error: SandboxError) -> Self {
+        Self::Failed(FailureKind::Sandbox, error.to_string())
+    }
+}
+
+impl From<ToolServerError> for Halt {
+    fn from(error: ToolServerError) -> Self {
+        Self::Failed(FailureKind::ToolServer, error.to_string())
+    }
+}
+
+impl From<ProviderError> for Halt {
+    fn from(error: ProviderError) -> Self {
+        Self::Failed(error.kind, error.message)
+    }
+}

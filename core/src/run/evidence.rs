@@ -1,0 +1,132 @@
+//! What the framework recorded itself, as Markdown for the pull request.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use pullwright_protocol::CheckReport;
+
+use super::OwnedRun;
+use super::prompt::fence_for;
+use crate::source::Work;
+
+/// How much of a failing check's output is shown, in characters from its end.
+const MAX_OUTPUT_CHARS: usize = 3000;
+
+/// Names that mark a file as part of a check: a change to one can make the check say anything.
+const CHECK_MARKS: &[&str] = &["test", "spec", "conftest"];
+const CHECK_FILES: &[&str] = &[
+    "Makefile",
+    "makefile",
+    "GNUmakefile",
+    "package.json",
+    "Cargo.toml",
+    "build.rs",
+    "pyproject.toml",
+    "pytest.ini",
+    "tox.ini",
+    "setup.cfg",
+    "go.mod",
+];
+
+pub(super) fn markdown(
+    run: &OwnedRun,
+    work: &Work,
+    before: &[CheckReport],
+    after: &[CheckReport],
+) -> String {
+    let mut text = String::from("### Checks\n\n");
+    if after.is_empty() {
+        text.push_str("No check is configured for or was found in this repository.\n");
+    } else {
+        write_table(&mut text, before, after);
+    }
+    for report in after.iter().filter(|report| !report.passed()) {
+        write_output(&mut text, report);
+    }
+    write_check_files(&mut text, work);
+    let _ = write!(
+        text,
+        "\n<sub>Recorded by Pullwright in run {}, on tree {}: each check ran on a clean checkout of \
+         exactly this tree.</sub>",
+        run.id, work.tree
+    );
+    text
+}
+
+fn write_table(text: &mut String, before: &[CheckReport], after: &[CheckReport]) {
+    text.push_str("| command | before | after | time |\n|---|---|---|---|\n");
+    for report in after {
+        let baseline = before.iter().find(|known| known.command == report.command);
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {:.1} s |",
+            code_span(&report.command),
+            baseline.map_or("not run".to_owned(), verdict),
+            verdict(report),
+            seconds(report.duration_ms),
+        );
+    }
+}
+
+fn write_output(text: &mut String, report: &CheckReport) {
+    let chars = report.output_tail.chars().count();
+    let tail: String = report
+        .output_tail
+        .chars()
+        .skip(chars.saturating_sub(MAX_OUTPUT_CHARS))
+        .collect();
+    let fence = fence_for(&tail);
+    let _ = writeln!(
+        text,
+        "\n<details><summary>Output of a failing check</summary>\n\n{fence}text\n{}\n{fence}\n\n</details>",
+        tail.trim_end()
+    );
+}
+
+fn write_check_files(text: &mut String, work: &Work) {
+    let touched: BTreeSet<&str> = work
+        .changed
+        .iter()
+        .map(|changed| changed.path.as_str())
+        .filter(|path| belongs_to_checks(path))
+        .collect();
+    if touched.is_empty() {
+        return;
+    }
+    text.push_str("\nFiles of the checks themselves that this change touches:\n");
+    for path in touched {
+        let _ = writeln!(text, "- {}", code_span(path));
+    }
+}
+
+fn belongs_to_checks(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let lower = path.to_ascii_lowercase();
+    CHECK_FILES.contains(&name) || CHECK_MARKS.iter().any(|mark| lower.contains(mark))
+}
+
+fn verdict(report: &CheckReport) -> String {
+    match report.exit_code {
+        Some(0) => "passed".to_owned(),
+        Some(code) => format!("failed (exit code {code})"),
+        None => "did not end in time".to_owned(),
+    }
+}
+
+/// Text as inline code in a table cell, whatever it holds.
+fn code_span(text: &str) -> String {
+    let one_line: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    let ticks = "`".repeat(fence_for(&one_line).len());
+    format!("{ticks} {} {ticks}", one_line.replace('|', "\\|"))
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "durations stay far below 2^52 ms"
+)]
+fn seconds(duration_ms: u64) -> f64 {
+    duration_ms as f64 / 1000.0
+}

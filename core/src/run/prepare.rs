@@ -1,0 +1,237 @@
+//! Prepare: fetch the repository, open the sandbox, install dependencies, take the baseline.
+
+use std::time::Duration;
+
+use pullwright_protocol::{CheckPhase, Event, FailureKind, Stage};
+
+use super::command::run_shell;
+use super::detect::{self, Commands};
+use super::{Prepared, Run};
+use crate::agent::Halt;
+use crate::sandbox::SandboxCommand;
+use crate::source::{Base, Fetch, Repository, Work};
+
+/// How many paths of a repository are looked at.
+const MAX_PATHS: usize = 20_000;
+
+/// How much of a manifest is read, in bytes.
+const MAX_MANIFEST_BYTES: usize = 1024 * 1024;
+
+/// How long restoring the workspace after the baseline may take.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(120);
+
+impl Run<'_> {
+    pub(super) async fn prepare(&mut self) -> Result<Prepared, Halt> {
+        let repository = self.repository()?;
+        let shown = repository.path.join("/");
+        self.status(Stage::Clone, format!("fetching {shown}")).await;
+        let provider = self.open_provider().await?;
+        self.open_host_tools(&repository).await?;
+        self.preflight().await?;
+        let base = self.fetch(&repository).await?;
+        let commands = self.commands(&base).await?;
+        self.open_sandbox(&base, None).await?;
+        self.set_up(&commands).await?;
+        self.run_baseline(&base, &commands).await?;
+        Ok(Prepared {
+            base,
+            commands,
+            provider,
+        })
+    }
+
+    async fn open_provider(&mut self) -> Result<crate::provider::Provider, Halt> {
+        let request = &self.owned.request;
+        let row = request
+            .provider
+            .as_ref()
+            .unwrap_or(&self.parts.config.agent.provider);
+        let provider = self
+            .parts
+            .providers
+            .open(row, request.model.as_deref())
+            .await?;
+        let prices = provider.info().prices;
+        if prices.is_none() && self.budget.limits().usd.is_some() {
+            let message = format!(
+                "a budget in US dollars cannot be kept for provider `{row}`: its model has no \
+                 prices; write `prices` in [providers.{row}], or `max_usd = \"none\"` in [budget]"
+            );
+            return Err(Halt::Failed(FailureKind::Config, message));
+        }
+        self.budget.set_prices(prices);
+        Ok(provider)
+    }
+
+    /// Finds out early what the token may do. A run that cannot publish says so before it spends
+    /// money; its work is kept as a patch.
+    async fn preflight(&mut self) -> Result<(), Halt> {
+        let Some(forge) = &mut self.forge else {
+            return Ok(());
+        };
+        let rights = forge.preflight().await?.clone();
+        for warning in &rights.warnings {
+            self.status(Stage::Clone, warning.clone()).await;
+        }
+        if rights.archived || !rights.can_push {
+            let message = "this run cannot push; its work will be kept as a patch";
+            self.status(Stage::Clone, message).await;
+        }
+        Ok(())
+    }
+
+    async fn fetch(&mut self, repository: &Repository) -> Result<Base, Halt> {
+        let credential = match &self.forge {
+            Some(forge) => forge.credential().await?,
+            None => None,
+        };
+        let base = self
+            .parts
+            .source
+            .fetch(Fetch {
+                repository,
+                branch: self.owned.request.base_branch.as_deref(),
+                credential: credential.as_ref(),
+            })
+            .await?;
+        let fetched = Event::RepositoryFetched {
+            url: repository.url.clone(),
+            branch: base.branch.clone(),
+            commit: base.commit.clone(),
+            tree: base.tree.clone(),
+        };
+        self.log.emit(fetched).await;
+        let message = format!("at {} of branch {}", short(&base.commit), base.branch);
+        self.status(Stage::Clone, message).await;
+        self.base = Some(base.clone());
+        Ok(base)
+    }
+
+    /// The configured commands, and the found ones where none are configured.
+    async fn commands(&self, base: &Base) -> Result<Commands, Halt> {
+        let config = &self.parts.config;
+        let request = self.owned.request.checks.clone();
+        let checks = request.or_else(|| config.checks.run.clone());
+        let setup = config.setup.run.clone();
+        let found = match (&setup, &checks) {
+            (Some(_), Some(_)) => Commands::default(),
+            _ => self.detect(base).await?,
+        };
+        Ok(Commands {
+            setup: setup.unwrap_or(found.setup),
+            checks: checks.unwrap_or(found.checks),
+        })
+    }
+
+    async fn detect(&self, base: &Base) -> Result<Commands, Halt> {
+        let files = &self.parts.files;
+        let paths = files.paths(base, MAX_PATHS).await?;
+        let mut manifests = Vec::new();
+        for name in detect::MANIFESTS {
+            if let Some(bytes) = files.read(base, name, MAX_MANIFEST_BYTES).await? {
+                manifests.push((*name, String::from_utf8_lossy(&bytes).into_owned()));
+            }
+        }
+        Ok(detect::detect(&paths, |name| {
+            let manifest = manifests.iter().find(|(known, _)| *known == name)?;
+            Some(manifest.1.clone())
+        }))
+    }
+
+    /// Opens a fresh sandbox on a clean checkout of the base, or of `work` on top of it.
+    pub(super) async fn open_sandbox(
+        &mut self,
+        base: &Base,
+        work: Option<&Work>,
+    ) -> Result<(), Halt> {
+        let workspace = self.run_dir().join("workspace");
+        self.make_run_dir().await?;
+        self.parts.source.checkout(base, work, &workspace).await?;
+        let sandbox = self
+            .parts
+            .sandboxes
+            .open(&self.owned.id, &workspace)
+            .await?;
+        let handle = sandbox.handle();
+        let opened = Event::SandboxOpened {
+            kind: handle.kind,
+            handle: handle.data,
+        };
+        self.log.emit(opened).await;
+        if work.is_none() {
+            let kind = self.parts.sandboxes.kind();
+            self.status(Stage::Sandbox, format!("opened a sandbox of kind `{kind}`"))
+                .await;
+            if let Some(warning) = self.parts.sandboxes.warning() {
+                self.status(Stage::Sandbox, format!("WARNING: {warning}"))
+                    .await;
+            }
+        }
+        self.sandbox = Some(sandbox);
+        Ok(())
+    }
+
+    async fn make_run_dir(&self) -> Result<(), Halt> {
+        let dir = self.run_dir();
+        tokio::fs::create_dir_all(&dir).await.map_err(|error| {
+            let message = format!("cannot make the run's folder {}: {error}", dir.display());
+            Halt::Failed(FailureKind::Internal, message)
+        })
+    }
+
+    /// Installs dependencies.
+    pub(super) async fn set_up(&self, commands: &Commands) -> Result<(), Halt> {
+        let sandbox = self.sandbox()?;
+        let limit = Duration::from_secs(self.parts.config.setup.timeout_sec);
+        for command in &commands.setup {
+            self.status(Stage::Sandbox, format!("setup: {command}"))
+                .await;
+            let ran = run_shell(sandbox.as_ref(), command, limit).await?;
+            if !ran.passed() {
+                let how = ran.exit_code.map_or_else(
+                    || format!("did not end within {} s", limit.as_secs()),
+                    |code| format!("ended with exit code {code}"),
+                );
+                let message = format!(
+                    "the setup command `{command}` {how}; correct `[setup] run` in plugins.toml \
+                     or the repository. Its output ended with:\n{}",
+                    ran.output_tail
+                );
+                return Err(Halt::Failed(FailureKind::Setup, message));
+            }
+        }
+        Ok(())
+    }
+
+    async fn run_baseline(&mut self, base: &Base, commands: &Commands) -> Result<(), Halt> {
+        self.before = self
+            .run_checks(commands, &base.tree, CheckPhase::Before)
+            .await?;
+        if commands.setup.is_empty() && commands.checks.is_empty() {
+            return Ok(());
+        }
+        self.settle(&base.commit).await
+    }
+
+    /// Undoes what setup and checks did to the files of `revision`, and hides what they left behind,
+    /// so that neither ends up in the change.
+    pub(super) async fn settle(&self, revision: &str) -> Result<(), Halt> {
+        let sandbox = self.sandbox()?;
+        let host = sandbox.tool_host().to_string_lossy().into_owned();
+        let argv = [host.as_str(), "tool-host", "settle", "--to", revision];
+        let process = sandbox.spawn(SandboxCommand::new(argv)).await?;
+        drop(process.stdin);
+        let exit = tokio::time::timeout(SETTLE_TIMEOUT, process.exit).await;
+        match exit {
+            Ok(Ok(exit)) if exit.shell_code() == 0 => Ok(()),
+            _ => Err(Halt::Failed(
+                FailureKind::Sandbox,
+                "the workspace could not be restored after the baseline checks".to_owned(),
+            )),
+        }
+    }
+}
+
+pub(super) fn short(commit: &str) -> &str {
+    commit.get(..12).unwrap_or(commit)
+}

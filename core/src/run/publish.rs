@@ -1,0 +1,186 @@
+//! Publish: push the branch, open the pull request.
+
+use pullwright_protocol::forge::{ForgeCredential, OpenPullRequest};
+use pullwright_protocol::{Event, FailureKind, Outcome, Stage};
+
+use super::summary::Summary;
+use super::{Ended, Run, evidence};
+use crate::agent::Halt;
+use crate::source::{Base, Push, Pushed, Work};
+
+/// The prefix of branches we name ourselves.
+const BRANCH_PREFIX: &str = "pullwright/";
+
+/// The longest slug made from a prompt, in characters.
+const MAX_SLUG_CHARS: usize = 40;
+
+impl Run<'_> {
+    pub(super) async fn publish(&mut self) -> Result<Ended, Halt> {
+        let (Some(base), Some(work)) = (self.base.clone(), self.work.clone()) else {
+            let message = "there is nothing to publish".to_owned();
+            return Err(Halt::Failed(FailureKind::Internal, message));
+        };
+        let summary = Summary::parse(&self.last_words, &self.owned.request.prompt);
+        if let Some(reason) = self.reason_not_to_push(&work) {
+            self.status(Stage::Publish, reason.clone()).await;
+            return Ok(patch_only(&reason));
+        }
+        self.status(Stage::Publish, "pushing the branch").await;
+        let pushed = match self.push(&base, &work, &summary).await {
+            Err(Halt::Failed(FailureKind::Credential, reason)) => {
+                self.status(Stage::Publish, reason.clone()).await;
+                return Ok(patch_only(&reason));
+            }
+            pushed => pushed?,
+        };
+        self.branch = Some(pushed.branch.clone());
+        if self.forge.is_none() {
+            return Ok(Ended {
+                outcome: Outcome::BranchOnly,
+                summary: summary.whole(),
+            });
+        }
+        self.open_pull_request(&base, &work, &pushed, &summary)
+            .await?;
+        Ok(Ended {
+            outcome: Outcome::PullRequest,
+            summary: summary.whole(),
+        })
+    }
+
+    fn reason_not_to_push(&self, work: &Work) -> Option<String> {
+        if !work.refusals.is_empty() {
+            let reasons = work.refusals.join("; ");
+            return Some(format!("the change may not be pushed: {reasons}"));
+        }
+        let rights = self.forge.as_ref()?.rights.as_ref()?;
+        if rights.archived {
+            return Some("the repository is archived, so nothing can be pushed".to_owned());
+        }
+        let reason = "the token in use may not push to this repository";
+        (!rights.can_push).then(|| reason.to_owned())
+    }
+
+    async fn push(&self, base: &Base, work: &Work, summary: &Summary) -> Result<Pushed, Halt> {
+        let credential: Option<ForgeCredential> = match &self.forge {
+            Some(forge) => forge.credential().await?,
+            None => None,
+        };
+        let asked = self.owned.request.branch.clone();
+        let branch = asked.unwrap_or_else(|| self.own_branch());
+        self.before_effect().await?;
+        let push = Push {
+            run: &self.owned.id,
+            base,
+            work,
+            branch: &branch,
+            message: &summary.whole(),
+            credential: credential.as_ref(),
+        };
+        let pushed = self.parts.source.push(push).await?;
+        let event = Event::BranchPushed {
+            branch: pushed.branch.clone(),
+            commit: pushed.commit.clone(),
+        };
+        self.log.emit(event).await;
+        let message = format!(
+            "pushed {} to branch {}",
+            super::prepare::short(&pushed.commit),
+            pushed.branch
+        );
+        self.status(Stage::Publish, message).await;
+        Ok(pushed)
+    }
+
+    async fn open_pull_request(
+        &mut self,
+        base: &Base,
+        work: &Work,
+        pushed: &Pushed,
+        summary: &Summary,
+    ) -> Result<(), Halt> {
+        let Some(forge) = &self.forge else {
+            return Ok(());
+        };
+        self.before_effect().await?;
+        let evidence = evidence::markdown(&self.owned, work, &self.before, &self.after);
+        let opened = forge
+            .open_pull_request(|repository| OpenPullRequest {
+                repository,
+                head: pushed.branch.clone(),
+                head_sha: pushed.commit.clone(),
+                base: base.branch.clone(),
+                title: summary.title.clone(),
+                summary: summary.body.clone(),
+                evidence,
+                draft: self.owned.request.draft,
+            })
+            .await?;
+        self.pr_url = Some(opened.url.clone());
+        let event = Event::PullRequestOpened {
+            url: opened.url,
+            number: opened.number,
+            branch: pushed.branch.clone(),
+            base: base.branch.clone(),
+            draft: opened.draft,
+        };
+        self.log.emit(event).await;
+        Ok(())
+    }
+
+    /// Nothing outside changes before everything that led to it is durable.
+    async fn before_effect(&self) -> Result<(), Halt> {
+        let committed = self.log.committed().await;
+        committed.map_err(|error| Halt::Failed(FailureKind::Internal, error.to_string()))?;
+        Ok(())
+    }
+
+    fn own_branch(&self) -> String {
+        let slug = slug(&self.owned.request.prompt);
+        format!("{BRANCH_PREFIX}{slug}-{}", self.owned.id.short())
+    }
+}
+
+fn patch_only(reason: &str) -> Ended {
+    Ended {
+        outcome: Outcome::PatchOnly,
+        summary: format!("{reason}; the patch is kept"),
+    }
+}
+
+/// The first words of a text as part of a branch name.
+fn slug(text: &str) -> String {
+    let mut slug = String::new();
+    for word in text.split(|c: char| !c.is_ascii_alphanumeric()) {
+        let separator = usize::from(!slug.is_empty());
+        if slug.len() + separator + word.len() > MAX_SLUG_CHARS {
+            break;
+        }
+        if !word.is_empty() {
+            if separator == 1 {
+                slug.push('-');
+            }
+            slug.push_str(&word.to_ascii_lowercase());
+        }
+    }
+    if slug.is_empty() {
+        slug.push_str("change");
+    }
+    slug
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slugs_are_short_and_safe() {
+        assert_eq!(
+            slug("Fix the off-by-one in `range()`!"),
+            "fix-the-off-by-one-in-range"
+        );
+        assert_eq!(slug("übergröße"), "bergr-e");
+        assert_eq!(slug("日本語"), "change");
+        assert!(slug(&"word ".repeat(50)).len() <= MAX_SLUG_CHARS);
+    }
+}

@@ -1,0 +1,181 @@
+//! The source seam: the control plane's git.
+//!
+//! Nothing here ever runs git in a folder a sandbox has written, nor opens a path in one. Work
+//! enters through [`Source::take_in`] as a bundle, and everything after that happens in a
+//! quarantine repository of the run.
+
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use pullwright_protocol::forge::ForgeCredential;
+use pullwright_protocol::{FailureKind, RunId};
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncRead;
+
+/// The control plane's git.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// Checks a repository URL against the policy, without any network access.
+    fn accept(&self, url: &str) -> Result<Repository, SourceError>;
+
+    /// Brings the mirror up to date and fixes the base commit.
+    async fn fetch(&self, fetch: Fetch<'_>) -> Result<Base, SourceError>;
+
+    /// Makes a clean checkout of `commit` (the base, or work taken in) at `into`, which must not
+    /// exist. It has a `.git` of its own, with the base branch's history, no remote and no hooks,
+    /// and `HEAD` is the base commit on a branch named like the base branch; the work's changes are
+    /// in the working tree only.
+    async fn checkout(
+        &self,
+        base: &Base,
+        work: Option<&Work>,
+        into: &Path,
+    ) -> Result<(), SourceError>;
+
+    /// Takes work out of a sandbox: reads a git bundle, checks it in quarantine, applies the policy.
+    async fn take_in(
+        &self,
+        run: &RunId,
+        base: &Base,
+        bundle: &mut (dyn AsyncRead + Send + Unpin),
+    ) -> Result<Work, SourceError>;
+
+    /// Rebuilds the work as one commit of our own identity and pushes it with a lease.
+    async fn push(&self, push: Push<'_>) -> Result<Pushed, SourceError>;
+
+    /// Removes what a run left on the control plane.
+    async fn discard(&self, run: &RunId) -> Result<(), SourceError>;
+}
+
+/// A repository that the policy allows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repository {
+    /// The URL as git takes it, without credentials.
+    pub url: String,
+    /// Scheme, host and port, such as `https://github.com`; absent for a local path.
+    pub origin: Option<String>,
+    /// Host, with the port where one is written, such as `github.com`; absent for a local path.
+    pub host: Option<String>,
+    /// The path's parts without `.git`, such as `["owner", "repo"]`.
+    pub path: Vec<String>,
+}
+
+/// What to fetch.
+#[derive(Clone, Copy, Debug)]
+pub struct Fetch<'a> {
+    /// The repository.
+    pub repository: &'a Repository,
+    /// The base branch; the remote's default branch if absent.
+    pub branch: Option<&'a str>,
+    /// What to authenticate with, if anything.
+    pub credential: Option<&'a ForgeCredential>,
+}
+
+/// A fixed base: where a run starts from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// The repository.
+    pub repository: Repository,
+    /// The base branch.
+    pub branch: String,
+    /// The base commit.
+    pub commit: String,
+    /// The base commit's tree.
+    pub tree: String,
+    /// The mirror that holds it.
+    pub mirror: PathBuf,
+}
+
+/// Work that was taken in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    /// The resulting tree, computed by the control plane.
+    pub tree: String,
+    /// The changed paths, sorted.
+    pub changed: Vec<ChangedPath>,
+    /// The change as a patch that `git apply` takes, binary files included.
+    pub patch: Vec<u8>,
+    /// Why the policy forbids pushing it; empty when it may be pushed.
+    pub refusals: Vec<String>,
+    /// The quarantine repository that holds it.
+    pub quarantine: PathBuf,
+}
+
+/// One changed path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedPath {
+    /// The path; bytes that are not UTF-8 are shown as replacement characters.
+    pub path: String,
+    /// `A` added, `M` modified, `D` deleted, `T` type changed.
+    pub status: char,
+}
+
+/// What to push.
+#[derive(Clone, Copy, Debug)]
+pub struct Push<'a> {
+    /// The run.
+    pub run: &'a RunId,
+    /// Where the work started.
+    pub base: &'a Base,
+    /// The work.
+    pub work: &'a Work,
+    /// The branch to push to.
+    pub branch: &'a str,
+    /// The commit message.
+    pub message: &'a str,
+    /// What to authenticate with, if anything.
+    pub credential: Option<&'a ForgeCredential>,
+}
+
+/// A pushed branch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pushed {
+    /// The branch.
+    pub branch: String,
+    /// The commit.
+    pub commit: String,
+}
+
+/// Why the control plane's git could not do something.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct SourceError {
+    /// What kind of thing happened: bad request, repository, clone, credential, export, push,
+    /// limit or internal.
+    pub kind: FailureKind,
+    /// What happened, to which thing, and what to do. Holds no credential.
+    pub message: String,
+}
+
+impl SourceError {
+    /// An error of this kind.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+}
+
+impl Work {
+    /// Whether nothing changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changed.is_empty()
+    }
+}
+
+/// Reads files of the base commit from the mirror: trusted bytes, and no path is ever opened.
+#[async_trait]
+pub trait RepositoryFiles: Send + Sync {
+    /// The paths of all files of the base commit, sorted; at most `limit` of them.
+    async fn paths(&self, base: &Base, limit: usize) -> Result<Vec<String>, SourceError>;
+
+    /// The first `max_bytes` of a regular file of the base commit, if it exists.
+    async fn read(
+        &self,
+        base: &Base,
+        path: &str,
+        max_bytes: usize,
+    ) -> Result<Option<Vec<u8>>, SourceError>;
+}

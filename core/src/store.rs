@@ -1,0 +1,139 @@
+//! The store seam: where runs and their events live.
+//!
+//! A run is owned by exactly one worker at a time; the owner numbers its events, and every write
+//! carries the owner's epoch, so that a worker that lost its run cannot write to it any more.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pullwright_protocol::{LoggedEvent, Outcome, RunId, RunRequest};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+/// Where runs and their events live.
+#[async_trait]
+pub trait RunStore: Send + Sync {
+    /// Creates a run, or finds the one that the same idempotency key made before.
+    async fn create(&self, new: NewRun) -> Result<Created, StoreError>;
+
+    /// Takes ownership of a run whose lease is free or has expired.
+    async fn claim(&self, run: &RunId, worker: &str, lease: Duration) -> Result<Epoch, StoreError>;
+
+    /// Extends the owner's lease.
+    async fn heartbeat(&self, run: &RunId, epoch: Epoch, lease: Duration)
+    -> Result<(), StoreError>;
+
+    /// Commits events. They are durable, and visible to [`RunStore::read`], when this returns.
+    async fn append(
+        &self,
+        run: &RunId,
+        epoch: Epoch,
+        events: Vec<LoggedEvent>,
+    ) -> Result<(), StoreError>;
+
+    /// The committed events after `after`, at most `limit`, in order.
+    async fn read(
+        &self,
+        run: &RunId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<LoggedEvent>, StoreError>;
+
+    /// A hint that something new may be there: the last committed number known here. Read,
+    /// subscribe, read again.
+    fn watch(&self, run: &RunId) -> watch::Receiver<u64>;
+
+    /// Stores the run's patch, replacing an earlier one.
+    async fn put_patch(&self, run: &RunId, epoch: Epoch, patch: &[u8]) -> Result<(), StoreError>;
+
+    /// The run's patch, if it has one.
+    async fn patch(&self, run: &RunId) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Commits the last event (`Done`) and ends the run, in one step.
+    async fn finish(
+        &self,
+        run: &RunId,
+        epoch: Epoch,
+        outcome: Outcome,
+        done: LoggedEvent,
+    ) -> Result<(), StoreError>;
+
+    /// Notes that somebody wants the run to end. Answers false when it has ended already.
+    async fn cancel(&self, run: &RunId) -> Result<bool, StoreError>;
+
+    /// What is known of a run.
+    async fn get(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError>;
+
+    /// The latest runs, newest first.
+    async fn list(&self, limit: usize) -> Result<Vec<RunRecord>, StoreError>;
+
+    /// Runs that have not ended and that no living worker owns.
+    async fn orphans(&self) -> Result<Vec<RunId>, StoreError>;
+}
+
+/// The number of an ownership: it grows each time a run is claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Epoch(pub u64);
+
+/// A run to create.
+#[derive(Clone, Debug)]
+pub struct NewRun {
+    /// Its id.
+    pub id: RunId,
+    /// What was asked for.
+    pub request: RunRequest,
+    /// The caller's idempotency key, scoped to the caller.
+    pub idempotency_key: Option<String>,
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+}
+
+/// What [`RunStore::create`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// The run is new.
+    New,
+    /// The same key and the same request made this run before.
+    Joined(RunId),
+    /// The same key came before with another request.
+    KeyReused,
+}
+
+/// What is known of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunRecord {
+    /// Its id.
+    pub id: RunId,
+    /// What was asked for.
+    pub request: RunRequest,
+    /// When it was created, in milliseconds since the Unix epoch.
+    pub created_at_ms: u64,
+    /// When it ended, in milliseconds since the Unix epoch.
+    pub finished_at_ms: Option<u64>,
+    /// How it ended; absent while it runs.
+    pub outcome: Option<Outcome>,
+    /// Whether somebody asked for it to end.
+    pub cancel_requested: bool,
+    /// The number of its last committed event.
+    pub last_seq: u64,
+}
+
+/// Why the store could not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another worker owns the run now.
+    #[error("run {0} is owned by another worker")]
+    Fenced(RunId),
+    /// There is no such run.
+    #[error("there is no run {0}")]
+    UnknownRun(RunId),
+    /// The database failed.
+    #[error("the run store failed while {what}: {source}")]
+    Database {
+        /// What was tried.
+        what: &'static str,
+        /// The reason.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}

@@ -1,0 +1,317 @@
+//! `plugins.toml`: what is accepted, and what each mistake is told.
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking too")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use pullwright_core::config::{
+    Config, ConfigError, ProviderLink, Runs, SandboxKind, ToolConfig, ToolLink,
+};
+
+const MINIMAL: &str = "
+[agent]
+provider = 'mine'
+[providers.mine]
+command = './mine'
+";
+
+/// Each `NNN_name.toml` is refused with the message in `NNN_name.err`. A new case is a new pair;
+/// `UPDATE_FIXTURES=1` writes the messages, to be read before they are kept.
+#[test]
+fn each_mistake_is_told() {
+    let mut wrong = Vec::new();
+    let cases = fixtures();
+    assert!(cases.len() >= 50, "only {} cases were found", cases.len());
+    for case in cases {
+        let text = fs::read_to_string(&case).unwrap();
+        let told = match parse(&text) {
+            Ok(_) => "accepted".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let expected = case.with_extension("err");
+        if std::env::var_os("UPDATE_FIXTURES").is_some() {
+            fs::write(&expected, format!("{told}\n")).unwrap();
+        }
+        let expected = fs::read_to_string(&expected).unwrap_or_default();
+        if told != expected.trim_end() {
+            wrong.push(format!(
+                "{}\n  told:     {told}\n  expected: {expected}",
+                case.display()
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_message_shows_a_secret() {
+    for case in fixtures() {
+        let text = fs::read_to_string(&case).unwrap();
+        if let Err(error) = parse(&text) {
+            assert!(!error.to_string().contains("abcdef@"), "{error}");
+            assert!(!error.to_string().contains("sk-abcdef"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn the_documented_example_is_accepted() {
+    let config = parse(EXAMPLE).unwrap();
+    assert_eq!(config.agent.provider, "anthropic");
+    assert_eq!(config.agent.fallback, ["mine"]);
+    assert_eq!(config.setup.run, Some(vec!["npm ci".to_owned()]));
+    assert_eq!(config.setup.allow, ["registry.example.com"]);
+    assert_eq!(config.sandbox.kind, SandboxKind::Local);
+    assert_eq!(config.sandbox.network.allow, ["api.example.com"]);
+    assert_eq!(
+        config.providers["anthropic"].model.as_deref(),
+        Some("claude-opus-5-5")
+    );
+
+    let docs = &config.tools["docs"];
+    assert_eq!(docs.runs, Runs::Host);
+    assert_eq!(docs.startup_timeout, Duration::from_secs(30));
+    assert_eq!(docs.tool_timeout, Duration::from_secs(60));
+    assert_eq!(docs.enabled_tools, Some(vec!["search".to_owned()]));
+    assert_eq!(config.tools["fs"].link, ToolLink::Builtin("fs".to_owned()));
+    assert_eq!(config.tools["fs"].runs, Runs::Sandbox);
+    assert_eq!(config.tools["github"].runs, Runs::Host);
+    assert_eq!(config.tools["github"].env_vars, ["GITHUB_TOKEN"]);
+}
+
+#[test]
+fn what_is_absent_has_a_finite_default() {
+    let config = parse(MINIMAL).unwrap();
+    assert_eq!(config.budget.max_usd, Some(10.0));
+    assert_eq!(config.budget.max_tokens, None);
+    assert_eq!(config.budget.max_turns, 200);
+    assert!((config.budget.max_minutes - 60.0).abs() < f64::EPSILON);
+    assert_eq!(config.repositories.hosts, ["github.com"]);
+    assert_eq!(config.checks.run, None);
+    assert_eq!(config.checks.max_repairs, 2);
+    assert_eq!(config.sandbox.kind, SandboxKind::Local);
+    assert!(config.sandbox.network.allow.is_empty());
+    assert!(config.tools.is_empty());
+}
+
+#[test]
+fn an_empty_list_of_commands_is_not_an_absent_one() {
+    let config = with("[checks]\nrun = []");
+    assert_eq!(config.checks.run, Some(Vec::new()));
+}
+
+#[test]
+fn a_budget_in_dollars_is_dropped_only_by_name() {
+    assert_eq!(with("[budget]\nmax_usd = 'none'").budget.max_usd, None);
+    assert_eq!(with("[budget]\nmax_usd = 3").budget.max_usd, Some(3.0));
+    assert_eq!(with("[budget]\nmax_usd = 0.5").budget.max_usd, Some(0.5));
+}
+
+#[test]
+fn paths_are_relative_to_the_file() {
+    let config = with(&format!(
+        "[tools.words]\nlibrary = './lib.so'\nsha256 = '{}'",
+        "AB".repeat(32)
+    ));
+    let ProviderLink::Command { command, .. } = &config.providers["mine"].link else {
+        panic!("not a command");
+    };
+    assert_eq!(command, "conf/mine");
+    let pinned = ToolLink::Library {
+        library: PathBuf::from("conf/lib.so"),
+        sha256: "ab".repeat(32),
+    };
+    assert_eq!(config.tools["words"].link, pinned);
+    assert_eq!(program(&tool("command = 'npx'")), "npx");
+    assert_eq!(program(&tool("command = '/bin/x'")), "/bin/x");
+    assert_eq!(
+        with("[server]\ndata_dir = 'data'").server.data_dir,
+        Some("conf/data".into())
+    );
+}
+
+#[test]
+fn each_link_has_its_default_side() {
+    assert_eq!(tool("command = 'npx'").runs, Runs::Sandbox);
+    assert_eq!(tool("url = 'https://example.com/mcp'").runs, Runs::Host);
+    assert_eq!(tool("builtin = 'git'").runs, Runs::Sandbox);
+    assert!(tool("builtin = 'git'").required);
+    assert!(!tool("command = 'npx'").required);
+}
+
+#[test]
+fn hosts_may_have_a_port() {
+    let config = with(
+        "[repositories]\nhosts = ['GitHub.com', '127.0.0.1:3000', '[::1]:80', 'git.example.com']",
+    );
+    let hosts = [
+        "github.com",
+        "127.0.0.1:3000",
+        "[::1]:80",
+        "git.example.com",
+    ];
+    assert_eq!(config.repositories.hosts, hosts);
+}
+
+#[test]
+fn a_file_is_loaded_with_its_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plugins.toml");
+    fs::write(&path, MINIMAL).unwrap();
+    assert_eq!(Config::load(&path).unwrap().agent.provider, "mine");
+
+    fs::write(&path, "agent = 1").unwrap();
+    let error = Config::load(&path).unwrap_err();
+    assert_eq!(error.origin, path);
+    assert_eq!(error.line, Some(1));
+    assert_eq!(error.key.as_deref(), Some("agent"));
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("none.toml");
+    let told = Config::load(&missing).unwrap_err().to_string();
+    assert!(
+        told.contains("none.toml: cannot read the configuration: No such file"),
+        "{told}"
+    );
+
+    let binary = folder.path().join("binary.toml");
+    fs::write(&binary, [0xff, 0xfe, 0]).unwrap();
+    let told = Config::load(&binary).unwrap_err().to_string();
+    assert!(told.contains("UTF-8"), "{told}");
+
+    let long = folder.path().join("long.toml");
+    fs::write(&long, "#".repeat((1 << 20) + 1)).unwrap();
+    let told = Config::load(&long).unwrap_err().to_string();
+    assert!(told.contains("longer than 1048576 bytes"), "{told}");
+}
+
+#[test]
+fn the_shipped_file_is_accepted() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins.toml");
+    let config = Config::load(&path).unwrap();
+    let rows: Vec<_> = config.tools.keys().collect();
+    assert_eq!(rows, ["bash", "fs", "git", "github"]);
+    assert_eq!(config.agent.provider, "anthropic");
+}
+
+proptest! {
+    #[test]
+    fn junk_is_refused_without_a_panic(text in "\\PC{0,200}") {
+        prop_assert!(parse(&text).is_err());
+    }
+
+    #[test]
+    fn a_damaged_file_never_panics(at in 0..EXAMPLE.len(), cut in 0..40_usize, put in "[\\PC\n\"\\[\\]={}]{0,6}") {
+        let mut bytes = EXAMPLE.as_bytes().to_vec();
+        let end = (at + cut).min(bytes.len());
+        bytes.splice(at..end, put.bytes());
+        // Whether it is still right is not the question here; that it is answered is.
+        if let Err(error) = parse(&String::from_utf8_lossy(&bytes)) {
+            prop_assert!(!error.message.is_empty());
+        }
+    }
+}
+
+#[test]
+fn deep_nesting_is_refused_without_a_crash() {
+    let deep = format!("agent = {}", "[".repeat(200_000));
+    assert!(parse(&deep).is_err());
+    let wide = format!("{} = 1", "a.".repeat(100_000) + "a");
+    assert!(parse(&wide).is_err());
+}
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("conf/plugins.toml"))
+}
+
+fn with(more: &str) -> Config {
+    parse(&format!("{MINIMAL}{more}\n")).unwrap()
+}
+
+fn tool(row: &str) -> ToolConfig {
+    with(&format!("[tools.it]\n{row}")).tools["it"].clone()
+}
+
+fn program(tool: &ToolConfig) -> &str {
+    match &tool.link {
+        ToolLink::Command { command, .. } => command,
+        other => panic!("not a command: {other:?}"),
+    }
+}
+
+fn fixtures() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/config");
+    let entries = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut cases: Vec<_> = entries
+        .filter(|path| path.extension().is_some_and(|end| end == "toml"))
+        .collect();
+    cases.sort();
+    cases
+}
+
+const EXAMPLE: &str = r#"
+[agent]
+provider = "anthropic"
+fallback = ["mine"]
+
+[budget]
+max_usd = 10.0
+max_turns = 200
+max_minutes = 60
+
+[repositories]
+hosts = ["github.com"]
+
+[setup]
+run = ["npm ci"]
+allow = ["registry.example.com"]
+
+[checks]
+run = ["npm test"]
+
+[providers.anthropic]
+wire_api = "anthropic_messages"
+base_url = "https://api.anthropic.com"
+env_key  = "ANTHROPIC_API_KEY"
+model    = "claude-opus-5-5"
+
+[providers.mine]
+command = "./my-provider"
+
+[tools.fs]
+builtin = "fs"
+[tools.bash]
+builtin = "bash"
+[tools.git]
+builtin = "git"
+[tools.github]
+builtin = "github"
+runs = "host"
+env_vars = ["GITHUB_TOKEN"]
+
+[tools.docs]
+command = "npx"
+args = ["-y", "some-mcp-server"]
+runs = "host"
+startup_timeout_sec = 30
+tool_timeout_sec = 60
+enabled_tools = ["search"]
+required = false
+
+[tools.words]
+library = "./libwords.so"
+sha256 = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+[sandbox]
+kind = "local"
+memory_mb = 4096
+[sandbox.network]
+allow = ["api.example.com"]
+"#;
