@@ -1,0 +1,208 @@
+//! The conversation as the API's messages: what the model said goes back as it came.
+
+use std::borrow::Cow;
+
+use pullwright_protocol::{Content, Item, Part, Provenance, ToolCall};
+use serde::Serialize;
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
+
+/// Asks the API to remember everything up to here.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct CacheControl {
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+impl CacheControl {
+    pub(super) const EPHEMERAL: Self = Self { kind: "ephemeral" };
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Message<'a> {
+    role: Role,
+    content: Vec<Block<'a>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Role {
+    User,
+    Assistant,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Block<'a> {
+    Native(&'a RawValue),
+    Ours(OurBlock<'a>),
+}
+
+#[derive(Debug, Serialize)]
+struct OurBlock<'a> {
+    #[serde(flatten)]
+    content: OurContent<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_control: Option<CacheControl>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum OurContent<'a> {
+    Text {
+        text: &'a str,
+    },
+    Image {
+        source: ImageSource<'a>,
+    },
+    ToolUse {
+        id: Cow<'a, str>,
+        name: &'a str,
+        input: Box<RawValue>,
+    },
+    ToolResult {
+        tool_use_id: Cow<'a, str>,
+        content: Vec<OurContent<'a>>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        is_error: bool,
+    },
+}
+
+#[derive(Debug, Serialize)]
+struct ImageSource<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    media_type: &'a str,
+    data: &'a str,
+}
+
+/// The messages for `items`. Native JSON is used where it came from `provenance`; elsewhere the
+/// neutral view, without reasoning.
+pub(super) fn messages<'a>(items: &'a [Item], provenance: &Provenance) -> Vec<Message<'a>> {
+    let mut messages: Vec<Message<'a>> = Vec::new();
+    for item in items {
+        let role = if item.is_from_model() {
+            Role::Assistant
+        } else {
+            Role::User
+        };
+        for block in blocks(item, provenance) {
+            match messages.last_mut() {
+                Some(message) if message.role == role => message.content.push(block),
+                _ => messages.push(Message {
+                    role,
+                    content: vec![block],
+                }),
+            }
+        }
+    }
+    messages.iter_mut().for_each(Message::put_results_first);
+    mark_for_cache(&mut messages);
+    messages
+}
+
+/// Marks the end of the conversation, and the end of the previous request's, where the API looks
+/// for what it remembers.
+fn mark_for_cache(messages: &mut [Message<'_>]) {
+    let from_user = messages
+        .iter_mut()
+        .rev()
+        .filter(|message| message.role == Role::User);
+    for message in from_user.take(2) {
+        if let Some(Block::Ours(last)) = message.content.last_mut() {
+            last.cache_control = Some(CacheControl::EPHEMERAL);
+        }
+    }
+}
+
+impl Message<'_> {
+    /// The API wants a turn's results before anything the user says.
+    fn put_results_first(&mut self) {
+        self.content.sort_by_key(|block| !block.is_result());
+    }
+}
+
+impl Block<'_> {
+    fn is_result(&self) -> bool {
+        matches!(self, Self::Ours(block) if matches!(block.content, OurContent::ToolResult { .. }))
+    }
+}
+
+fn blocks<'a>(item: &'a Item, provenance: &Provenance) -> Vec<Block<'a>> {
+    // The API refuses empty text, even its own.
+    if matches!(&item.content, Content::Text { text } if text.trim().is_empty()) {
+        return Vec::new();
+    }
+    match &item.native {
+        Some(native) if native.provenance == *provenance => {
+            vec![Block::Native(native.json.as_raw())]
+        }
+        _ => neutral(&item.content).into_iter().map(ours).collect(),
+    }
+}
+
+fn ours(content: OurContent<'_>) -> Block<'_> {
+    Block::Ours(OurBlock {
+        content,
+        cache_control: None,
+    })
+}
+
+fn neutral(content: &Content) -> Vec<OurContent<'_>> {
+    match content {
+        Content::User { parts } => parts.iter().filter_map(part).collect(),
+        Content::Text { text } => vec![OurContent::Text { text }],
+        Content::ToolCall(call) => vec![tool_use(call)],
+        Content::ToolResult {
+            call_id,
+            parts,
+            is_error,
+        } => vec![OurContent::ToolResult {
+            tool_use_id: wire_id(call_id),
+            content: parts.iter().filter_map(part).collect(),
+            is_error: *is_error,
+        }],
+        Content::Reasoning { .. } | Content::Opaque => Vec::new(),
+    }
+}
+
+fn part(part: &Part) -> Option<OurContent<'_>> {
+    match part {
+        Part::Text { text } if text.trim().is_empty() => None,
+        Part::Text { text } => Some(OurContent::Text { text }),
+        Part::Image { media_type, data } => Some(OurContent::Image {
+            source: ImageSource {
+                kind: "base64",
+                media_type,
+                data,
+            },
+        }),
+    }
+}
+
+fn tool_use(call: &ToolCall) -> OurContent<'_> {
+    OurContent::ToolUse {
+        id: wire_id(&call.call_id),
+        name: &call.name,
+        input: input_object(&call.arguments),
+    }
+}
+
+/// The API takes objects only, so what is none is wrapped into one.
+fn input_object(arguments: &str) -> Box<RawValue> {
+    match RawValue::from_string(arguments.trim().to_owned()) {
+        Ok(input) if input.get().starts_with('{') => input,
+        _ => to_raw_value(&json!({ "invalid_json": arguments }))
+            .unwrap_or_else(|_| RawValue::NULL.to_owned()),
+    }
+}
+
+/// Ids of other providers may hold characters that this API refuses.
+fn wire_id(id: &str) -> Cow<'_, str> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if !id.is_empty() && id.chars().all(fits) {
+        return id.into();
+    }
+    let replaced: String = id.chars().map(|c| if fits(c) { c } else { '_' }).collect();
+    format!("call_{replaced}").into()
+}

@@ -1,0 +1,113 @@
+//! The one HTTP client, and the bounds of its waits.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use pullwright_protocol::FailureKind;
+use pullwright_protocol::provider::ProviderError;
+use reqwest::redirect::Policy;
+use url::Url;
+
+/// How long a connection may take before the host counts as unreachable.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a host may take to answer with its first byte before the request counts as lost.
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(180);
+/// How long a stream may say nothing, pings included, before it counts as dead.
+const IDLE_STREAM_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long an idle connection is kept for the next turn: tools may take minutes.
+const KEEP_CONNECTION: Duration = Duration::from_secs(300);
+/// How often the operating system probes a silent connection.
+const TCP_PROBE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// The bounds of a reply's waits. There is none for the whole: a long reply is not a lost one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamTimeouts {
+    /// Until the answer's head.
+    pub first_byte: Duration,
+    /// Between two pieces of the answer's body.
+    pub idle: Duration,
+}
+
+impl Default for StreamTimeouts {
+    fn default() -> Self {
+        Self {
+            first_byte: FIRST_BYTE_TIMEOUT,
+            idle: IDLE_STREAM_TIMEOUT,
+        }
+    }
+}
+
+/// A client with a connection pool of its own. Clones share the pool.
+#[derive(Clone, Debug)]
+pub struct HttpClient {
+    pub(crate) client: reqwest::Client,
+}
+
+impl HttpClient {
+    /// A new client, with a pool of its own.
+    ///
+    /// # Errors
+    /// What is wrong with the machine's TLS set-up.
+    pub fn new() -> Result<Self, String> {
+        // Another part of the process may have installed one already, which is as good.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        reqwest::Client::builder()
+            .redirect(Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(KEEP_CONNECTION)
+            .tcp_keepalive(TCP_PROBE_INTERVAL)
+            .tcp_nodelay(true)
+            .user_agent(concat!("pullwright/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map(|client| Self { client })
+            .map_err(|error| error_chain(&error))
+    }
+
+    /// The client of this process: its pool keeps one connection per host and turn in flight.
+    ///
+    /// # Errors
+    /// What is wrong with the machine's TLS set-up.
+    pub fn shared() -> Result<Self, String> {
+        static SHARED: OnceLock<Result<HttpClient, String>> = OnceLock::new();
+        SHARED.get_or_init(Self::new).clone()
+    }
+}
+
+/// `base` with `path` appended, whether or not it ends with a slash.
+pub(crate) fn join_path(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
+    url
+}
+
+/// Names the host and the cause of a failed exchange, without the key.
+pub(crate) fn transport(provider: &Arc<str>, error: reqwest::Error) -> ProviderError {
+    let host = error
+        .url()
+        .and_then(Url::host_str)
+        .unwrap_or("the host")
+        .to_owned();
+    let cause = error_chain(&error.without_url());
+    transport_error(format!(
+        "{provider}: the connection to {host} broke: {cause}"
+    ))
+}
+
+pub(crate) fn transport_error(message: String) -> ProviderError {
+    ProviderError {
+        kind: FailureKind::Transport,
+        message,
+        retryable: true,
+        retry_after_ms: None,
+    }
+}
+
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

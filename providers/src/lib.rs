@@ -1,0 +1,23 @@
+//! Model providers, one file per wire format, and a kit for authors of provider plugins.
+//!
+//! - [`Provider`]: what an author writes: one struct that streams a model's reply.
+//! - [`rpc_module`] and [`serve_stdio`]: turn it into a JSON-RPC peer, in-process or as a child.
+//! - [`ScriptedProvider`]: plays a script file, for demos, tests and benchmarks.
+//! - [`AnthropicMessages`]: speaks the Anthropic Messages API.
+//! - [`open`]: the built-in provider for a row of the configuration.
+
+mod anthropic_messages;
+mod http;
+mod kit;
+mod open;
+mod scripted;
+mod secret;
+mod sse;
+
+pub use anthropic_messages::{AnthropicConfig, AnthropicMessages, Reply, Thinking, request_body};
+pub use http::{HttpClient, StreamTimeouts};
+pub use kit::{Cancelled, DeltaSender, Finish, Provider, rpc_module, serve_lines, serve_stdio};
+pub use open::{OpenError, ProviderSettings, WIRE_APIS, open};
+pub use scripted::{Script, ScriptError, ScriptedProvider};
+pub use secret::Secret;
+pub use sse::{EventTooLong, SseParser};

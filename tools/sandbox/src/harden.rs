@@ -1,0 +1,27 @@
+//! The server's own protection from what it starts.
+
+use std::io;
+
+/// Makes this process hard to read for other processes of the machine: its memory and environment
+/// are closed to others of the same user, and the files it creates from now on are private.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn harden_server() -> io::Result<()> {
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    make_non_dumpable()
+}
+
+#[cfg(target_os = "linux")]
+fn make_non_dumpable() -> io::Result<()> {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+#[expect(clippy::unnecessary_wraps, reason = "other systems can refuse")]
+fn make_non_dumpable() -> io::Result<()> {
+    Ok(())
+}

@@ -1,0 +1,16 @@
+//! The sandboxes, against real processes.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test and its helpers fail by panicking, and say what they skipped"
+)]
+
+mod attach;
+mod bench;
+mod confinement;
+mod death;
+mod harden;
+mod processes;
+mod refusals;

@@ -1,0 +1,113 @@
+//! What git's words mean: a kind, a sentence and a remedy.
+
+use pullwright_core::source::SourceError;
+use pullwright_protocol::FailureKind;
+
+/// How much of git's own words is kept, in characters.
+const KEPT_CHARS: usize = 600;
+
+/// What git was doing when it failed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Doing<'a> {
+    Asking,
+    Fetching,
+    /// To this branch.
+    Pushing(&'a str),
+}
+
+const NOT_FOUND: &[&str] = &[
+    "not found",
+    "returned error: 404",
+    "does not exist",
+    "does not appear to be a git repository",
+];
+const NO_CREDENTIAL: &[&str] = &[
+    "terminal prompts disabled",
+    "could not read username",
+    "could not read password",
+];
+const BAD_CREDENTIAL: &[&str] = &[
+    "authentication failed",
+    "returned error: 401",
+    "returned error: 403",
+    "permission denied (publickey",
+    "host key verification failed",
+    "invalid credentials",
+];
+const REDIRECTED: &[&str] = &[
+    "returned error: 301",
+    "returned error: 302",
+    "returned error: 307",
+    "returned error: 308",
+];
+
+/// Turns git's failure into an error.
+pub(crate) fn explain(doing: Doing<'_>, url: &str, credential: bool, stderr: &str) -> SourceError {
+    let said = last_words(stderr);
+    let low = stderr.to_ascii_lowercase();
+    let hears = |phrases: &[&str]| phrases.iter().any(|phrase| low.contains(phrase));
+    let error = |kind, what: String| SourceError::new(kind, format!("{what}; git said: {said}"));
+    if hears(BAD_CREDENTIAL) || (credential && hears(NO_CREDENTIAL)) {
+        return error(FailureKind::Credential, refused(doing, url, credential));
+    }
+    if hears(NO_CREDENTIAL) {
+        return match doing {
+            Doing::Pushing(_) => error(FailureKind::Credential, refused(doing, url, credential)),
+            Doing::Asking | Doing::Fetching => error(
+                FailureKind::Repository,
+                format!("`{url}` does not exist, or is private and needs a token of its forge"),
+            ),
+        };
+    }
+    if hears(REDIRECTED) || low.contains("unable to update url base from redirection") {
+        return error(
+            FailureKind::Repository,
+            format!("`{url}` redirects, which is not followed; give the address it leads to"),
+        );
+    }
+    if hears(NOT_FOUND) {
+        return error(
+            FailureKind::Repository,
+            format!("`{url}` is not a repository that can be seen; check the URL and the rights"),
+        );
+    }
+    match doing {
+        Doing::Asking => error(
+            FailureKind::Clone,
+            format!("`{url}` does not answer as git does"),
+        ),
+        Doing::Fetching => error(FailureKind::Clone, format!("fetching `{url}` broke")),
+        Doing::Pushing(branch) => error(
+            FailureKind::Push,
+            format!("`{url}` did not take the branch `{branch}`"),
+        ),
+    }
+}
+
+/// git's last lines, on one line.
+pub(crate) fn last_words(stderr: &str) -> String {
+    let line = stderr
+        .lines()
+        .map(|line| line.trim().trim_matches(|c: char| c.is_control()))
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join(" | ");
+    let skip = line.chars().count().saturating_sub(KEPT_CHARS);
+    if line.is_empty() {
+        "nothing".to_owned()
+    } else {
+        line.chars().skip(skip).collect()
+    }
+}
+
+fn refused(doing: Doing<'_>, url: &str, credential: bool) -> String {
+    let right = match doing {
+        Doing::Asking | Doing::Fetching => "read",
+        Doing::Pushing(_) => "push to",
+    };
+    if credential {
+        format!("the credential was refused: it may not {right} `{url}`, or has expired")
+    } else {
+        format!("`{url}` wants a credential; configure a token that may {right} it")
+    }
+}

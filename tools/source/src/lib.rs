@@ -1,0 +1,36 @@
+//! The control plane's git: mirror, checkout, quarantine, policy, push.
+//!
+//! [`GitSource`] implements [`pullwright_core::source::Source`] with the git command line for
+//! everything that touches the network or a working tree, and libgit2 for reading objects.
+//!
+//! What is absent on purpose: no git process ever runs in a folder that a sandbox has written, no
+//! credential is ever in an argument, the environment, a URL or a file, no redirect is followed, and
+//! no history made in a sandbox is ever pushed.
+
+mod address;
+mod bundle;
+mod checkout;
+mod config;
+mod credential;
+mod diff;
+mod failure;
+mod files;
+mod git;
+mod host;
+mod locks;
+mod mirror;
+mod objects;
+mod patch;
+mod policy;
+mod push;
+mod quarantine;
+mod refname;
+mod remote;
+mod run_folder;
+mod source;
+mod url;
+mod version;
+
+pub use config::{Identity, SourceConfig, Timeouts};
+pub use refname::is_branch_name;
+pub use source::GitSource;

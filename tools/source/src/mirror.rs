@@ -1,0 +1,263 @@
+//! The mirror: a bare cache of one repository, brought up to date branch by branch.
+//!
+//! The remote is asked first, with the caller's own credential, so that nobody gets from the cache
+//! what the remote would refuse. Objects are fetched only when the branch moved.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use pullwright_core::source::{Base, Fetch, Repository, SourceError};
+use pullwright_protocol::FailureKind;
+use sha2::{Digest, Sha256};
+
+use crate::failure::Doing;
+use crate::git::{Call, folder_size};
+use crate::objects;
+use crate::refname;
+use crate::remote::Remote;
+use crate::source::GitSource;
+
+/// How much of a hash names a mirror or a branch's reference, in bytes.
+const NAME_HASH_BYTES: usize = 12;
+
+/// Old defects of honest repositories; everything else that fsck knows is refused.
+const TOLERATED: &[&str] = &[
+    "zeroPaddedFilemode",
+    "zeroPaddedDate",
+    "badTimezone",
+    "badDate",
+    "badDateOverflow",
+    "badEmail",
+    "badFilemode",
+    "missingEmail",
+    "missingNameBeforeEmail",
+    "missingSpaceBeforeDate",
+    "missingSpaceBeforeEmail",
+    "multipleAuthors",
+    "missingTaggerEntry",
+    "badTagName",
+    "gitignoreSymlink",
+    "gitattributesSymlink",
+    "mailmapSymlink",
+    "nullSha1",
+    "largePathname",
+];
+
+/// A branch of the remote and the commit it is at.
+struct Tip {
+    branch: String,
+    commit: String,
+}
+
+pub(crate) async fn fetch(source: &GitSource, fetch: Fetch<'_>) -> Result<Base, SourceError> {
+    if let Some(branch) = fetch.branch {
+        refname::check(branch)?;
+    }
+    let config = source.config();
+    let remote = source.remote(fetch.repository, fetch.credential).await?;
+    let tip = ask(source, &remote, fetch.branch).await?;
+    let mirror = path(&config.data_dir, fetch.repository);
+    let found = |at: Option<String>| base(fetch.repository, &tip.branch, &mirror, at);
+    if let Some(base) = found(Some(tip.commit.clone())).await? {
+        return Ok(base);
+    }
+    let _held = source.locks().hold(&mirror, config.timeouts.fetch).await?;
+    if let Some(base) = found(Some(tip.commit.clone())).await? {
+        return Ok(base);
+    }
+    bring(source, &remote, &tip.branch, &mirror).await?;
+    found(None).await?.ok_or_else(|| {
+        SourceError::new(
+            FailureKind::Clone,
+            format!(
+                "fetching `{}` from `{}` brought no commit",
+                tip.branch, remote.url
+            ),
+        )
+    })
+}
+
+/// Where the mirror of a repository lives.
+fn path(data_dir: &Path, repository: &Repository) -> PathBuf {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let name: String = repository
+        .path
+        .last()
+        .map_or("", String::as_str)
+        .chars()
+        .map(plain)
+        .collect();
+    let name: String = name.chars().take(40).collect();
+    data_dir
+        .join("mirrors")
+        .join(format!("{name}-{}.git", hash(&repository.url)))
+}
+
+/// The reference that keeps a branch. Flat, so that a branch `a` never is in the way of `a/b`.
+fn keeper(branch: &str) -> String {
+    format!("refs/pullwright/{}", hash(branch))
+}
+
+fn hash(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    digest
+        .iter()
+        .take(NAME_HASH_BYTES)
+        .fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+}
+
+/// Asks the remote where the wanted branch, or its default branch, is.
+async fn ask(
+    source: &GitSource,
+    remote: &Remote<'_>,
+    wanted: Option<&str>,
+) -> Result<Tip, SourceError> {
+    let pattern = wanted.map_or("HEAD".to_owned(), |branch| format!("refs/heads/{branch}"));
+    let args = ["ls-remote", "--symref", "--", &remote.url, &pattern];
+    let call = Call::new(source.config().timeouts.ask, args);
+    let output = remote.run(call, Doing::Asking).await?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let branch = match wanted {
+        Some(branch) => Some(branch),
+        None => text.lines().find_map(|line| {
+            line.strip_prefix("ref: refs/heads/")?
+                .strip_suffix("\tHEAD")
+        }),
+    };
+    let commit = text.lines().find_map(|line| {
+        let (id, name) = line.split_once('\t')?;
+        (name == pattern && !id.starts_with("ref:")).then_some(id)
+    });
+    match (branch, commit) {
+        (Some(branch), Some(commit)) => {
+            refname::check(branch)?;
+            Ok(Tip {
+                branch: branch.to_owned(),
+                commit: commit.to_owned(),
+            })
+        }
+        _ => Err(no_branch(&remote.url, wanted)),
+    }
+}
+
+fn no_branch(url: &str, wanted: Option<&str>) -> SourceError {
+    let message = match wanted {
+        Some(branch) => format!("`{url}` has no branch `{branch}`; check `baseBranch`"),
+        None => format!(
+            "`{url}` has no commit on a default branch to start from; push a first commit or name \
+             the branch in `baseBranch`"
+        ),
+    };
+    SourceError::new(FailureKind::Repository, message)
+}
+
+/// The base, if the mirror holds the branch (at this commit, when one is given).
+async fn base(
+    repository: &Repository,
+    branch: &str,
+    mirror: &Path,
+    at: Option<String>,
+) -> Result<Option<Base>, SourceError> {
+    let (repository, branch, mirror) = (repository.clone(), branch.to_owned(), mirror.to_owned());
+    objects::blocking(move || {
+        if !mirror.join("HEAD").exists() {
+            return Ok(None);
+        }
+        let git = objects::open(&mirror)?;
+        let broken = |error: git2::Error| objects::broken(&mirror, &error);
+        let Some(commit) = objects::find_ref(&git, &keeper(&branch)).map_err(broken)? else {
+            return Ok(None);
+        };
+        let id = commit.id().to_string();
+        if at.is_some_and(|at| at != id) {
+            return Ok(None);
+        }
+        let tree = commit.tree_id().to_string();
+        Ok(Some(Base {
+            repository,
+            branch,
+            commit: id,
+            tree,
+            mirror: mirror.clone(),
+        }))
+    })
+    .await
+}
+
+/// Fetches the branch into the mirror, which is made if need be. The mirror's lock is held.
+async fn bring(
+    source: &GitSource,
+    remote: &Remote<'_>,
+    branch: &str,
+    mirror: &Path,
+) -> Result<(), SourceError> {
+    let (config, timeouts) = (source.config(), source.config().timeouts);
+    let fresh = !mirror.exists();
+    source.init_bare(mirror).await?;
+    tidy(mirror);
+    let refspec = format!("+refs/heads/{branch}:{}", keeper(branch));
+    let args = [
+        "fetch",
+        "--quiet",
+        "--no-tags",
+        "--no-write-fetch-head",
+        "--no-auto-maintenance",
+        "--no-recurse-submodules",
+        "--",
+        &remote.url,
+        &refspec,
+    ];
+    let call = Call::new(timeouts.fetch, args)
+        .git_dir(mirror)
+        .config(["fetch.fsckObjects=true", "core.bigFileThreshold=64m"])
+        .config(
+            TOLERATED
+                .iter()
+                .map(|defect| format!("fetch.fsck.{defect}=ignore")),
+        )
+        .growth(mirror, config.max_clone_bytes);
+    let fetched = remote.run(call, Doing::Fetching).await;
+    let kept = fetched.and_then(|_| within(mirror, config.max_clone_bytes));
+    match &kept {
+        Err(_) if fresh => {
+            let _ = std::fs::remove_dir_all(mirror);
+        }
+        Err(_) => tidy(mirror),
+        Ok(()) => {}
+    }
+    kept
+}
+
+/// A small machine may finish the fetch between two looks at the size.
+fn within(mirror: &Path, max: u64) -> Result<(), SourceError> {
+    if folder_size(mirror) <= max {
+        return Ok(());
+    }
+    Err(SourceError::new(
+        FailureKind::Limit,
+        format!(
+            "the repository is larger than {} MiB; raise `[repositories] max_clone_mb` if that is \
+             meant",
+            max >> 20
+        ),
+    ))
+}
+
+/// Removes what a killed git left half-written. The mirror's lock is held, so nobody is at work.
+fn tidy(mirror: &Path) {
+    let folders = ["", "objects/pack", "refs/pullwright"];
+    for entry in folders
+        .iter()
+        .filter_map(|folder| std::fs::read_dir(mirror.join(folder)).ok())
+    {
+        for entry in entry.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with("tmp_") || name.ends_with(".lock") {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Pushing: one commit of our own on top of the base, to a branch that must not exist yet.
+//!
+//! A retry is safe: a branch that already holds this tree on this base is taken for ours.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use git2::{Signature, Time};
+use pullwright_core::source::{Push, Pushed, SourceError};
+use pullwright_protocol::FailureKind;
+
+use crate::config::Identity;
+use crate::failure::{self, Doing};
+use crate::git::Call;
+use crate::objects;
+use crate::refname;
+use crate::remote::Remote;
+use crate::source::GitSource;
+
+/// Where the remote's branch is fetched to when it already exists.
+const TAKEN_REF: &str = "refs/pullwright/taken";
+/// Where our commit is kept.
+const OWN_REF: &str = "refs/pullwright/own";
+/// The longest commit message, in bytes.
+const MAX_MESSAGE_BYTES: usize = 64 << 10;
+
+pub(crate) async fn push(source: &GitSource, push: Push<'_>) -> Result<Pushed, SourceError> {
+    check(&push)?;
+    let remote = source
+        .remote(&push.base.repository, push.credential)
+        .await?;
+    if let Some(pushed) = already(source, &remote, &push).await? {
+        return Ok(pushed);
+    }
+    let commit = commit(source, &push).await?;
+    let output = remote
+        .try_run(command(source, &remote, &push, &commit))
+        .await?;
+    if output.success {
+        return Ok(pushed(&push, commit));
+    }
+    let said = format!(
+        "{}\n{}",
+        output.stderr,
+        String::from_utf8_lossy(&output.stdout)
+    );
+    // Somebody, perhaps an earlier attempt of ours, was there between question and push.
+    let raced = said.contains("stale info") || said.contains("already exists");
+    if raced && let Some(pushed) = already(source, &remote, &push).await? {
+        return Ok(pushed);
+    }
+    let doing = Doing::Pushing(push.branch);
+    Err(failure::explain(
+        doing,
+        &remote.url,
+        remote.has_credential(),
+        &said,
+    ))
+}
+
+fn check(push: &Push<'_>) -> Result<(), SourceError> {
+    refname::check(push.branch)?;
+    let refuse = |why: String| Err(SourceError::new(FailureKind::Push, why));
+    if push.branch == push.base.branch {
+        return refuse(format!(
+            "`{}` is the base branch, which is never pushed to; choose another `branch`",
+            push.branch
+        ));
+    }
+    if let Some(first) = push.work.refusals.first() {
+        return refuse(format!("the work must not be pushed: {first}"));
+    }
+    if push.work.tree == push.base.tree {
+        return refuse("nothing changed, so there is nothing to push".into());
+    }
+    let message = push.message;
+    if message.trim().is_empty() || message.len() > MAX_MESSAGE_BYTES || message.contains('\0') {
+        return refuse(format!(
+            "the commit message is empty, holds a NUL or has more than {MAX_MESSAGE_BYTES} bytes"
+        ));
+    }
+    Ok(())
+}
+
+/// The branch, if the remote has it with this very work; an error if it has it with other work.
+async fn already(
+    source: &GitSource,
+    remote: &Remote<'_>,
+    push: &Push<'_>,
+) -> Result<Option<Pushed>, SourceError> {
+    let name = format!("refs/heads/{}", push.branch);
+    let timeouts = source.config().timeouts;
+    let ask = Call::new(timeouts.ask, ["ls-remote", "--", &remote.url, &name]);
+    let output = remote.run(ask, Doing::Pushing(push.branch)).await?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    if !text.lines().any(|line| {
+        line.split_once('\t')
+            .is_some_and(|(_, found)| found == name)
+    }) {
+        return Ok(None);
+    }
+    let refspec = format!("+{name}:{TAKEN_REF}");
+    let args = [
+        "fetch",
+        "--quiet",
+        "--no-tags",
+        "--no-write-fetch-head",
+        "--no-auto-maintenance",
+        "--",
+        &remote.url,
+        &refspec,
+    ];
+    let fetch = Call::new(timeouts.push, args)
+        .git_dir(&push.work.quarantine)
+        .growth(&push.work.quarantine, source.config().max_clone_bytes);
+    remote.run(fetch, Doing::Pushing(push.branch)).await?;
+    match same_work(push).await? {
+        Some(commit) => Ok(Some(pushed(push, commit))),
+        None => Err(SourceError::new(
+            FailureKind::Push,
+            format!(
+                "`{}` already has a branch `{}` with other work, which is left alone; choose \
+                 another `branch` or delete it",
+                remote.url, push.branch
+            ),
+        )),
+    }
+}
+
+/// The fetched commit, if it is this work on this base.
+async fn same_work(push: &Push<'_>) -> Result<Option<String>, SourceError> {
+    let quarantine = push.work.quarantine.clone();
+    let (tree, parent) = (push.work.tree.clone(), push.base.commit.clone());
+    objects::blocking(move || {
+        let git = objects::open(&quarantine)?;
+        let found = objects::find_ref(&git, TAKEN_REF)
+            .map_err(|error| objects::broken(&quarantine, &error))?;
+        Ok(found
+            .filter(|commit| {
+                commit.tree_id().to_string() == tree
+                    && commit.parent_ids().map(|id| id.to_string()).eq([parent])
+            })
+            .map(|commit| commit.id().to_string()))
+    })
+    .await
+}
+
+/// Makes the commit in the quarantine.
+async fn commit(source: &GitSource, push: &Push<'_>) -> Result<String, SourceError> {
+    let quarantine = push.work.quarantine.clone();
+    let (tree, parent) = (push.work.tree.clone(), push.base.commit.clone());
+    let message = format!("{}\n", push.message.trim_end());
+    let identity = source.config().identity.clone();
+    objects::blocking(move || {
+        let git = objects::open(&quarantine)?;
+        let (tree, parent) = (objects::id(&tree)?, objects::id(&parent)?);
+        let make = || {
+            let signature = signature(&identity)?;
+            let (tree, parent) = (git.find_tree(tree)?, git.find_commit(parent)?);
+            let id = git.commit(None, &signature, &signature, &message, &tree, &[&parent])?;
+            git.reference(OWN_REF, id, true, "")?;
+            Ok(id.to_string())
+        };
+        make().map_err(|error| objects::broken(&quarantine, &error))
+    })
+    .await
+}
+
+fn signature(identity: &Identity) -> Result<Signature<'static>, git2::Error> {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs());
+    let now = Time::new(i64::try_from(now).unwrap_or(i64::MAX), 0);
+    Signature::new(&identity.name, &identity.email, &now)
+}
+
+fn command(source: &GitSource, remote: &Remote<'_>, push: &Push<'_>, commit: &str) -> Call {
+    let lease = format!("--force-with-lease=refs/heads/{}:", push.branch);
+    let refspec = format!("{commit}:refs/heads/{}", push.branch);
+    let args = [
+        "push",
+        "--porcelain",
+        "--no-verify",
+        "--no-follow-tags",
+        "--recurse-submodules=no",
+        "--no-signed",
+        &lease,
+        "--",
+        &remote.url,
+        &refspec,
+    ];
+    Call::new(source.config().timeouts.push, args).git_dir(&push.work.quarantine)
+}
+
+fn pushed(push: &Push<'_>, commit: String) -> Pushed {
+    Pushed {
+        branch: push.branch.to_owned(),
+        commit,
+    }
+}

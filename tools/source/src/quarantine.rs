@@ -1,0 +1,208 @@
+//! Taking work in: a bundle becomes a tree that is checked, in a repository nobody else has touched.
+//!
+//! The pack goes through `git index-pack --strict`, which runs fsck on every object and refuses a
+//! link to an object that is missing. The history in the bundle is ignored: only the tree of its
+//! tip counts, and the commit that is pushed is made anew.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use pullwright_core::source::{Base, ChangedPath, SourceError, Work};
+use pullwright_protocol::{FailureKind, RunId};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use crate::bundle::{self, unsound};
+use crate::diff::{self, Change};
+use crate::git::Call;
+use crate::source::GitSource;
+use crate::{failure, objects, patch, policy, run_folder};
+
+/// Against a sandbox that goes silent in the middle of a bundle.
+const BUNDLE_IDLE: Duration = Duration::from_secs(60);
+/// How much is read at once, in bytes.
+const CHUNK_BYTES: usize = 64 << 10;
+
+pub(crate) async fn take_in(
+    source: &GitSource,
+    run: &RunId,
+    base: &Base,
+    bundle: &mut (dyn AsyncRead + Send + Unpin),
+) -> Result<Work, SourceError> {
+    let folder = claim(&run_folder::of(&source.config().data_dir, run)?)?;
+    let taken = examine(source, base, bundle, &folder).await;
+    if taken.is_err() {
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+    taken
+}
+
+/// A fresh folder below the run's.
+fn claim(run: &Path) -> Result<PathBuf, SourceError> {
+    let make = || {
+        std::fs::create_dir_all(run)?;
+        Ok(tempfile::Builder::new()
+            .prefix("quarantine-")
+            .tempdir_in(run)?
+            .keep())
+    };
+    make().map_err(|error: std::io::Error| {
+        SourceError::new(
+            FailureKind::Internal,
+            format!("no quarantine can be made in `{}`: {error}", run.display()),
+        )
+    })
+}
+
+async fn examine(
+    source: &GitSource,
+    base: &Base,
+    bundle: &mut (dyn AsyncRead + Send + Unpin),
+    folder: &Path,
+) -> Result<Work, SourceError> {
+    let incoming = folder.join("incoming.bundle");
+    let size = receive(bundle, &incoming, source.config().max_bundle_bytes).await?;
+    let quarantine = folder.join("repository.git");
+    source.init_bare(&quarantine).await?;
+    borrow_mirror(base, &quarantine)?;
+    let tree = match size {
+        0 => base.tree.clone(),
+        _ => unpack(source, &incoming, &quarantine).await?,
+    };
+    let _ = std::fs::remove_file(&incoming);
+    judge(source, base, quarantine, tree).await
+}
+
+/// Writes the bundle to a file and answers its size.
+async fn receive(
+    bundle: &mut (dyn AsyncRead + Send + Unpin),
+    path: &Path,
+    max: u64,
+) -> Result<u64, SourceError> {
+    let failed = |error: std::io::Error| unsound(&format!("it cannot be stored: {error}"));
+    let mut file = tokio::fs::File::create(path).await.map_err(failed)?;
+    let (mut size, mut chunk) = (0, vec![0; CHUNK_BYTES]);
+    loop {
+        let read = match timeout(BUNDLE_IDLE, bundle.read(&mut chunk)).await {
+            Ok(Ok(read)) => read,
+            Ok(Err(error)) => return Err(unsound(&format!("reading it broke: {error}"))),
+            Err(_) => return Err(unsound("the sandbox stopped sending it")),
+        };
+        if read == 0 {
+            file.flush().await.map_err(failed)?;
+            return Ok(size);
+        }
+        size += read as u64;
+        if size > max {
+            return Err(SourceError::new(
+                FailureKind::Limit,
+                format!(
+                    "the bundle from the sandbox is larger than {} MiB",
+                    max >> 20
+                ),
+            ));
+        }
+        file.write_all(&chunk[..read]).await.map_err(failed)?;
+    }
+}
+
+/// The base's objects are read from the mirror; the quarantine never writes there.
+fn borrow_mirror(base: &Base, quarantine: &Path) -> Result<(), SourceError> {
+    let objects = base.mirror.join("objects");
+    let info = quarantine.join("objects/info");
+    std::fs::create_dir_all(&info)
+        .and_then(|()| std::fs::write(info.join("alternates"), format!("{}\n", objects.display())))
+        .map_err(|error| {
+            SourceError::new(
+                FailureKind::Internal,
+                format!(
+                    "the quarantine cannot read `{}`: {error}",
+                    objects.display()
+                ),
+            )
+        })
+}
+
+/// Checks every object of the bundle and answers the tree of its tip.
+async fn unpack(
+    source: &GitSource,
+    incoming: &Path,
+    quarantine: &Path,
+) -> Result<String, SourceError> {
+    let path = incoming.to_owned();
+    let (header, file) = objects::blocking(move || {
+        let mut file = File::open(&path).map_err(|error| unsound(&error.to_string()))?;
+        Ok((bundle::open(&mut file)?, file))
+    })
+    .await?;
+    let config = source.config();
+    let max = format!("--max-input-size={}", config.max_bundle_bytes);
+    let args = [
+        "index-pack",
+        "--stdin",
+        "--fix-thin",
+        "--strict",
+        "--threads=1",
+        &max,
+    ];
+    let call = Call::new(config.timeouts.local, args)
+        .git_dir(quarantine)
+        .config([
+            "core.bigFileThreshold=64m",
+            "core.packedGitWindowSize=64m",
+            "core.packedGitLimit=1g",
+        ])
+        .file(file)
+        .untrusted();
+    let output = call.run(config).await?;
+    if !output.success {
+        return Err(unsound(&format!(
+            "git said: {}",
+            failure::last_words(&output.stderr)
+        )));
+    }
+    let quarantine = quarantine.to_owned();
+    objects::blocking(move || {
+        let git = objects::open(&quarantine)?;
+        let commit = git.find_commit(objects::id(&header.tip)?);
+        let commit = commit.map_err(|_| unsound("its reference is not a commit that it holds"))?;
+        Ok(commit.tree_id().to_string())
+    })
+    .await
+}
+
+/// Compares with the base, applies the policy and makes the patch.
+async fn judge(
+    source: &GitSource,
+    base: &Base,
+    quarantine: PathBuf,
+    tree: String,
+) -> Result<Work, SourceError> {
+    let (repository, trees) = (quarantine.clone(), (base.tree.clone(), tree.clone()));
+    let (changes, refusals, plan) = objects::blocking(move || {
+        let git = objects::open(&repository)?;
+        let (old, new) = (objects::id(&trees.0)?, objects::id(&trees.1)?);
+        let changes = diff::trees(&git, old, new)?;
+        let refusals = policy::refusals(&git, old, new, &changes)?;
+        let plan = patch::plan(&git, new, &changes)?;
+        Ok((changes, refusals, plan))
+    })
+    .await?;
+    let patch = patch::make(source, &quarantine, &base.tree, &plan).await?;
+    let changed = changes.iter().map(shown).collect();
+    Ok(Work {
+        tree,
+        changed,
+        patch,
+        refusals,
+        quarantine,
+    })
+}
+
+fn shown(change: &Change) -> ChangedPath {
+    ChangedPath {
+        path: change.shown(),
+        status: change.status(),
+    }
+}

@@ -1,0 +1,183 @@
+//! The control plane's git as one value.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use pullwright_core::source::{Base, Fetch, Push, Pushed, Repository, Source, SourceError, Work};
+use pullwright_protocol::forge::ForgeCredential;
+use pullwright_protocol::{FailureKind, RunId};
+use tokio::io::AsyncRead;
+use tokio::sync::OnceCell;
+
+use crate::config::SourceConfig;
+use crate::git::Call;
+use crate::host::{Host, HostRule};
+use crate::locks::Locks;
+use crate::remote::Remote;
+use crate::url::UrlPolicy;
+use crate::{checkout, failure, mirror, objects, push, quarantine, run_folder, version};
+
+/// The control plane's git. Cheap to clone; clones share the mirrors' locks.
+#[derive(Clone, Debug)]
+pub struct GitSource {
+    config: Arc<SourceConfig>,
+    policy: Arc<UrlPolicy>,
+    locks: Arc<Locks>,
+    version: Arc<OnceCell<String>>,
+}
+
+impl GitSource {
+    /// Checks the configuration and makes the data folder.
+    pub fn new(mut config: SourceConfig) -> Result<Self, SourceError> {
+        let policy = url_policy(&config)?;
+        config.data_dir = prepare(&config.data_dir)?;
+        run_folder::sweep(&config.data_dir);
+        Ok(Self {
+            config: Arc::new(config),
+            policy: Arc::new(policy),
+            locks: Arc::default(),
+            version: Arc::default(),
+        })
+    }
+
+    /// The folder of a run, which [`Source::discard`] removes: a fitting place for its checkout.
+    pub fn run_dir(&self, run: &RunId) -> Result<PathBuf, SourceError> {
+        run_folder::of(&self.config.data_dir, run)
+    }
+
+    /// What `git version` says; an error if git is missing or too old. Asked once.
+    pub async fn git_version(&self) -> Result<&str, SourceError> {
+        let version = self
+            .version
+            .get_or_try_init(|| version::check(&self.config))
+            .await?;
+        Ok(version)
+    }
+
+    pub(crate) fn config(&self) -> &SourceConfig {
+        &self.config
+    }
+
+    pub(crate) fn locks(&self) -> &Locks {
+        &self.locks
+    }
+
+    pub(crate) async fn remote<'a>(
+        &'a self,
+        repository: &Repository,
+        credential: Option<&'a ForgeCredential>,
+    ) -> Result<Remote<'a>, SourceError> {
+        self.git_version().await?;
+        Remote::open(&self.config, &self.policy, repository, credential).await
+    }
+
+    /// Makes an empty bare repository without hooks, or leaves an existing one as it is.
+    pub(crate) async fn init_bare(&self, path: &Path) -> Result<(), SourceError> {
+        let args = [
+            "init",
+            "--quiet",
+            "--bare",
+            "--template=",
+            "--object-format=sha1",
+        ];
+        let call = Call::new(self.config.timeouts.local, args).git_dir(path);
+        self.local(call, "making a bare repository").await.map(drop)
+    }
+
+    /// Runs a call on local files of our own and answers what it printed.
+    pub(crate) async fn local(&self, call: Call, what: &str) -> Result<Vec<u8>, SourceError> {
+        let output = call.run(&self.config).await?;
+        if output.success {
+            return Ok(output.stdout);
+        }
+        Err(SourceError::new(
+            FailureKind::Internal,
+            format!(
+                "{what} failed; git said: {}",
+                failure::last_words(&output.stderr)
+            ),
+        ))
+    }
+}
+
+#[async_trait]
+impl Source for GitSource {
+    fn accept(&self, url: &str) -> Result<Repository, SourceError> {
+        self.policy.accept(url).map(|accepted| accepted.repository)
+    }
+
+    async fn fetch(&self, fetch: Fetch<'_>) -> Result<Base, SourceError> {
+        mirror::fetch(self, fetch).await
+    }
+
+    async fn checkout(
+        &self,
+        base: &Base,
+        work: Option<&Work>,
+        into: &Path,
+    ) -> Result<(), SourceError> {
+        checkout::checkout(self, base, work, into).await
+    }
+
+    async fn take_in(
+        &self,
+        run: &RunId,
+        base: &Base,
+        bundle: &mut (dyn AsyncRead + Send + Unpin),
+    ) -> Result<Work, SourceError> {
+        quarantine::take_in(self, run, base, bundle).await
+    }
+
+    async fn push(&self, push: Push<'_>) -> Result<Pushed, SourceError> {
+        push::push(self, push).await
+    }
+
+    async fn discard(&self, run: &RunId) -> Result<(), SourceError> {
+        let (config, run) = (Arc::clone(&self.config), run.clone());
+        objects::blocking(move || run_folder::remove(&config.data_dir, &run)).await
+    }
+}
+
+fn url_policy(config: &SourceConfig) -> Result<UrlPolicy, SourceError> {
+    let bad = |entry: &str, why: String| {
+        SourceError::new(
+            FailureKind::Config,
+            format!("`{entry}` in `[repositories] hosts` cannot be used: {why}"),
+        )
+    };
+    Ok(UrlPolicy {
+        rules: config
+            .hosts
+            .iter()
+            .map(|entry| HostRule::parse(entry).map_err(|why| bad(entry, why)))
+            .collect::<Result<_, _>>()?,
+        private_hosts: config
+            .private_hosts
+            .iter()
+            .map(|entry| Host::parse(entry).map_err(|why| bad(entry, why)))
+            .collect::<Result<_, _>>()?,
+        allow_local_paths: config.allow_local_paths,
+    })
+}
+
+/// Makes the data folder and answers its absolute path. Mirrors are for this user alone; run
+/// folders are not, since a sandbox with a user of its own works on a checkout in them.
+fn prepare(data_dir: &Path) -> Result<PathBuf, SourceError> {
+    let failed = |error: std::io::Error| {
+        SourceError::new(
+            FailureKind::Config,
+            format!(
+                "the data folder `{}` cannot be used: {error}",
+                data_dir.display()
+            ),
+        )
+    };
+    for folder in ["mirrors", "runs"] {
+        std::fs::create_dir_all(data_dir.join(folder)).map_err(failed)?;
+    }
+    let private = std::fs::Permissions::from_mode(0o700);
+    std::fs::set_permissions(data_dir.join("mirrors"), private).map_err(failed)?;
+    data_dir.canonicalize().map_err(failed)
+}

@@ -1,0 +1,272 @@
+//! Git's own smart HTTP server behind a loopback listener, with the ways a remote can misbehave.
+//!
+//! Stands alone on axum, tokio, futures-util and base64, so that other crates' tests can use it.
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "each test uses its own part"
+)]
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+use tokio::process::Command;
+
+/// The largest request body, in bytes.
+const MAX_BODY_BYTES: usize = 256 << 20;
+
+/// What the server does with a request.
+#[derive(Clone, Debug)]
+pub(crate) enum Behaviour {
+    /// Serves everybody.
+    Open,
+    /// Serves who knows the name and password.
+    Password { user: String, password: String },
+    /// Serves reads to all, refuses writes with 403.
+    ReadOnly,
+    /// Sends everybody to the same path at another origin.
+    Redirect(String),
+    /// Accepts and never answers.
+    Stall,
+    /// Answers without end.
+    Endless,
+}
+
+/// One request as it came in.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) authorization: Option<String>,
+}
+
+/// A running server; it ends with its value.
+pub(crate) struct HttpBackend {
+    address: std::net::SocketAddr,
+    shared: Arc<Shared>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+struct Shared {
+    root: PathBuf,
+    behaviour: Behaviour,
+    seen: Mutex<Vec<Seen>>,
+    leaks: Mutex<Vec<String>>,
+    authorized: Mutex<usize>,
+}
+
+impl HttpBackend {
+    /// Serves the bare repositories below `root`.
+    pub(crate) async fn start(root: PathBuf, behaviour: Behaviour) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            root,
+            behaviour,
+            seen: Mutex::default(),
+            leaks: Mutex::default(),
+            authorized: Mutex::default(),
+        });
+        let app = Router::new()
+            .fallback(handle)
+            .with_state(Arc::clone(&shared));
+        let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self {
+            address,
+            shared,
+            task,
+        }
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub(crate) fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    pub(crate) fn origin(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn url(&self, repository: &str) -> String {
+        format!("{}/{repository}", self.origin())
+    }
+
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.shared.seen.lock().unwrap().clone()
+    }
+
+    /// How many requests came with the right password.
+    pub(crate) fn authorized(&self) -> usize {
+        *self.shared.authorized.lock().unwrap()
+    }
+
+    /// Processes whose arguments or environment held the password while a request was served.
+    pub(crate) fn leaks(&self) -> Vec<String> {
+        self.shared.leaks.lock().unwrap().clone()
+    }
+}
+
+impl Drop for HttpBackend {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    note(&shared, &request);
+    match &shared.behaviour {
+        Behaviour::Open => serve(&shared, request).await,
+        Behaviour::Password { user, password } => {
+            if !knows(request.headers(), user, password) {
+                let ask = [(header::WWW_AUTHENTICATE, "Basic realm=\"git\"")];
+                return (StatusCode::UNAUTHORIZED, ask).into_response();
+            }
+            *shared.authorized.lock().unwrap() += 1;
+            shared
+                .leaks
+                .lock()
+                .unwrap()
+                .extend(processes_with(password));
+            serve(&shared, request).await
+        }
+        Behaviour::ReadOnly if request.uri().to_string().contains("receive-pack") => {
+            StatusCode::FORBIDDEN.into_response()
+        }
+        Behaviour::ReadOnly => serve(&shared, request).await,
+        Behaviour::Redirect(origin) => {
+            let to = format!("{origin}{}", request.uri());
+            (StatusCode::FOUND, [(header::LOCATION, to)]).into_response()
+        }
+        Behaviour::Stall => std::future::pending().await,
+        Behaviour::Endless => endless(&request),
+    }
+}
+
+fn note(shared: &Shared, request: &Request) {
+    let authorization = request.headers().get(header::AUTHORIZATION);
+    shared.seen.lock().unwrap().push(Seen {
+        method: request.method().to_string(),
+        path: request.uri().to_string(),
+        authorization: authorization.map(|value| value.to_str().unwrap_or("?").to_owned()),
+    });
+}
+
+fn knows(headers: &HeaderMap, user: &str, password: &str) -> bool {
+    let expected = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+    headers
+        .get(header::AUTHORIZATION)
+        .is_some_and(|value| value == expected.as_str())
+}
+
+/// An advertisement that goes on with references for ever.
+fn endless(request: &Request) -> Response {
+    let service = if request.uri().to_string().contains("receive-pack") {
+        "application/x-git-receive-pack-advertisement"
+    } else {
+        "application/x-git-upload-pack-advertisement"
+    };
+    let start = futures_util::stream::once(async {
+        Ok::<_, std::io::Error>(Bytes::from_static(b"001e# service=git-upload-pack\n0000"))
+    });
+    let mut number = 0_u64;
+    let lines = futures_util::stream::repeat_with(move || {
+        number += 1;
+        let line = format!("{:040x} refs/heads/b{number}\n", number + 1);
+        Ok(Bytes::from(format!("{:04x}{line}", line.len() + 4)))
+    });
+    let body = Body::from_stream(futures_util::StreamExt::chain(start, lines));
+    ([(header::CONTENT_TYPE, service)], body).into_response()
+}
+
+async fn serve(shared: &Shared, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, MAX_BODY_BYTES).await.unwrap();
+    let value = |name: &str| {
+        parts
+            .headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let mut child = Command::new("git")
+        .arg("http-backend")
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("HOME", &shared.root)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_PROJECT_ROOT", &shared.root)
+        .env("GIT_HTTP_EXPORT_ALL", "1")
+        .env("REMOTE_USER", "tester")
+        .env("REMOTE_ADDR", "127.0.0.1")
+        .env("REQUEST_METHOD", parts.method.as_str())
+        .env("PATH_INFO", parts.uri.path())
+        .env("QUERY_STRING", parts.uri.query().unwrap_or_default())
+        .env("CONTENT_TYPE", value("content-type"))
+        .env("CONTENT_LENGTH", body.len().to_string())
+        .env("HTTP_CONTENT_ENCODING", value("content-encoding"))
+        .env("GIT_PROTOCOL", value("git-protocol"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let feed = tokio::spawn(async move { stdin.write_all(&body).await });
+    let output = child.wait_with_output().await.unwrap();
+    let _ = feed.await;
+    from_cgi(&output.stdout)
+}
+
+/// Turns a CGI answer into an HTTP one.
+fn from_cgi(output: &[u8]) -> Response {
+    let Some(end) = output.windows(4).position(|window| window == b"\r\n\r\n") else {
+        return StatusCode::BAD_GATEWAY.into_response();
+    };
+    let mut response = Response::new(Body::from(output[end + 4..].to_vec()));
+    for line in String::from_utf8_lossy(&output[..end]).lines() {
+        let (name, value) = line.split_once(": ").unwrap();
+        if name == "Status" {
+            let code = value.split(' ').next().unwrap().parse::<u16>().unwrap();
+            *response.status_mut() = StatusCode::from_u16(code).unwrap();
+        } else {
+            let name: HeaderName = name.parse().unwrap();
+            response
+                .headers_mut()
+                .insert(name, HeaderValue::from_str(value).unwrap());
+        }
+    }
+    response
+}
+
+/// Every process of this machine that shows the text in its arguments or environment.
+fn processes_with(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        for file in ["cmdline", "environ"] {
+            let bytes = std::fs::read(entry.path().join(file)).unwrap_or_default();
+            if bytes
+                .windows(text.len())
+                .any(|window| window == text.as_bytes())
+            {
+                found.push(entry.path().join(file).display().to_string());
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,14 @@
+//! The control plane's git against real git: smart HTTP on the loopback, hostile bundles, pushes.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by a panic, its helpers too"
+)]
+
+mod accept;
+mod checkout;
+mod fetch;
+mod http_backend;
+mod lab;
+mod push;
+mod secrecy;
+mod take_in;
