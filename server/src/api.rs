@@ -1,0 +1,120 @@
+//! The HTTP API. The router is its table of contents.
+
+mod body;
+mod follow;
+mod guard;
+mod handlers;
+mod problem;
+mod query;
+mod serve;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{get, post};
+use pullwright_protocol::FailureKind;
+
+use crate::runs::Runs;
+
+pub use problem::ApiProblem;
+pub use serve::{ListenError, check_listen, serve};
+
+/// The routes of the server.
+pub fn router(state: ApiState) -> Router {
+    Router::new()
+        .route("/code", post(handlers::code))
+        .route("/v1/runs", get(handlers::list).post(handlers::create))
+        .route("/v1/runs/{id}", get(handlers::run))
+        .route("/v1/runs/{id}/events", get(handlers::events))
+        .route("/v1/runs/{id}/stream", get(handlers::stream))
+        .route("/v1/runs/{id}/patch", get(handlers::patch))
+        .route("/v1/runs/{id}/cancel", post(handlers::cancel))
+        .route("/healthz", get(handlers::healthz))
+        .route("/readyz", get(handlers::readyz))
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(state.clone(), guard::check_origin))
+        .layer(from_fn(guard::harden))
+        .with_state(state)
+}
+
+/// What the handlers share. Cloning it is cheap.
+#[derive(Clone)]
+pub struct ApiState {
+    runs: Runs,
+    listen: SocketAddr,
+    config: Arc<ApiConfig>,
+}
+
+/// How the API behaves.
+#[derive(Clone, Debug)]
+pub struct ApiConfig {
+    /// Host names, beside IP addresses and `localhost`, by which this server may be called. Any
+    /// other name may be an attacker's that resolves to this machine.
+    pub allowed_hosts: Vec<String>,
+    /// The most bytes of a request's body.
+    pub max_body_bytes: usize,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// How often a quiet stream gets a comment, which keeps proxies from closing it.
+    pub heartbeat: Duration,
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        Self {
+            allowed_hosts: Vec::new(),
+            max_body_bytes: 1 << 20,
+            body_timeout: Duration::from_secs(15),
+            heartbeat: Duration::from_secs(15),
+        }
+    }
+}
+
+impl ApiState {
+    /// The state of a server that listens on `listen` and takes bodies of `max_body_bytes`.
+    #[must_use]
+    pub fn new(runs: Runs, listen: SocketAddr, max_body_bytes: usize) -> Self {
+        let config = ApiConfig {
+            max_body_bytes,
+            ..ApiConfig::default()
+        };
+        Self::with_config(runs, listen, config)
+    }
+
+    /// Like [`ApiState::new`], with everything said.
+    #[must_use]
+    pub fn with_config(runs: Runs, listen: SocketAddr, config: ApiConfig) -> Self {
+        Self {
+            runs,
+            listen,
+            config: Arc::new(config),
+        }
+    }
+}
+
+async fn unknown_route(uri: Uri) -> ApiProblem {
+    ApiProblem::new(
+        StatusCode::NOT_FOUND,
+        FailureKind::BadRequest,
+        format!(
+            "there is no `{}` here; runs start with POST /code",
+            uri.path()
+        ),
+    )
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> ApiProblem {
+    ApiProblem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        FailureKind::BadRequest,
+        format!(
+            "`{}` does not take {method}; see the Allow header",
+            uri.path()
+        ),
+    )
+}

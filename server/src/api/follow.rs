@@ -1,0 +1,222 @@
+//! A run's log as Server-Sent Events.
+//!
+//! Each turn reads one bounded page from the store, and only when the connection has taken the
+//! last one; so a slow client slows only itself, loses nothing, and holds no connection to the
+//! store while it is idle.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use futures_util::{Stream, stream};
+use pullwright_core::log::now_ms;
+use pullwright_core::store::StoreError;
+use pullwright_protocol::{
+    Event, FailureKind, Frame, FrameOptions, LoggedEvent, Outcome, RunId, RunUsage,
+};
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::{Interval, MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::runs::Runs;
+
+/// How many events are read at a time; the store bounds their bytes.
+const PAGE_EVENTS: usize = 256;
+
+/// How often a failed read is tried again, and how long to wait in between, before the client is
+/// told that the log is broken.
+const READ_ATTEMPTS: u32 = 3;
+const READ_WAIT: Duration = Duration::from_millis(500);
+
+const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
+
+/// What a client sees of the log.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum View {
+    /// The frames of `POST /code`.
+    Frames(FrameOptions),
+    /// The events themselves.
+    Events,
+}
+
+/// Streams the run's log after event `after`, until its last event.
+pub(super) fn follow(runs: &Runs, run: RunId, after: u64, view: View, heartbeat: Duration) -> Body {
+    let first_beat = tokio::time::Instant::now() + heartbeat;
+    let mut beat = interval_at(first_beat, heartbeat);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let follower = Follower {
+        hint: runs.store().watch(&run),
+        ended: runs.ended(&run),
+        runs: runs.clone(),
+        run,
+        after,
+        view,
+        beat,
+        over: false,
+    };
+    Body::from_stream(follower.chunks())
+}
+
+struct Follower {
+    runs: Runs,
+    run: RunId,
+    after: u64,
+    view: View,
+    hint: watch::Receiver<u64>,
+    ended: Option<CancellationToken>,
+    beat: Interval,
+    over: bool,
+}
+
+/// Why a follower that has read everything goes on.
+enum Woken {
+    Events,
+    Heartbeat,
+    RunIsOver,
+}
+
+impl Follower {
+    fn chunks(self) -> impl Stream<Item = Result<Bytes, Infallible>> {
+        stream::unfold(self, |mut follower| async move {
+            let chunk = follower.next().await?;
+            Some((Ok(Bytes::from(chunk)), follower))
+        })
+    }
+
+    async fn next(&mut self) -> Option<Vec<u8>> {
+        let mut last_look = false;
+        while !self.over {
+            self.hint.borrow_and_update();
+            let Ok(page) = self.read().await else {
+                return Some(self.broken());
+            };
+            if !page.is_empty() {
+                let chunk = self.show(&page);
+                if !chunk.is_empty() {
+                    self.beat.reset();
+                    return Some(chunk);
+                }
+                continue;
+            }
+            if last_look {
+                return Some(self.broken());
+            }
+            match self.wake().await {
+                Woken::Events => {}
+                Woken::RunIsOver => last_look = true,
+                Woken::Heartbeat => return Some(KEEP_ALIVE.to_vec()),
+            }
+        }
+        None
+    }
+
+    async fn read(&self) -> Result<Vec<LoggedEvent>, StoreError> {
+        let mut attempt = 1;
+        loop {
+            let store = self.runs.store();
+            match store.read(&self.run, self.after, PAGE_EVENTS).await {
+                Err(error) if attempt < READ_ATTEMPTS => {
+                    tracing::warn!(run = %self.run, %error, "reading a run's log failed");
+                    tokio::time::sleep(READ_WAIT).await;
+                    attempt += 1;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    fn show(&mut self, page: &[LoggedEvent]) -> Vec<u8> {
+        let mut chunk = Vec::new();
+        for logged in page {
+            self.after = logged.seq;
+            if let Some(data) = self.data(logged) {
+                write_message(&mut chunk, Some(logged.seq), &data);
+            }
+            if matches!(logged.event, Event::Done { .. }) {
+                self.over = true;
+                break;
+            }
+        }
+        chunk
+    }
+
+    fn data(&self, logged: &LoggedEvent) -> Option<String> {
+        let data = match self.view {
+            View::Events => serde_json::to_string(logged),
+            View::Frames(options) => {
+                serde_json::to_string(&Frame::of(&self.run, &logged.event, options)?)
+            }
+        };
+        let report = |error| tracing::error!(run = %self.run, %error, "an event cannot be shown");
+        data.map_err(report).ok()
+    }
+
+    /// The next look at the store follows a heartbeat too, since a hint may come from another
+    /// process and be lost.
+    async fn wake(&mut self) -> Woken {
+        if self.ended.is_none() {
+            self.ended = self.runs.ended(&self.run);
+        }
+        let ended = self.ended.clone();
+        let run_is_over = async {
+            match ended {
+                Some(ended) => ended.cancelled().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            Ok(()) = self.hint.changed() => Woken::Events,
+            () = run_is_over => Woken::RunIsOver,
+            _ = self.beat.tick() => Woken::Heartbeat,
+        }
+    }
+
+    /// The end of a stream whose log has none. These frames are not in the log, so they carry no
+    /// id: a client that comes back goes on where the log stopped.
+    fn broken(&mut self) -> Vec<u8> {
+        self.over = true;
+        let mut chunk = Vec::new();
+        for event in unlogged_end() {
+            let data = match self.view {
+                View::Events => Some(json!({ "at_ms": now_ms(), "event": event }).to_string()),
+                View::Frames(options) => Frame::of(&self.run, &event, options)
+                    .and_then(|frame| serde_json::to_string(&frame).ok()),
+            };
+            if let Some(data) = data {
+                write_message(&mut chunk, None, &data);
+            }
+        }
+        chunk
+    }
+}
+
+fn unlogged_end() -> [Event; 2] {
+    let why = "the run's log cannot be read or written any more; the server's log says why";
+    let error = Event::Error {
+        kind: FailureKind::Internal,
+        message: why.to_owned(),
+        retrying: false,
+        attempt: 1,
+    };
+    let done = Event::Done {
+        outcome: Outcome::Failed(FailureKind::Internal),
+        summary: why.to_owned(),
+        pr_url: None,
+        branch: None,
+        has_patch: false,
+        usage: RunUsage::default(),
+    };
+    [error, done]
+}
+
+/// JSON has no line breaks outside strings and escapes them inside, so one `data:` line holds it.
+fn write_message(chunk: &mut Vec<u8>, id: Option<u64>, data: &str) {
+    if let Some(id) = id {
+        chunk.extend_from_slice(format!("id: {id}\n").as_bytes());
+    }
+    chunk.extend_from_slice(b"data: ");
+    chunk.extend_from_slice(data.as_bytes());
+    chunk.extend_from_slice(b"\n\n");
+}

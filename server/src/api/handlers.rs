@@ -1,0 +1,225 @@
+//! What each route does.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use pullwright_core::store::RunRecord;
+use pullwright_protocol::{FailureKind, RunId};
+use serde_json::json;
+
+use super::follow::{View, follow};
+use super::query::{Query, idempotency_key, last_event_id};
+use super::{ApiProblem, ApiState, body};
+use crate::runs::Started;
+
+/// How many runs a list has unless asked otherwise, and at most.
+const LISTED_RUNS: u64 = 20;
+const MAX_LISTED_RUNS: u64 = 100;
+
+type RunPath = Result<Path<String>, PathRejection>;
+
+/// Starts or joins a run and streams its frames.
+pub(super) async fn code(
+    State(state): State<ApiState>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiProblem> {
+    let options = Query::parse(query.as_deref(), &["deltas"])?.frames()?;
+    let after = last_event_id(&headers)?;
+    let resumed_without_key = after.is_some() && !headers.contains_key("Idempotency-Key");
+    if resumed_without_key {
+        let message = "Last-Event-ID on POST needs the Idempotency-Key that started the run; \
+                       without it this would start another run";
+        return Err(ApiProblem::bad_request(message));
+    }
+    let started = start(&state, &headers, body).await?;
+    let mut response = sse(
+        &state,
+        &started.id,
+        after.unwrap_or(0),
+        View::Frames(options),
+    );
+    name_run(response.headers_mut(), &started.id);
+    Ok(response)
+}
+
+/// Starts or joins a run without a stream.
+pub(super) async fn create(
+    State(state): State<ApiState>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiProblem> {
+    Query::parse(query.as_deref(), &[])?;
+    let started = start(&state, &headers, body).await?;
+    let answer = json!({ "id": started.id, "joined": started.joined });
+    let mut response = (StatusCode::ACCEPTED, Json(answer)).into_response();
+    name_run(response.headers_mut(), &started.id);
+    Ok(response)
+}
+
+pub(super) async fn list(
+    State(state): State<ApiState>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiProblem> {
+    let limit = Query::parse(query.as_deref(), &["limit"])?.number("limit")?;
+    let limit = limit.unwrap_or(LISTED_RUNS);
+    if !(1..=MAX_LISTED_RUNS).contains(&limit) {
+        let message = format!("query parameter `limit` is {limit}; use 1 to {MAX_LISTED_RUNS}");
+        return Err(ApiProblem::bad_request(message));
+    }
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let runs = state.runs.store().list(limit).await?;
+    Ok(Json(json!({ "runs": runs })).into_response())
+}
+
+pub(super) async fn run(
+    State(state): State<ApiState>,
+    path: RunPath,
+) -> Result<Json<RunRecord>, ApiProblem> {
+    record(&state, path).await.map(Json)
+}
+
+pub(super) async fn events(
+    State(state): State<ApiState>,
+    path: RunPath,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiProblem> {
+    let query = Query::parse(query.as_deref(), &["from"])?;
+    resume(&state, path, &query, &headers, View::Events).await
+}
+
+pub(super) async fn stream(
+    State(state): State<ApiState>,
+    path: RunPath,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiProblem> {
+    let query = Query::parse(query.as_deref(), &["from", "deltas"])?;
+    let view = View::Frames(query.frames()?);
+    resume(&state, path, &query, &headers, view).await
+}
+
+pub(super) async fn patch(
+    State(state): State<ApiState>,
+    path: RunPath,
+) -> Result<Response, ApiProblem> {
+    let run = record(&state, path).await?.id;
+    let Some(patch) = state.runs.store().patch(&run).await? else {
+        let message = format!("run `{run}` has no patch: it has changed nothing so far");
+        let problem = ApiProblem::new(StatusCode::NOT_FOUND, FailureKind::BadRequest, message);
+        return Err(problem);
+    };
+    let mut response = Body::from(patch).into_response();
+    let headers = response.headers_mut();
+    set(headers, header::CONTENT_TYPE, "text/x-diff");
+    let name = format!("attachment; filename=\"{run}.patch\"");
+    set(headers, header::CONTENT_DISPOSITION, &name);
+    Ok(response)
+}
+
+pub(super) async fn cancel(
+    State(state): State<ApiState>,
+    path: RunPath,
+) -> Result<Response, ApiProblem> {
+    let run = id(path)?;
+    if state.runs.cancel(&run).await? {
+        let answer = json!({ "id": run, "cancelRequested": true });
+        return Ok((StatusCode::ACCEPTED, Json(answer)).into_response());
+    }
+    let message = format!("run `{run}` has ended already; there is nothing to cancel");
+    Err(ApiProblem::new(
+        StatusCode::CONFLICT,
+        FailureKind::BadRequest,
+        message,
+    ))
+}
+
+pub(super) async fn healthz() -> Response {
+    Json(json!({ "status": "ok" })).into_response()
+}
+
+/// Ready means that the store answers.
+pub(super) async fn readyz(State(state): State<ApiState>) -> Result<Response, ApiProblem> {
+    state.runs.store().list(1).await?;
+    Ok(Json(json!({ "status": "ready" })).into_response())
+}
+
+async fn start(state: &ApiState, headers: &HeaderMap, body: Body) -> Result<Started, ApiProblem> {
+    let key = idempotency_key(headers)?;
+    let request = body::run_request(headers, body, &state.config).await?;
+    Ok(state.runs.start(request, key).await?)
+}
+
+/// Streams a run from where the client is.
+async fn resume(
+    state: &ApiState,
+    path: RunPath,
+    query: &Query,
+    headers: &HeaderMap,
+    view: View,
+) -> Result<Response, ApiProblem> {
+    let run = record(state, path).await?;
+    let from = query.number("from")?.map(|from| from.saturating_sub(1));
+    // A client that reconnects repeats its query, so the header says more.
+    let after = last_event_id(headers)?.or(from).unwrap_or(0);
+    if after > run.last_seq {
+        let last = run.last_seq;
+        let message = format!("event {after} has not happened yet; the last one is {last}");
+        return Err(ApiProblem::bad_request(message));
+    }
+    if run.outcome.is_some() && after == run.last_seq {
+        // Tells an event source to stop coming back.
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    Ok(sse(state, &run.id, after, view))
+}
+
+async fn record(state: &ApiState, path: RunPath) -> Result<RunRecord, ApiProblem> {
+    let run = id(path)?;
+    let record = state.runs.store().get(&run).await?;
+    record.ok_or_else(|| ApiProblem::unknown_run(&run))
+}
+
+fn id(path: RunPath) -> Result<RunId, ApiProblem> {
+    match path {
+        Ok(Path(id)) => Ok(RunId(id)),
+        Err(error) => Err(ApiProblem::bad_request(format!(
+            "bad path: {}",
+            error.body_text()
+        ))),
+    }
+}
+
+fn sse(state: &ApiState, run: &RunId, after: u64, view: View) -> Response {
+    let body = follow(
+        &state.runs,
+        run.clone(),
+        after,
+        view,
+        state.config.heartbeat,
+    );
+    let mut response = body.into_response();
+    let headers = response.headers_mut();
+    set(headers, header::CONTENT_TYPE, "text/event-stream");
+    set(headers, header::CACHE_CONTROL, "no-cache");
+    set(headers, HeaderName::from_static("x-accel-buffering"), "no");
+    response
+}
+
+fn name_run(headers: &mut HeaderMap, run: &RunId) {
+    set(headers, HeaderName::from_static("x-run-id"), &run.0);
+    set(headers, header::LOCATION, &format!("/v1/runs/{run}"));
+}
+
+/// Run ids are our own and printable; one that is not has no header.
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}

@@ -1,0 +1,107 @@
+//! The one shape of every error before a stream: `{"kind", "message"}`.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use pullwright_core::store::StoreError;
+use pullwright_protocol::{FailureKind, RunId};
+use serde_json::json;
+
+/// Why a request is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiProblem {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// What kind of thing.
+    pub kind: FailureKind,
+    /// What happened, to which thing, and what to do.
+    pub message: String,
+    /// After how many seconds the same request may succeed.
+    pub retry_after_secs: Option<u64>,
+}
+
+impl ApiProblem {
+    /// A problem of any kind.
+    #[must_use]
+    pub fn new(status: StatusCode, kind: FailureKind, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            kind,
+            message: message.into(),
+            retry_after_secs: None,
+        }
+    }
+
+    /// The request is malformed or names something that does not exist: 400.
+    #[must_use]
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, FailureKind::BadRequest, message)
+    }
+
+    /// The request is over a limit: 413.
+    #[must_use]
+    pub fn too_large(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, FailureKind::Limit, message)
+    }
+
+    pub(crate) fn unknown_run(run: &RunId) -> Self {
+        let message = format!("there is no run `{run}`; GET /v1/runs lists the latest ones");
+        Self::new(StatusCode::NOT_FOUND, FailureKind::BadRequest, message)
+    }
+
+    pub(crate) fn key_reused() -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            FailureKind::BadRequest,
+            "this Idempotency-Key came before with another body; use a new key for a new run",
+        )
+    }
+
+    pub(crate) fn busy(most: usize, retry_after_secs: u64) -> Self {
+        let message = format!(
+            "{most} runs are under way, which is all this server takes at a time; \
+             try again in {retry_after_secs} seconds"
+        );
+        Self {
+            retry_after_secs: Some(retry_after_secs),
+            ..Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                FailureKind::RateLimited,
+                message,
+            )
+        }
+    }
+
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            FailureKind::Internal,
+            message,
+        )
+    }
+}
+
+impl From<StoreError> for ApiProblem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::UnknownRun(run) => Self::unknown_run(&run),
+            // The reason names files of this machine, so it goes to the log only.
+            error => {
+                tracing::error!(%error, "a request failed on the run store");
+                Self::unavailable("the run store failed; the server's log says why")
+            }
+        }
+    }
+}
+
+impl IntoResponse for ApiProblem {
+    fn into_response(self) -> Response {
+        let body = json!({ "kind": self.kind, "message": self.message });
+        let mut response = (self.status, Json(body)).into_response();
+        if let Some(seconds) = self.retry_after_secs {
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}

@@ -1,0 +1,89 @@
+//! Query parameters and headers that say how to stream.
+
+use axum::http::HeaderMap;
+use pullwright_protocol::FrameOptions;
+use url::form_urlencoded;
+
+use super::ApiProblem;
+use super::body::nearest;
+
+/// The longest idempotency key, in bytes: it is kept with the run.
+const MAX_KEY_BYTES: usize = 255;
+
+/// The parameters of one request, checked against those that the route knows.
+pub(super) struct Query(Vec<(String, String)>);
+
+impl Query {
+    pub(super) fn parse(raw: Option<&str>, known: &[&str]) -> Result<Self, ApiProblem> {
+        let pairs = form_urlencoded::parse(raw.unwrap_or_default().as_bytes());
+        let pairs: Vec<_> = pairs.into_owned().collect();
+        for (index, (name, _)) in pairs.iter().enumerate() {
+            if !known.contains(&name.as_str()) {
+                let hint = nearest(name, known.iter().copied());
+                let message = format!("unknown query parameter `{name}`{hint}");
+                return Err(ApiProblem::bad_request(message));
+            }
+            if pairs[..index].iter().any(|(earlier, _)| earlier == name) {
+                let message = format!("query parameter `{name}` is given twice");
+                return Err(ApiProblem::bad_request(message));
+            }
+        }
+        Ok(Self(pairs))
+    }
+
+    pub(super) fn frames(&self) -> Result<FrameOptions, ApiProblem> {
+        let deltas = match self.get("deltas") {
+            None | Some("0" | "false") => false,
+            Some("1" | "true") => true,
+            Some(other) => {
+                let message = format!("query parameter `deltas` is `{other}`; use 0 or 1");
+                return Err(ApiProblem::bad_request(message));
+            }
+        };
+        Ok(FrameOptions { deltas })
+    }
+
+    pub(super) fn number(&self, name: &str) -> Result<Option<u64>, ApiProblem> {
+        let parse = |text: &str| whole_number(&format!("query parameter `{name}`"), text);
+        self.get(name).map(parse).transpose()
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+/// The number of the last event the client has.
+pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, ApiProblem> {
+    match text(headers, "Last-Event-ID")? {
+        None | Some("") => Ok(None),
+        Some(id) => whole_number("the Last-Event-ID header", id).map(Some),
+    }
+}
+
+/// The caller's key, scoped to the caller: without API keys there is one caller.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiProblem> {
+    let Some(key) = text(headers, "Idempotency-Key")? else {
+        return Ok(None);
+    };
+    if key.is_empty() || key.len() > MAX_KEY_BYTES {
+        let message = format!("the Idempotency-Key header must have 1 to {MAX_KEY_BYTES} bytes");
+        return Err(ApiProblem::bad_request(message));
+    }
+    Ok(Some(format!("local/{key}")))
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, ApiProblem> {
+    let unreadable = |_| ApiProblem::bad_request(format!("the {name} header is not plain ASCII"));
+    let value = headers.get(name).map(|value| value.to_str());
+    value.transpose().map_err(unreadable)
+}
+
+fn whole_number(what: &str, text: &str) -> Result<u64, ApiProblem> {
+    let parsed = text
+        .parse::<u64>()
+        .ok()
+        .filter(|n| i64::try_from(*n).is_ok());
+    parsed.ok_or_else(|| ApiProblem::bad_request(format!("{what} is `{text}`, not a whole number")))
+}

@@ -1,0 +1,99 @@
+//! The command line.
+
+mod code;
+mod config;
+mod demo;
+mod providers;
+mod serve;
+mod tool_host;
+mod view;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Turns a sentence into a pull request.
+#[derive(Parser)]
+#[command(name = "pullwright", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve `POST /code` over HTTP.
+    Serve(serve::Serve),
+    /// Do one task from the terminal.
+    Code(code::Code),
+    /// Show the main job with a scripted model, the local machine and a git remote on disk.
+    Demo(demo::Demo),
+    /// Play a script file as a provider plugin over standard input and output.
+    #[command(hide = true)]
+    Provider(providers::Provider),
+    /// Run a built-in tool server over standard input and output.
+    ToolHost(tool_host::ToolHost),
+}
+
+/// Runs the command line and answers the exit code.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    match start(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(command: Command) -> anyhow::Result<ExitCode> {
+    // A tool host lives once per tool server and run, so it gets by with one thread.
+    if let Command::ToolHost(tool_host) = command {
+        return runtime(tokio::runtime::Builder::new_current_thread())?.block_on(tool_host.run());
+    }
+    init_tracing();
+    let runtime = runtime(tokio::runtime::Builder::new_multi_thread())?;
+    runtime.block_on(async {
+        match command {
+            Command::Serve(serve) => serve.run().await,
+            Command::Code(code) => code.run().await,
+            Command::Demo(demo) => demo.run().await,
+            Command::Provider(provider) => provider.run().await,
+            Command::ToolHost(tool_host) => tool_host.run().await,
+        }
+    })
+}
+
+fn runtime(mut builder: tokio::runtime::Builder) -> anyhow::Result<tokio::runtime::Runtime> {
+    let runtime = builder.enable_all().build();
+    runtime.context("cannot start the asynchronous runtime")
+}
+
+/// Logs go to standard error: one line each on a terminal, JSON elsewhere.
+fn init_tracing() {
+    let filter =
+        EnvFilter::try_from_env("PULLWRIGHT_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        lines.with_target(false).init();
+    } else {
+        lines.json().init();
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the command line speaks to a person")]
+fn complain(message: &str) {
+    eprintln!("{message}");
+}
+
+#[expect(clippy::print_stdout, reason = "the command line speaks to a person")]
+fn say(message: &str) {
+    println!("{message}");
+}

@@ -1,0 +1,48 @@
+//! Finds the configuration and the data folder.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use pullwright_core::config::Config;
+
+/// The configuration named on the command line, else the one in the user's config folder. Never one
+/// in the current folder: it may be a repository somebody else wrote.
+pub(super) fn load(named: Option<&Path>) -> anyhow::Result<Config> {
+    let path = match named {
+        Some(path) => path.to_owned(),
+        None => default_path()?,
+    };
+    if named.is_none() && !path.exists() {
+        bail!(
+            "there is no configuration at {}; name one with --config, for example the plugins.toml \
+             that comes with Pullwright",
+            path.display()
+        );
+    }
+    Ok(Config::load(&path)?)
+}
+
+/// Where runs, mirrors and the store live: `[server] data_dir`, else the user's data folder.
+pub(super) fn data_dir(config: &Config) -> anyhow::Result<PathBuf> {
+    if let Some(dir) = &config.server.data_dir {
+        return Ok(dir.clone());
+    }
+    Ok(user_folder("XDG_DATA_HOME", ".local/share")?.join("pullwright"))
+}
+
+fn default_path() -> anyhow::Result<PathBuf> {
+    Ok(user_folder("XDG_CONFIG_HOME", ".config")?.join("pullwright/plugins.toml"))
+}
+
+fn user_folder(variable: &str, below_home: &str) -> anyhow::Result<PathBuf> {
+    let absolute = |path: &PathBuf| path.is_absolute();
+    let named = std::env::var_os(variable)
+        .map(PathBuf::from)
+        .filter(absolute);
+    if let Some(folder) = named {
+        return Ok(folder);
+    }
+    let home = std::env::var_os("HOME").map(PathBuf::from).filter(absolute);
+    let home = home.with_context(|| format!("neither {variable} nor HOME names a folder"))?;
+    Ok(home.join(below_home))
+}

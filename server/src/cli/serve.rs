@@ -1,0 +1,100 @@
+//! `pullwright serve`: the HTTP API.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{complain, config};
+use crate::api;
+use crate::compose::{self, Executor, Setting};
+use crate::runs::{RequestLimits, Runs, RunsConfig};
+
+/// How long runs may take to end when the server is told to stop.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
+
+#[derive(Args)]
+pub(super) struct Serve {
+    /// The configuration; the one in the user's config folder if absent.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// The address to listen on.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+}
+
+impl Serve {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        let config = config::load(self.config.as_deref())?;
+        api::check_listen(self.listen)?;
+        let data_dir = config::data_dir(&config)?;
+        pullwright_sandbox::harden_server()?;
+        let sandboxes = compose::sandbox_host(&config, &data_dir)?;
+        if let Some(warning) = sandboxes.warning() {
+            complain(&format!("WARNING: {warning}"));
+        }
+        let setting = Setting {
+            data_dir,
+            allow_local_paths: false,
+        };
+        let runs_config = RunsConfig {
+            max_concurrent: config.server.max_concurrent_runs,
+            request: RequestLimits {
+                max_prompt_chars: config.server.max_prompt_chars,
+                ..RequestLimits::default()
+            },
+            ..RunsConfig::default()
+        };
+        let max_body_bytes = config.server.max_body_bytes;
+        let executor = Executor::new(compose::parts(config, sandboxes, &setting).await?);
+        executor.check_rows()?;
+        let store = Arc::clone(&executor.parts().store);
+        let runs = Runs::new(store, Arc::clone(&executor) as _, executor, runs_config);
+        self.listen(runs, max_body_bytes).await?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn listen(&self, runs: Runs, max_body_bytes: usize) -> anyhow::Result<()> {
+        let listener = TcpListener::bind(self.listen).await;
+        let listener = listener.with_context(|| format!("cannot listen on {}", self.listen))?;
+        let address = listener
+            .local_addr()
+            .context("cannot see the own address")?;
+        complain(&format!("listening on http://{address}"));
+        let stop = CancellationToken::new();
+        tokio::spawn(stop_on_signal(stop.clone()));
+        let recovering = tokio::spawn({
+            let (runs, stop) = (runs.clone(), stop.clone());
+            async move { runs.keep_recovering(stop).await }
+        });
+        let state = api::ApiState::new(runs.clone(), address, max_body_bytes);
+        let stopped = stop.clone();
+        api::serve(listener, api::router(state), async move {
+            stopped.cancelled().await
+        })
+        .await?;
+        runs.shut_down(SHUTDOWN_GRACE).await;
+        recovering.abort();
+        Ok(())
+    }
+}
+
+async fn stop_on_signal(stop: CancellationToken) {
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminate => {}
+    }
+    stop.cancel();
+}

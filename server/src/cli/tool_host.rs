@@ -1,0 +1,96 @@
+//! `pullwright tool-host`: what runs inside a sandbox.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use pullwright_git::ExportOptions;
+use pullwright_tool_kit::serve_stdio;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::complain;
+
+#[derive(Args)]
+pub(super) struct ToolHost {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Serve one of the built-in tool servers (fs, bash, git) in the current folder.
+    Serve {
+        /// Which one.
+        server: String,
+        /// The folder to work in.
+        #[arg(long, default_value = ".")]
+        root: PathBuf,
+    },
+    /// Write the working tree as a git bundle on top of a commit to standard output.
+    Export {
+        /// The commit.
+        #[arg(long)]
+        base: String,
+    },
+    /// Restore the files of a commit or tree, and hide all others, after setup and checks.
+    Settle {
+        /// The commit or tree.
+        #[arg(long)]
+        to: String,
+    },
+}
+
+impl ToolHost {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        match self.task {
+            Task::Serve { server, root } => serve(&server, root).await?,
+            Task::Export { base } => export(&base)?,
+            Task::Settle { to } => settle(&to)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Serves until the client leaves or the process is told to end. Being told to end by a signal must
+/// end the tools' own processes too, so it takes the same way out.
+async fn serve(server: &str, root: PathBuf) -> anyhow::Result<()> {
+    let mut terminated = signal(SignalKind::terminate()).context("cannot watch for signals")?;
+    tokio::select! {
+        served = serve_here(server, root) => served,
+        _ = terminated.recv() => Ok(()),
+    }
+}
+
+async fn serve_here(server: &str, root: PathBuf) -> anyhow::Result<()> {
+    let root = std::fs::canonicalize(&root)
+        .with_context(|| format!("cannot work in {}", root.display()))?;
+    match server {
+        "fs" => serve_stdio(pullwright_fs::server(root)).await?,
+        "bash" => {
+            pullwright_bash::own_process().context("cannot take over this process")?;
+            serve_stdio(pullwright_bash::server(root)).await?;
+        }
+        "git" => serve_stdio(pullwright_git::server(root)).await?,
+        other => bail!("there is no built-in tool server `{other}`; there are fs, bash and git"),
+    }
+    Ok(())
+}
+
+fn export(base: &str) -> anyhow::Result<()> {
+    let root = std::env::current_dir().context("cannot see the current folder")?;
+    let mut out = std::io::stdout().lock();
+    let summary = pullwright_git::export(&root, base, &ExportOptions::default(), &mut out)?;
+    out.flush().context("cannot write the bundle")?;
+    for left_out in &summary.left_out {
+        complain(&format!("left out {}: {}", left_out.path, left_out.reason));
+    }
+    Ok(())
+}
+
+fn settle(to: &str) -> anyhow::Result<()> {
+    let root = std::env::current_dir().context("cannot see the current folder")?;
+    pullwright_git::settle(&root, to)?;
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! Puts the parts together: the only place that knows them all.
+
+mod executor;
+mod host_tools;
+mod providers;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use pullwright_core::config::Config;
+use pullwright_core::run::RunParts;
+use pullwright_core::sandbox::SandboxHost;
+use pullwright_core::store::RunStore;
+use pullwright_source::{GitSource, Identity, SourceConfig};
+
+pub use executor::Executor;
+
+use crate::store::SqliteStore;
+
+/// Who made a commit that nobody in particular made.
+const IDENTITY_NAME: &str = "Pullwright";
+const IDENTITY_EMAIL: &str = "pullwright@users.noreply.github.com";
+
+/// The largest bundle that is taken out of a sandbox, in bytes.
+const MAX_BUNDLE_BYTES: u64 = 512 * 1024 * 1024;
+
+/// What differs between the commands that run runs.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// Where runs, mirrors and the store live.
+    pub data_dir: PathBuf,
+    /// Whether a repository may be a local path: never for a server.
+    pub allow_local_paths: bool,
+}
+
+/// Everything runs share, on this machine and this configuration.
+///
+/// # Errors
+/// When the data folder or the store cannot be used.
+pub async fn parts(
+    config: Config,
+    sandboxes: Arc<dyn SandboxHost>,
+    setting: &Setting,
+) -> anyhow::Result<RunParts> {
+    let config = Arc::new(config);
+    let data_dir = &setting.data_dir;
+    std::fs::create_dir_all(data_dir)
+        .with_context(|| format!("cannot make the data folder {}", data_dir.display()))?;
+    let store = SqliteStore::open(&data_dir.join("runs.sqlite")).await?;
+    let source = Arc::new(GitSource::new(source_config(&config, setting))?);
+    Ok(RunParts {
+        store: Arc::new(store) as Arc<dyn RunStore>,
+        files: Arc::clone(&source) as _,
+        source,
+        sandboxes,
+        providers: Arc::new(providers::ProviderRows::new(Arc::clone(&config))),
+        host_tools: Arc::new(host_tools::HostRows),
+        runs_dir: data_dir.join("runs"),
+        config,
+    })
+}
+
+fn source_config(config: &Config, setting: &Setting) -> SourceConfig {
+    SourceConfig {
+        hosts: config.repositories.hosts.clone(),
+        allow_local_paths: setting.allow_local_paths,
+        max_clone_bytes: config.repositories.max_clone_mb * 1024 * 1024,
+        max_bundle_bytes: MAX_BUNDLE_BYTES,
+        identity: Identity {
+            name: IDENTITY_NAME.to_owned(),
+            email: IDENTITY_EMAIL.to_owned(),
+        },
+        ..SourceConfig::new(setting.data_dir.join("git"))
+    }
+}
+
+/// Opens the sandbox host a configuration asks for.
+///
+/// # Errors
+/// When this machine or this version refuses it.
+pub fn sandbox_host(config: &Config, data_dir: &Path) -> anyhow::Result<Arc<dyn SandboxHost>> {
+    let tool_host = std::env::current_exe().context("cannot find this program's own file")?;
+    Ok(pullwright_sandbox::open_host(
+        &config.sandbox,
+        data_dir,
+        &tool_host,
+    )?)
+}

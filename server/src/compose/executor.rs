@@ -1,0 +1,139 @@
+//! Carries out runs with the real parts.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::http::StatusCode;
+use pullwright_core::budget::Limits;
+use pullwright_core::config::{ProviderLink, ToolLink};
+use pullwright_core::run::{OwnedRun, RunParts, execute, limits_of};
+use pullwright_protocol::{FailureKind, RunRequest};
+
+use crate::api::ApiProblem;
+use crate::runs::{Execute, Validate};
+
+/// Carries out runs, and refuses requests that cannot be.
+pub struct Executor {
+    parts: RunParts,
+}
+
+impl Executor {
+    /// With these parts.
+    #[must_use]
+    pub fn new(parts: RunParts) -> Arc<Self> {
+        Arc::new(Self { parts })
+    }
+
+    /// The parts.
+    #[must_use]
+    pub fn parts(&self) -> &RunParts {
+        &self.parts
+    }
+}
+
+#[async_trait]
+impl Execute for Executor {
+    async fn execute(&self, owned: OwnedRun) {
+        execute(&self.parts, owned).await;
+    }
+}
+
+impl Validate for Executor {
+    fn validate(&self, request: &RunRequest) -> Result<(), ApiProblem> {
+        let accepted = self.parts.source.accept(&request.repo_url);
+        accepted.map_err(|error| bad(error.kind, error.message))?;
+        self.check_provider(request)?;
+        self.check_branches(request)
+    }
+}
+
+impl Executor {
+    fn check_provider(&self, request: &RunRequest) -> Result<(), ApiProblem> {
+        let config = &self.parts.config;
+        let row = request.provider.as_ref().unwrap_or(&config.agent.provider);
+        let Some(provider) = config.providers.get(row) else {
+            let known: Vec<&str> = config.providers.keys().map(String::as_str).collect();
+            return Err(ApiProblem::bad_request(format!(
+                "there is no provider `{row}`; there are: {}",
+                known.join(", ")
+            )));
+        };
+        if let ProviderLink::Wire {
+            env_key: Some(variable),
+            ..
+        } = &provider.link
+            && std::env::var_os(variable).is_none_or(|key| key.is_empty())
+        {
+            return Err(unprocessable(
+                FailureKind::ProviderAuth,
+                format!(
+                    "provider `{row}` needs a key: set the environment variable {variable} where \
+                     the server starts"
+                ),
+            ));
+        }
+        let scripted = matches!(
+            &provider.link,
+            ProviderLink::Wire {
+                script: Some(_),
+                ..
+            }
+        );
+        let limits: Limits = limits_of(config).lowered_by(&request.budget);
+        if limits.usd.is_some() && provider.prices.is_none() && is_wire(&provider.link) && !scripted
+        {
+            return Err(unprocessable(
+                FailureKind::Config,
+                format!(
+                    "a budget in US dollars cannot be kept for provider `{row}`: its model has no \
+                     prices; write `prices` in [providers.{row}], or `max_usd = \"none\"` in \
+                     [budget] of plugins.toml"
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_branches(&self, request: &RunRequest) -> Result<(), ApiProblem> {
+        let named = [&request.branch, &request.base_branch];
+        for branch in named.into_iter().flatten() {
+            if !pullwright_source::is_branch_name(branch) {
+                let message = format!("`{branch}` is not a name that git allows for a branch");
+                return Err(ApiProblem::bad_request(message));
+            }
+        }
+        if request.branch.is_some() && request.branch == request.base_branch {
+            let message = "`branch` and `baseBranch` must differ: a run never pushes to its base";
+            return Err(ApiProblem::bad_request(message));
+        }
+        Ok(())
+    }
+
+    /// Whether every tool row can be opened by this version, said at start and not in the first run.
+    ///
+    /// # Errors
+    /// The first row that cannot.
+    pub fn check_rows(&self) -> anyhow::Result<()> {
+        for (name, row) in &self.parts.config.tools {
+            if matches!(row.link, ToolLink::Url { .. } | ToolLink::Library { .. }) && row.required {
+                anyhow::bail!(
+                    "tools.{name}: `url` and `library` cannot be opened by this version; use \
+                     `command`"
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_wire(link: &ProviderLink) -> bool {
+    matches!(link, ProviderLink::Wire { .. })
+}
+
+fn bad(kind: FailureKind, message: String) -> ApiProblem {
+    ApiProblem::new(StatusCode::BAD_REQUEST, kind, message)
+}
+
+fn unprocessable(kind: FailureKind, message: String) -> ApiProblem {
+    ApiProblem::new(StatusCode::UNPROCESSABLE_ENTITY, kind, message)
+}

@@ -1,0 +1,122 @@
+//! The tool servers that run on the host.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use async_trait::async_trait;
+use pullwright_core::config::{ToolConfig, ToolLink};
+use pullwright_core::run::HostTools;
+use pullwright_core::tools::{ToolIo, ToolServerError};
+use pullwright_github::{GithubConfig, Secret};
+use pullwright_link::ChildCommand;
+use pullwright_tool_kit::serve;
+use tokio::task::JoinHandle;
+use url::Url;
+
+/// How many bytes may be under way between the run and an in-process tool server, each way.
+const PIPE_BYTES: usize = 64 * 1024;
+
+/// Opens host rows: the built-in forge in this process, everything else as a child.
+pub(super) struct HostRows;
+
+#[async_trait]
+impl HostTools for HostRows {
+    async fn open(&self, name: &str, row: &ToolConfig) -> Result<ToolIo, ToolServerError> {
+        match &row.link {
+            ToolLink::Builtin(builtin) if builtin == "github" => github(name, row),
+            ToolLink::Builtin(builtin) => Err(unusable(
+                name,
+                format!("the built-in `{builtin}` runs in the sandbox only; leave `runs` out"),
+            )),
+            ToolLink::Command { command, args, cwd } => {
+                let started = ChildCommand {
+                    name: name.to_owned(),
+                    program: command.into(),
+                    args: args.iter().map(OsString::from).collect(),
+                    env: environment(&row.env, &row.env_vars),
+                    cwd: cwd.clone(),
+                }
+                .spawn();
+                let process = started.map_err(|error| {
+                    unusable(name, format!("cannot start `{command}`: {error}"))
+                })?;
+                Ok(ToolIo {
+                    read: Box::new(process.stdout),
+                    write: Box::new(process.stdin),
+                    guard: Box::new(process.guard),
+                })
+            }
+            ToolLink::Url { .. } | ToolLink::Library { .. } => Err(unusable(
+                name,
+                "`url` and `library` cannot be opened by this version; use `command`".to_owned(),
+            )),
+        }
+    }
+}
+
+/// The variables of a host child: `PATH`, so that it can be found and find others, those written in
+/// the row, and those named in it. Nothing else of this process's environment is passed on.
+pub(super) fn environment(
+    env: &BTreeMap<String, String>,
+    env_vars: &[String],
+) -> BTreeMap<OsString, OsString> {
+    let named = env_vars.iter().map(String::as_str).chain(["PATH"]);
+    let passed = named.filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
+    let written = env.iter().map(|(name, value)| (name.into(), value.into()));
+    passed.chain(written).collect()
+}
+
+fn github(name: &str, row: &ToolConfig) -> Result<ToolIo, ToolServerError> {
+    let config = github_config(row).map_err(|reason| unusable(name, reason))?;
+    let server =
+        pullwright_github::server(config).map_err(|error| unusable(name, error.to_string()))?;
+    let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
+    let (read, write) = tokio::io::split(theirs);
+    let task = tokio::spawn(async move {
+        if let Err(error) = serve(server, read, write).await {
+            tracing::warn!(%error, "the built-in forge stopped");
+        }
+    });
+    let (read, write) = tokio::io::split(ours);
+    Ok(ToolIo {
+        read: Box::new(read),
+        write: Box::new(write),
+        guard: Box::new(AbortOnDrop(task)),
+    })
+}
+
+/// The first of `env_vars` holds the token, the first of `hosts` is the git host it is good for, and
+/// `base_url` is the API's address; git is reached by the same scheme as the API.
+fn github_config(row: &ToolConfig) -> Result<GithubConfig, String> {
+    let mut config = GithubConfig::default();
+    if let Some(base_url) = &row.base_url {
+        let parsed = Url::parse(base_url);
+        config.api_url = parsed.map_err(|error| format!("`base_url` is not a URL: {error}"))?;
+    }
+    if let Some(host) = row.hosts.first() {
+        config.origin = format!("{}://{host}", config.api_url.scheme());
+    }
+    if let Some(variable) = row.env_vars.first() {
+        config.token_env = variable.clone();
+        let token = std::env::var(variable)
+            .ok()
+            .filter(|token| !token.is_empty());
+        config.token = token.map(Secret::new);
+    }
+    Ok(config)
+}
+
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn unusable(name: &str, reason: String) -> ToolServerError {
+    ToolServerError::Startup {
+        name: name.to_owned(),
+        reason,
+    }
+}

@@ -1,0 +1,15 @@
+//! A plugin-driven coding agent: one sentence in, a pull request out.
+//!
+//! The composition root: it puts the parts together and holds what a server is made of.
+//!
+//! - [`api`]: the HTTP API.
+//! - [`runs`]: the registry of runs.
+//! - [`store`]: runs and events on SQLite.
+//! - [`compose`]: the parts, put together by a configuration.
+//! - [`cli`]: the command line.
+
+pub mod api;
+pub mod cli;
+pub mod compose;
+pub mod runs;
+pub mod store;

@@ -1,0 +1,367 @@
+//! The runs of this server: started, kept alive, cancelled, and ended whatever happens.
+
+mod ending;
+mod limits;
+mod supervise;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pullwright_core::log::{now_ms, stamp};
+use pullwright_core::run::OwnedRun;
+use pullwright_core::store::{Created, NewRun, RunStore, StoreError};
+use pullwright_protocol::{Event, FailureKind, Outcome, RunId, RunRequest, Stage};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::api::ApiProblem;
+use ending::Ending;
+
+pub use limits::RequestLimits;
+
+/// When a caller who found no free place should try again.
+const RETRY_AFTER_SECS: u64 = 30;
+
+/// Carries out a run.
+#[async_trait]
+pub trait Execute: Send + Sync {
+    /// Runs a run to its end, which [`RunStore::finish`] marks.
+    async fn execute(&self, claimed: OwnedRun);
+}
+
+/// Refuses a request that cannot be carried out, before a run is created.
+pub trait Validate: Send + Sync {
+    /// Checks what only the configuration knows: hosts, providers, keys.
+    ///
+    /// # Errors
+    /// What the caller is told.
+    fn validate(&self, request: &RunRequest) -> Result<(), ApiProblem>;
+}
+
+impl<F> Validate for F
+where
+    F: Fn(&RunRequest) -> Result<(), ApiProblem> + Send + Sync,
+{
+    fn validate(&self, request: &RunRequest) -> Result<(), ApiProblem> {
+        self(request)
+    }
+}
+
+/// The limits of a server's runs.
+#[derive(Clone, Debug)]
+pub struct RunsConfig {
+    /// How many runs may be under way at the same time.
+    pub max_concurrent: usize,
+    /// How long a run stays owned without a heartbeat. After a crash it is ended this much later.
+    pub lease: Duration,
+    /// How long a cancelled run may take to end by itself, before its task is dropped.
+    pub cancel_grace: Duration,
+    /// What a request may hold.
+    pub request: RequestLimits,
+}
+
+impl Default for RunsConfig {
+    fn default() -> Self {
+        Self {
+            max_concurrent: 32,
+            lease: Duration::from_secs(15),
+            cancel_grace: Duration::from_secs(60),
+            request: RequestLimits::default(),
+        }
+    }
+}
+
+/// A run that was started or joined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// Its id.
+    pub id: RunId,
+    /// Whether the same idempotency key had started it before.
+    pub joined: bool,
+}
+
+/// Why a run is not started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The request is refused.
+    #[error("{}", .0.message)]
+    Refused(ApiProblem),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<StartError> for ApiProblem {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Refused(problem) => problem,
+            StartError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// The registry of this server's runs. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Runs {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Arc<dyn RunStore>,
+    execute: Arc<dyn Execute>,
+    validate: Arc<dyn Validate>,
+    config: RunsConfig,
+    /// This process among all that ever used the store.
+    worker: String,
+    places: Arc<Semaphore>,
+    active: Mutex<HashMap<RunId, Active>>,
+    tasks: TaskTracker,
+}
+
+struct Active {
+    key: Option<String>,
+    cancel: CancellationToken,
+    ended: CancellationToken,
+}
+
+impl Runs {
+    /// A registry without runs.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn RunStore>,
+        execute: Arc<dyn Execute>,
+        validate: Arc<dyn Validate>,
+        config: RunsConfig,
+    ) -> Self {
+        let shared = Shared {
+            store,
+            execute,
+            validate,
+            places: Arc::new(Semaphore::new(config.max_concurrent)),
+            config,
+            worker: uuid::Uuid::new_v4().to_string(),
+            active: Mutex::default(),
+            tasks: TaskTracker::new(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Where the runs live.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn RunStore> {
+        &self.shared.store
+    }
+
+    /// Starts a run, or joins the one that the same idempotency key started.
+    ///
+    /// # Errors
+    /// When the request is refused or the store fails; no run is under way then.
+    pub async fn start(
+        &self,
+        request: RunRequest,
+        idempotency_key: Option<String>,
+    ) -> Result<Started, StartError> {
+        self.check(&request).map_err(StartError::Refused)?;
+        let this = self.clone();
+        // A caller that goes away in the middle must not leave half a start behind.
+        let starting = self.shared.tasks.spawn(async move {
+            let place = this.place(idempotency_key.as_deref())?;
+            this.create(request, idempotency_key, place).await
+        });
+        starting.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "starting a run failed");
+            let message = "starting the run failed; the server's log says why";
+            Err(StartError::Refused(ApiProblem::unavailable(message)))
+        })
+    }
+
+    /// Asks a run to end. Answers false when it has ended already.
+    ///
+    /// # Errors
+    /// When there is no such run or the store fails; a run of this server is told all the same.
+    pub async fn cancel(&self, run: &RunId) -> Result<bool, StoreError> {
+        if let Some(active) = self.active().get(run) {
+            active.cancel.cancel();
+        }
+        self.shared.store.cancel(run).await
+    }
+
+    /// Fires when a run of this server is over, whether or not its log could be ended.
+    #[must_use]
+    pub fn ended(&self, run: &RunId) -> Option<CancellationToken> {
+        self.active().get(run).map(|active| active.ended.clone())
+    }
+
+    /// Ends the runs that a dead server left behind, and answers how many there were.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn recover(&self) -> Result<usize, StoreError> {
+        let mut recovered = 0;
+        for run in self.shared.store.orphans().await? {
+            if !self.active().contains_key(&run) && self.end_orphan(&run).await? {
+                recovered += 1;
+            }
+        }
+        Ok(recovered)
+    }
+
+    /// Recovers now, and again whenever a lease may have run out, until `stop` fires.
+    pub async fn keep_recovering(&self, stop: CancellationToken) {
+        let mut tick = tokio::time::interval(self.shared.config.lease);
+        while stop.run_until_cancelled(tick.tick()).await.is_some() {
+            match self.recover().await {
+                Ok(0) => {}
+                Ok(runs) => tracing::warn!(runs, "ended runs that a dead server left behind"),
+                Err(error) => tracing::error!(%error, "looking for orphaned runs failed"),
+            }
+        }
+    }
+
+    /// Cancels all runs and waits, at most `grace`, until they have ended.
+    pub async fn shut_down(&self, grace: Duration) {
+        self.shared.places.close();
+        for active in self.active().values() {
+            active.cancel.cancel();
+        }
+        self.shared.tasks.close();
+        if tokio::time::timeout(grace, self.shared.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("some runs did not end in time; the next start ends them");
+        }
+    }
+
+    fn check(&self, request: &RunRequest) -> Result<(), ApiProblem> {
+        self.shared.config.request.check(request)?;
+        self.shared.validate.validate(request)
+    }
+
+    /// A place for one more run. A retry of a run that is under way needs none.
+    fn place(&self, key: Option<&str>) -> Result<Option<OwnedSemaphorePermit>, StartError> {
+        let places = Arc::clone(&self.shared.places);
+        if let Ok(place) = places.try_acquire_owned() {
+            return Ok(Some(place));
+        }
+        let known = key.is_some() && self.active().values().any(|a| a.key.as_deref() == key);
+        if known {
+            return Ok(None);
+        }
+        let most = self.shared.config.max_concurrent;
+        Err(StartError::Refused(ApiProblem::busy(
+            most,
+            RETRY_AFTER_SECS,
+        )))
+    }
+
+    async fn create(
+        &self,
+        request: RunRequest,
+        key: Option<String>,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Result<Started, StartError> {
+        let id = RunId(uuid::Uuid::now_v7().to_string());
+        let new = NewRun {
+            id: id.clone(),
+            request: request.clone(),
+            idempotency_key: key.clone(),
+            at_ms: now_ms(),
+        };
+        match self.shared.store.create(new).await? {
+            Created::Joined(id) => return Ok(Started { id, joined: true }),
+            Created::KeyReused => return Err(StartError::Refused(ApiProblem::key_reused())),
+            Created::New => {}
+        }
+        let claimed = self.begin(id.clone(), request).await?;
+        self.launch(claimed, key, place);
+        Ok(Started { id, joined: false })
+    }
+
+    /// Takes the new run and says so in its log, before any slow work.
+    async fn begin(&self, id: RunId, request: RunRequest) -> Result<OwnedRun, StoreError> {
+        let Shared {
+            store,
+            worker,
+            config,
+            ..
+        } = &*self.shared;
+        let epoch = store.claim(&id, worker, config.lease).await?;
+        let first = vec![
+            stamp(
+                1,
+                Event::RunCreated {
+                    request: request.clone(),
+                },
+            ),
+            stamp(
+                2,
+                Event::Status {
+                    stage: Stage::Queued,
+                    message: "the run is accepted".to_owned(),
+                },
+            ),
+        ];
+        let last_seq = first.len() as u64;
+        store.append(&id, epoch, first).await?;
+        Ok(OwnedRun {
+            id,
+            request,
+            epoch,
+            last_seq,
+            cancel: CancellationToken::new(),
+        })
+    }
+
+    fn launch(&self, claimed: OwnedRun, key: Option<String>, place: Option<OwnedSemaphorePermit>) {
+        let active = Active {
+            key,
+            cancel: claimed.cancel.clone(),
+            ended: CancellationToken::new(),
+        };
+        self.active().insert(claimed.id.clone(), active);
+        let this = self.clone();
+        self.shared.tasks.spawn(async move {
+            let id = claimed.id.clone();
+            this.supervise(claimed).await;
+            this.forget(&id);
+            drop(place);
+        });
+    }
+
+    fn forget(&self, run: &RunId) {
+        if let Some(active) = self.active().remove(run) {
+            active.ended.cancel();
+        }
+    }
+
+    /// Answers false when somebody else was faster.
+    async fn end_orphan(&self, run: &RunId) -> Result<bool, StoreError> {
+        let Shared {
+            store,
+            worker,
+            config,
+            ..
+        } = &*self.shared;
+        let epoch = match store.claim(run, worker, config.lease).await {
+            Err(StoreError::Fenced(_)) => return Ok(false),
+            claimed => claimed?,
+        };
+        let ending = Ending {
+            outcome: Outcome::Failed(FailureKind::Interrupted),
+            why: "the server stopped while the run was under way; start the run again",
+        };
+        ending.write(store.as_ref(), run, epoch).await?;
+        Ok(true)
+    }
+
+    fn active(&self) -> MutexGuard<'_, HashMap<RunId, Active>> {
+        let active = self.shared.active.lock();
+        active.unwrap_or_else(PoisonError::into_inner)
+    }
+}

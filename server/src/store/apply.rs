@@ -1,0 +1,418 @@
+//! What the writer's commands do to the tables.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use pullwright_core::log::now_ms;
+use pullwright_core::store::{Created, Epoch, NewRun, StoreError};
+use pullwright_protocol::{LoggedEvent, Outcome, RunId};
+use sqlx::SqliteConnection;
+
+use super::writer::failed;
+
+/// How many events one INSERT takes: larger statements gain nothing.
+const ROWS_PER_INSERT: usize = 128;
+
+static INSERT_MANY: LazyLock<String> = LazyLock::new(|| insert_sql(ROWS_PER_INSERT));
+
+/// A change to the store.
+#[derive(Debug)]
+pub(super) enum Op {
+    Create(Box<NewRun>),
+    Claim {
+        run: RunId,
+        worker: String,
+        lease: Lease,
+    },
+    Heartbeat {
+        run: RunId,
+        epoch: Epoch,
+        lease: Lease,
+    },
+    /// Appends events and, with an outcome, ends the run.
+    Append {
+        run: RunId,
+        epoch: Epoch,
+        events: Vec<EventRow>,
+        outcome: Option<Outcome>,
+    },
+    PutPatch {
+        run: RunId,
+        epoch: Epoch,
+        patch: Vec<u8>,
+    },
+    Cancel(RunId),
+}
+
+/// What a change answers.
+#[derive(Debug)]
+pub(super) enum Reply {
+    Created(Created),
+    Claimed(Epoch),
+    Cancelled(bool),
+    Done,
+}
+
+/// How long an ownership lasts without a heartbeat.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lease {
+    now: i64,
+    until: i64,
+}
+
+impl Lease {
+    pub(super) fn from_now(lease: Duration) -> Self {
+        let now = now_ms().cast_signed();
+        let lasting = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
+        Self {
+            now,
+            until: now.saturating_add(lasting),
+        }
+    }
+}
+
+/// An event as stored.
+#[derive(Clone, Debug)]
+pub(super) struct EventRow {
+    seq: u64,
+    at_ms: u64,
+    json: String,
+}
+
+impl EventRow {
+    fn of(logged: &LoggedEvent) -> Result<Self, StoreError> {
+        Ok(Self {
+            seq: logged.seq,
+            at_ms: logged.at_ms,
+            json: serde_json::to_string(&logged.event).map_err(failed("encoding an event"))?,
+        })
+    }
+}
+
+impl Op {
+    pub(super) fn append(
+        run: RunId,
+        epoch: Epoch,
+        events: &[LoggedEvent],
+    ) -> Result<Self, StoreError> {
+        let events = events.iter().map(EventRow::of).collect::<Result<_, _>>()?;
+        Ok(Self::Append {
+            run,
+            epoch,
+            events,
+            outcome: None,
+        })
+    }
+
+    pub(super) fn finish(
+        run: RunId,
+        epoch: Epoch,
+        outcome: Outcome,
+        done: &LoggedEvent,
+    ) -> Result<Self, StoreError> {
+        Ok(Self::Append {
+            run,
+            epoch,
+            events: vec![EventRow::of(done)?],
+            outcome: Some(outcome),
+        })
+    }
+
+    pub(super) fn what(&self) -> &'static str {
+        match self {
+            Self::Create(_) => "creating a run",
+            Self::Claim { .. } => "claiming a run",
+            Self::Heartbeat { .. } => "extending a lease",
+            Self::Append { outcome: None, .. } => "appending events",
+            Self::Append { .. } => "ending a run",
+            Self::PutPatch { .. } => "storing a patch",
+            Self::Cancel(_) => "cancelling a run",
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Append { events, .. } => events.iter().map(|event| event.json.len()).sum(),
+            Self::PutPatch { patch, .. } => patch.len(),
+            _ => 0,
+        }
+    }
+}
+
+/// One transaction in the making. Events are gathered and written together.
+#[derive(Default)]
+pub(super) struct Changes {
+    runs: HashMap<RunId, Owned>,
+    rows: Vec<(RunId, EventRow)>,
+}
+
+/// The part of a run's row that fences its writer.
+#[derive(Clone, Copy, Debug)]
+struct Owned {
+    epoch: u64,
+    last_seq: u64,
+    ended: bool,
+    grown: bool,
+}
+
+/// The outer error means that the transaction failed, the inner one that this change is refused.
+type Applied = Result<Result<Reply, StoreError>, sqlx::Error>;
+
+impl Changes {
+    pub(super) async fn apply(&mut self, db: &mut SqliteConnection, op: &Op) -> Applied {
+        match op {
+            Op::Create(new) => create(db, new).await,
+            Op::Claim { run, worker, lease } => self.claim(db, run, worker, *lease).await,
+            Op::Heartbeat { run, epoch, lease } => self.heartbeat(db, run, *epoch, *lease).await,
+            Op::Append {
+                run,
+                epoch,
+                events,
+                outcome,
+            } => self.append(db, run, *epoch, events, *outcome).await,
+            Op::PutPatch { run, epoch, patch } => self.put_patch(db, run, *epoch, patch).await,
+            Op::Cancel(run) => self.cancel(db, run).await,
+        }
+    }
+
+    /// Writes what was gathered and answers which runs grew, and to which number.
+    pub(super) async fn flush(
+        self,
+        db: &mut SqliteConnection,
+    ) -> Result<Vec<(RunId, u64)>, sqlx::Error> {
+        for rows in self.rows.chunks(ROWS_PER_INSERT) {
+            insert(db, rows).await?;
+        }
+        let mut grown = Vec::new();
+        for (run, owned) in self.runs {
+            if let Owned {
+                last_seq,
+                grown: true,
+                ..
+            } = owned
+            {
+                sqlx::query("UPDATE runs SET last_seq = ? WHERE id = ?")
+                    .bind(last_seq.cast_signed())
+                    .bind(&run.0)
+                    .execute(&mut *db)
+                    .await?;
+                grown.push((run, last_seq));
+            }
+        }
+        Ok(grown)
+    }
+
+    async fn claim(
+        &mut self,
+        db: &mut SqliteConnection,
+        run: &RunId,
+        worker: &str,
+        lease: Lease,
+    ) -> Applied {
+        let Some(owned) = self.owned(db, run).await? else {
+            return Ok(Err(StoreError::UnknownRun(run.clone())));
+        };
+        let claimed: Option<i64> = sqlx::query_scalar(
+            "UPDATE runs SET epoch = epoch + 1, worker = ?, leased_until_ms = ? \
+             WHERE id = ? AND outcome IS NULL AND leased_until_ms <= ? RETURNING epoch",
+        )
+        .bind(worker)
+        .bind(lease.until)
+        .bind(&run.0)
+        .bind(lease.now)
+        .fetch_optional(db)
+        .await?;
+        let Some(epoch) = claimed.map(i64::cast_unsigned) else {
+            return Ok(Err(StoreError::Fenced(run.clone())));
+        };
+        owned.epoch = epoch;
+        Ok(Ok(Reply::Claimed(Epoch(epoch))))
+    }
+
+    async fn heartbeat(
+        &mut self,
+        db: &mut SqliteConnection,
+        run: &RunId,
+        epoch: Epoch,
+        lease: Lease,
+    ) -> Applied {
+        if let Err(refused) = self.fence(db, run, epoch).await? {
+            return Ok(Err(refused));
+        }
+        sqlx::query("UPDATE runs SET leased_until_ms = ? WHERE id = ?")
+            .bind(lease.until)
+            .bind(&run.0)
+            .execute(db)
+            .await?;
+        Ok(Ok(Reply::Done))
+    }
+
+    async fn append(
+        &mut self,
+        db: &mut SqliteConnection,
+        run: &RunId,
+        epoch: Epoch,
+        events: &[EventRow],
+        outcome: Option<Outcome>,
+    ) -> Applied {
+        let owned = match self.fence(db, run, epoch).await? {
+            Ok(owned) => owned,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let expected = owned.last_seq + 1..;
+        if let Some((event, expected)) = events.iter().zip(expected).find(|(e, n)| e.seq != *n) {
+            let gap = format!("event {} of run {run} is not number {expected}", event.seq);
+            return Ok(Err(failed("appending events")(gap)));
+        }
+        owned.last_seq += events.len() as u64;
+        owned.grown |= !events.is_empty();
+        owned.ended = outcome.is_some();
+        let rows = events.iter().map(|event| (run.clone(), event.clone()));
+        self.rows.extend(rows);
+        if let Some(outcome) = outcome {
+            end(db, run, outcome).await?;
+        }
+        Ok(Ok(Reply::Done))
+    }
+
+    async fn put_patch(
+        &mut self,
+        db: &mut SqliteConnection,
+        run: &RunId,
+        epoch: Epoch,
+        patch: &[u8],
+    ) -> Applied {
+        if let Err(refused) = self.fence(db, run, epoch).await? {
+            return Ok(Err(refused));
+        }
+        sqlx::query("INSERT OR REPLACE INTO patches (run, patch) VALUES (?, ?)")
+            .bind(&run.0)
+            .bind(patch)
+            .execute(db)
+            .await?;
+        Ok(Ok(Reply::Done))
+    }
+
+    async fn cancel(&mut self, db: &mut SqliteConnection, run: &RunId) -> Applied {
+        let Some(owned) = self.owned(db, run).await? else {
+            return Ok(Err(StoreError::UnknownRun(run.clone())));
+        };
+        if owned.ended {
+            return Ok(Ok(Reply::Cancelled(false)));
+        }
+        sqlx::query("UPDATE runs SET cancel_requested = 1 WHERE id = ?")
+            .bind(&run.0)
+            .execute(db)
+            .await?;
+        Ok(Ok(Reply::Cancelled(true)))
+    }
+
+    /// The run, if `epoch` owns it and it has not ended.
+    async fn fence(
+        &mut self,
+        db: &mut SqliteConnection,
+        run: &RunId,
+        epoch: Epoch,
+    ) -> Result<Result<&mut Owned, StoreError>, sqlx::Error> {
+        Ok(match self.owned(db, run).await? {
+            None => Err(StoreError::UnknownRun(run.clone())),
+            Some(owned) if owned.ended || owned.epoch != epoch.0 => {
+                Err(StoreError::Fenced(run.clone()))
+            }
+            Some(owned) => Ok(owned),
+        })
+    }
+
+    async fn owned(
+        &mut self,
+        db: &mut SqliteConnection,
+        run: &RunId,
+    ) -> Result<Option<&mut Owned>, sqlx::Error> {
+        if !self.runs.contains_key(run) {
+            let row: Option<(i64, i64, bool)> = sqlx::query_as(
+                "SELECT epoch, last_seq, outcome IS NOT NULL FROM runs WHERE id = ?",
+            )
+            .bind(&run.0)
+            .fetch_optional(db)
+            .await?;
+            let owned = row.map(|(epoch, last_seq, ended)| Owned {
+                epoch: epoch.cast_unsigned(),
+                last_seq: last_seq.cast_unsigned(),
+                ended,
+                grown: false,
+            });
+            // A run that is not there yet may be created later in the same group.
+            let Some(owned) = owned else { return Ok(None) };
+            self.runs.insert(run.clone(), owned);
+        }
+        Ok(self.runs.get_mut(run))
+    }
+}
+
+async fn create(db: &mut SqliteConnection, new: &NewRun) -> Applied {
+    let request = match serde_json::to_string(&new.request) {
+        Ok(request) => request,
+        Err(error) => return Ok(Err(failed("creating a run")(error))),
+    };
+    if let Some(key) = &new.idempotency_key {
+        let earlier: Option<(String, String)> =
+            sqlx::query_as("SELECT id, request FROM runs WHERE idempotency_key = ?")
+                .bind(key)
+                .fetch_optional(&mut *db)
+                .await?;
+        if let Some((id, same)) = earlier.map(|(id, earlier)| (id, earlier == request)) {
+            let joined = || Created::Joined(RunId(id));
+            let created = if same { joined() } else { Created::KeyReused };
+            return Ok(Ok(Reply::Created(created)));
+        }
+    }
+    sqlx::query(
+        "INSERT INTO runs (id, request, idempotency_key, created_at_ms) VALUES (?, ?, ?, ?)",
+    )
+    .bind(&new.id.0)
+    .bind(request)
+    .bind(&new.idempotency_key)
+    .bind(new.at_ms.cast_signed())
+    .execute(db)
+    .await?;
+    Ok(Ok(Reply::Created(Created::New)))
+}
+
+/// Nobody owns a run that has ended.
+async fn end(db: &mut SqliteConnection, run: &RunId, outcome: Outcome) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE runs SET outcome = ?, finished_at_ms = ?, leased_until_ms = 0, worker = NULL \
+         WHERE id = ?",
+    )
+    .bind(outcome.to_string())
+    .bind(now_ms().cast_signed())
+    .bind(&run.0)
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+async fn insert(db: &mut SqliteConnection, rows: &[(RunId, EventRow)]) -> Result<(), sqlx::Error> {
+    // Only the full-size statement is worth a place in the statement cache.
+    let full = rows.len() == ROWS_PER_INSERT;
+    let sql = if full {
+        INSERT_MANY.clone()
+    } else {
+        insert_sql(rows.len())
+    };
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(full || rows.len() == 1);
+    for (run, event) in rows {
+        query = query
+            .bind(&run.0)
+            .bind(event.seq.cast_signed())
+            .bind(event.at_ms.cast_signed())
+            .bind(&event.json);
+    }
+    query.execute(db).await.map(drop)
+}
+
+fn insert_sql(rows: usize) -> String {
+    let values = vec!["(?, ?, ?, ?)"; rows].join(", ");
+    format!("INSERT INTO events (run, seq, at_ms, event) VALUES {values}")
+}

@@ -1,0 +1,61 @@
+//! The tables, and how a file of an earlier version gets them.
+
+use sqlx::{Connection, SqliteConnection};
+
+/// One step per version; a released step is never changed, only followed.
+const STEPS: &[&str] = &["
+    CREATE TABLE runs (
+        id               TEXT PRIMARY KEY,
+        request          TEXT NOT NULL,
+        idempotency_key  TEXT UNIQUE,
+        created_at_ms    INTEGER NOT NULL,
+        finished_at_ms   INTEGER,
+        outcome          TEXT,
+        cancel_requested INTEGER NOT NULL DEFAULT 0,
+        last_seq         INTEGER NOT NULL DEFAULT 0,
+        epoch            INTEGER NOT NULL DEFAULT 0,
+        worker           TEXT,
+        leased_until_ms  INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE INDEX runs_by_age ON runs (created_at_ms, id);
+    CREATE INDEX runs_alive ON runs (leased_until_ms) WHERE outcome IS NULL;
+    CREATE TABLE events (
+        run   TEXT NOT NULL,
+        seq   INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL,
+        event TEXT NOT NULL,
+        PRIMARY KEY (run, seq)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE patches (
+        run   TEXT PRIMARY KEY,
+        patch BLOB NOT NULL
+    ) STRICT;
+"];
+
+/// The version that this code writes.
+pub(super) const VERSION: i64 = STEPS.len() as i64;
+
+/// Brings the file up to [`VERSION`] and answers the version it then has; a file of a later
+/// version is left alone.
+pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+    let mut change = connection.begin_with("BEGIN IMMEDIATE").await?;
+    sqlx::raw_sql("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL) STRICT")
+        .execute(&mut *change)
+        .await?;
+    let found: i64 = sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM schema_version")
+        .fetch_one(&mut *change)
+        .await?;
+    if found > VERSION {
+        change.rollback().await?;
+        return Ok(found);
+    }
+    for (step, version) in STEPS.iter().copied().zip(1..).filter(|(_, v)| *v > found) {
+        sqlx::raw_sql(step).execute(&mut *change).await?;
+        sqlx::query("INSERT INTO schema_version (version) VALUES (?)")
+            .bind::<i64>(version)
+            .execute(&mut *change)
+            .await?;
+    }
+    change.commit().await?;
+    Ok(VERSION)
+}

@@ -1,0 +1,6 @@
+//! The HTTP API, through a real port.
+
+mod ending;
+mod errors;
+mod server;
+mod streaming;

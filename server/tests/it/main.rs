@@ -1,0 +1,15 @@
+//! Tests of the server, through its public parts.
+
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a broken expectation fails the test, in a helper too, and a skipped test says so"
+)]
+
+mod api;
+mod architecture;
+mod main_job;
+mod peers;
+mod store;
+mod support;

@@ -1,0 +1,88 @@
+//! npm `emulate`: GitHub's REST API with a state of its own.
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "each test uses its own part"
+)]
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::process::{Peers, Service};
+use super::rest::request;
+
+pub(crate) const TOKEN: &str = "ghp_emulated0123456789";
+pub(crate) const OWNER: &str = "dev";
+pub(crate) const NAME: &str = "demo";
+
+/// A running emulator with one repository, [`OWNER`]/[`NAME`].
+pub(crate) struct Emulate {
+    service: Service,
+    _home: TempDir,
+}
+
+impl Emulate {
+    /// With `auto_init` the repository has a first commit; without it, it is empty and takes the
+    /// history that [`super::forge`] gives it.
+    pub(crate) async fn start(peers: &Peers, auto_init: bool) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let seed = json!({
+            "tokens": {TOKEN: {"login": OWNER, "scopes": ["repo", "user", "workflow"]}},
+            "github": {
+                "users": [{"login": OWNER}],
+                "repos": [{"owner": OWNER, "name": NAME, "auto_init": auto_init}]
+            }
+        });
+        // YAML takes JSON.
+        std::fs::write(home.path().join("seed.yaml"), seed.to_string()).unwrap();
+        let arguments = |port: u16| {
+            let port = port.to_string();
+            [
+                "start",
+                "--service",
+                "github",
+                "--seed",
+                "seed.yaml",
+                "--port",
+                &port,
+            ]
+            .map(str::to_owned)
+            .to_vec()
+        };
+        let script = "emulate/dist/index.js";
+        let service = peers.start(script, home.path(), "Ready", arguments).await;
+        Self {
+            service,
+            _home: home,
+        }
+    }
+
+    /// The REST API's base.
+    pub(crate) fn url(&self) -> String {
+        self.service.url()
+    }
+
+    /// Asks for `rest` of the repository; fails on anything but a success.
+    pub(crate) async fn get(&self, rest: &str) -> Value {
+        self.ask("GET", rest, None).await
+    }
+
+    /// Sends `body` to `rest` of the repository; fails on anything but a success.
+    pub(crate) async fn post(&self, rest: &str, body: &Value) -> Value {
+        self.ask("POST", rest, Some(body)).await
+    }
+
+    pub(crate) async fn stop(self) {
+        self.service.stop().await;
+    }
+
+    async fn ask(&self, method: &str, rest: &str, body: Option<&Value>) -> Value {
+        let url = format!("{}/repos/{OWNER}/{NAME}{rest}", self.url());
+        let (status, answer) = request(method, &url, TOKEN, body).await;
+        assert!(
+            (200..300).contains(&status),
+            "{method} {url}: {status} {answer}"
+        );
+        answer
+    }
+}

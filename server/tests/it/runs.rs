@@ -1,0 +1,16 @@
+//! Whole runs: the real server, the real loop, the scripted model, the real tool servers in real
+//! processes, and git over HTTP.
+
+mod checks;
+mod command_line;
+mod demo;
+mod endings;
+mod faults;
+mod lab;
+mod links;
+mod project;
+mod publishing;
+mod redact;
+mod secrets;
+mod streams;
+mod tool_servers;

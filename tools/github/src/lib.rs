@@ -1,0 +1,55 @@
+//! GitHub as a forge: read-only tools for the model, publishing tools for the pipeline.
+//!
+//! The pipeline's tools carry a role and are never offered to a model: `preflight`, `credential`
+//! and `pull_request`. The model's tools only read, and only the repository of the run, which the
+//! framework attaches to each call: `issue`, `pull`, `comments` and `search`.
+//!
+//! Absent on purpose: any tool that writes on a model's word, a redirect that is followed, and a
+//! `POST` that is repeated before its effect was looked up.
+
+mod api;
+mod config;
+mod description;
+mod error;
+mod github;
+mod model;
+mod preflight;
+mod pull_request;
+mod repository;
+mod view;
+
+use std::sync::Arc;
+
+use pullwright_tool_kit::protocol::forge::{CREDENTIAL_ROLE, PREFLIGHT_ROLE, PULL_REQUEST_ROLE};
+use pullwright_tool_kit::{ToolDef, ToolServer};
+
+pub use config::{GithubConfig, HttpLimits, Secret};
+pub use error::GithubError;
+pub use github::Github;
+
+/// The tool server of one GitHub host. Needs a Tokio runtime that outlives it.
+///
+/// # Errors
+/// When the configuration cannot work: see [`GithubError`].
+pub fn server(config: GithubConfig) -> Result<ToolServer<Github>, GithubError> {
+    let github = Arc::new(Github::new(config)?);
+    Ok(ToolServer::new("github", env!("CARGO_PKG_VERSION"), github)
+        .tool(
+            ToolDef::new("preflight").read_only().role(PREFLIGHT_ROLE),
+            Github::preflight,
+        )
+        .tool(
+            ToolDef::new("credential").read_only().role(CREDENTIAL_ROLE),
+            Github::credential,
+        )
+        .tool(
+            ToolDef::new("pull_request")
+                .idempotent()
+                .role(PULL_REQUEST_ROLE),
+            Github::pull_request,
+        )
+        .tool(ToolDef::new("issue").read_only(), Github::issue)
+        .tool(ToolDef::new("pull").read_only(), Github::pull)
+        .tool(ToolDef::new("comments").read_only(), Github::comments)
+        .tool(ToolDef::new("search").read_only(), Github::search))
+}

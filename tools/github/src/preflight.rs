@@ -1,0 +1,132 @@
+//! What the token may do in a repository, asked before any work is done.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use pullwright_tool_kit::protocol::forge::{ForgeRepository, Preflight};
+use pullwright_tool_kit::{Call, Output, Refusal};
+use url::Url;
+
+use crate::api::{Fault, Reason};
+use crate::github::{Github, structured, until_cancelled};
+use crate::model::Repository;
+use crate::repository::Repo;
+
+/// Says which scopes a classic token has; other kinds of token send no such header.
+const SCOPES_HEADER: &str = "x-oauth-scopes";
+
+impl Github {
+    /// Looks at the repository with the rights of the token.
+    pub(crate) async fn preflight(
+        self: Arc<Self>,
+        repository: ForgeRepository,
+        call: Call,
+    ) -> Result<Output, Refusal> {
+        let repo = self.repo(&repository)?;
+        until_cancelled(&call, async {
+            match self.api.get_with_headers(&repo.path(""), &[]).await {
+                Ok((headers, found)) => structured(&self.judge(&repo, &headers, found)?),
+                Err(fault) => Err(self.cannot_see(&repo, &fault).await),
+            }
+        })
+        .await
+    }
+
+    fn judge(
+        &self,
+        repo: &Repo,
+        headers: &HeaderMap,
+        found: Repository,
+    ) -> Result<Preflight, Refusal> {
+        if !repo.is(&found.full_name) {
+            return Err(self.renamed(repo, &found.full_name));
+        }
+        let obstacles = self.obstacles(repo, headers, &found);
+        Ok(Preflight {
+            can_push: obstacles.is_empty(),
+            warnings: obstacles,
+            default_branch: found.default_branch.ok_or_else(|| {
+                Refusal::new(format!(
+                    "{repo} has no default branch: push a first commit to it"
+                ))
+            })?,
+            archived: found.archived,
+            private: found.private,
+            size_kib: found.size,
+        })
+    }
+
+    /// What keeps us from pushing a branch, each with its remedy.
+    fn obstacles(&self, repo: &Repo, headers: &HeaderMap, found: &Repository) -> Vec<String> {
+        let mut obstacles = Vec::new();
+        if found.archived {
+            obstacles.push(format!(
+                "{repo} is archived, so it takes no changes: unarchive it"
+            ));
+        }
+        if found.disabled {
+            obstacles.push(format!(
+                "GitHub has disabled {repo}: its owner must ask GitHub why"
+            ));
+        }
+        let env = &self.token_env;
+        if self.token.is_none() {
+            obstacles.push(format!(
+                "no GitHub token: set {env} to one with the rights Contents and Pull requests: \
+                 read and write on {repo}"
+            ));
+        } else if !found.permissions.as_ref().is_some_and(|rights| rights.push) {
+            obstacles.push(format!(
+                "the token in {env} cannot push to {repo}: give it Contents and Pull requests: \
+                 read and write there, or use the token of somebody with write access"
+            ));
+        } else if let Some(scopes) = missing_scope(headers, found.private) {
+            obstacles.push(format!(
+                "the token in {env} has the scopes [{scopes}] only, so it cannot push to {repo}: \
+                 add the scope `{}`",
+                needed_scope(found.private)
+            ));
+        }
+        obstacles
+    }
+
+    /// Why the repository cannot be looked at; after a rename, with the new name.
+    async fn cannot_see(&self, repo: &Repo, fault: &Fault) -> Refusal {
+        if let Some(Reason::Moved { location }) = fault.reason()
+            && let Some(name) = self.new_name(location.as_deref()).await
+        {
+            return self.renamed(repo, &name);
+        }
+        self.refusal(&format!("looking at {}", self.page(repo)), fault)
+    }
+
+    fn renamed(&self, repo: &Repo, name: &str) -> Refusal {
+        let origin = self.page(repo);
+        let origin = origin.trim_end_matches(&repo.to_string());
+        Refusal::new(format!("{repo} was renamed to {name}: use {origin}{name}"))
+    }
+
+    /// The name at the place a renamed repository went to. Only the path of that place is used, so
+    /// that the token stays with the API.
+    async fn new_name(&self, location: Option<&str>) -> Option<String> {
+        let location = location?;
+        let path = match Url::parse(location) {
+            Ok(url) => self.api.route_of(&url)?,
+            Err(_) => location.to_owned(),
+        };
+        let found: Repository = self.api.get(&path).await.ok()?;
+        Some(found.full_name)
+    }
+}
+
+/// The scopes of a classic token that has not the one that is needed.
+fn missing_scope(headers: &HeaderMap, private: bool) -> Option<String> {
+    let scopes = headers.get(SCOPES_HEADER)?.to_str().ok()?;
+    let needed = needed_scope(private);
+    let has = |name| scopes.split(',').any(|scope| scope.trim() == name);
+    (!has("repo") && !has(needed)).then(|| scopes.to_owned())
+}
+
+fn needed_scope(private: bool) -> &'static str {
+    if private { "repo" } else { "public_repo" }
+}

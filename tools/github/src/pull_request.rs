@@ -1,0 +1,192 @@
+//! Opening a pull request exactly once, or bringing the one that is open up to date.
+
+use std::sync::Arc;
+
+use pullwright_tool_kit::protocol::forge::{OpenPullRequest, OpenedPullRequest};
+use pullwright_tool_kit::{Call, Output, Refusal};
+use serde::Serialize;
+
+use crate::api::{Fault, MAX_ATTEMPTS, Reason};
+use crate::description::{description, is_all_ours, title};
+use crate::github::{Github, structured, until_cancelled};
+use crate::model::Pull;
+use crate::repository::Repo;
+
+/// A branch name longer than this is no branch of ours and would make an endless URL.
+const MAX_BRANCH_BYTES: usize = 244;
+/// GitHub's word for a head branch that has a pull request already.
+const EXISTS: &str = "already exists";
+
+impl Github {
+    /// Opens the pull request, or updates the open one of the same branch.
+    pub(crate) async fn pull_request(
+        self: Arc<Self>,
+        wanted: OpenPullRequest,
+        call: Call,
+    ) -> Result<Output, Refusal> {
+        let repo = self.repo(&wanted.repository)?;
+        for branch in [&wanted.head, &wanted.base] {
+            check_branch(branch)?;
+        }
+        until_cancelled(&call, async {
+            let opened = self.open_or_update(&repo, &wanted).await.map_err(|fault| {
+                let doing = format!(
+                    "opening the pull request from {} to {} on {repo}",
+                    wanted.head, wanted.base
+                );
+                self.refusal(&doing, &fault)
+            })?;
+            structured(&OpenedPullRequest {
+                url: opened.html_url,
+                number: opened.number,
+                draft: opened.draft,
+            })
+        })
+        .await
+    }
+
+    async fn open_or_update(&self, repo: &Repo, wanted: &OpenPullRequest) -> Result<Pull, Fault> {
+        match self.find_open(repo, &wanted.head).await? {
+            Some(open) => self.update(repo, &open, wanted).await,
+            None => self.open(repo, wanted).await,
+        }
+    }
+
+    /// Creates it. After every failure that may have created it all the same, it is looked for
+    /// before it is tried again.
+    async fn open(&self, repo: &Repo, wanted: &OpenPullRequest) -> Result<Pull, Fault> {
+        let mut new = NewPull {
+            title: title(&wanted.title),
+            body: description(None, &wanted.summary, &wanted.evidence),
+            head: &wanted.head,
+            base: &wanted.base,
+            draft: wanted.draft,
+            maintainer_can_modify: true,
+        };
+        let mut attempt = 1;
+        loop {
+            let fault = match self.api.post_once(&repo.path("/pulls"), &new).await {
+                Ok(pull) => return Ok(pull),
+                Err(fault) => fault,
+            };
+            if new.draft && refuses_drafts(&fault) {
+                new.draft = false;
+                continue;
+            }
+            let exists = says(&fault, EXISTS);
+            // Before the pause as well as after it: only the last look is sure, but an early one
+            // saves the wait.
+            if (exists || fault.may_have_applied())
+                && let Some(open) = self.find_open(repo, &wanted.head).await?
+            {
+                return self.update(repo, &open, wanted).await;
+            }
+            if exists {
+                return Err(fault);
+            }
+            self.pause_before_retry(&fault, attempt)
+                .await
+                .ok_or_else(|| fault.clone())?;
+            if fault.may_have_applied()
+                && let Some(open) = self.find_open(repo, &wanted.head).await?
+            {
+                return self.update(repo, &open, wanted).await;
+            }
+            attempt += 1;
+        }
+    }
+
+    /// Right after a push GitHub may not know the branch yet, so that refusal passes too.
+    async fn pause_before_retry(&self, fault: &Fault, attempt: u32) -> Option<()> {
+        if !is_unknown_branch(fault) {
+            return self.api.pause(fault, attempt).await;
+        }
+        if attempt >= MAX_ATTEMPTS {
+            return None;
+        }
+        tokio::time::sleep(self.api.backoff(attempt)).await;
+        Some(())
+    }
+
+    /// The open pull request from `head` of this repository.
+    async fn find_open(&self, repo: &Repo, head: &str) -> Result<Option<Pull>, Fault> {
+        let qualified = format!("{}:{head}", repo.owner);
+        let query = [("state", "open"), ("head", &qualified), ("per_page", "100")];
+        let open: Vec<Pull> = self.api.get_with(&repo.path("/pulls"), &query).await?;
+        // Some servers ignore a `head` they do not understand and list everything.
+        let ours = |pull: &Pull| {
+            let from = pull.head.repo.as_ref();
+            pull.head.branch == head && from.is_some_and(|from| repo.is(&from.full_name))
+        };
+        Ok(open.into_iter().find(ours))
+    }
+
+    /// Replaces our own part of the description. Words of people stay, and so does a title that
+    /// somebody else gave.
+    async fn update(
+        &self,
+        repo: &Repo,
+        open: &Pull,
+        wanted: &OpenPullRequest,
+    ) -> Result<Pull, Fault> {
+        let theirs = open.body.as_deref();
+        let changed = ChangedPull {
+            title: is_all_ours(theirs).then(|| title(&wanted.title)),
+            body: description(theirs, &wanted.summary, &wanted.evidence),
+            base: (open.base.branch != wanted.base).then_some(wanted.base.as_str()),
+        };
+        let route = repo.path(format_args!("/pulls/{}", open.number));
+        self.api.patch(&route, &changed).await
+    }
+}
+
+#[derive(Serialize)]
+struct NewPull<'a> {
+    title: String,
+    body: String,
+    head: &'a str,
+    base: &'a str,
+    draft: bool,
+    maintainer_can_modify: bool,
+}
+
+#[derive(Serialize)]
+struct ChangedPull<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    body: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base: Option<&'a str>,
+}
+
+fn check_branch(branch: &str) -> Result<(), Refusal> {
+    let odd = |char: char| char.is_control() || char.is_whitespace() || "~^:?*[\\".contains(char);
+    if branch.is_empty() || branch.len() > MAX_BRANCH_BYTES || branch.contains(odd) {
+        return Err(Refusal::new(format!(
+            "`{}` is not a branch of this repository; give its name alone, such as `main`",
+            branch.escape_debug()
+        )));
+    }
+    Ok(())
+}
+
+/// Drafts exist only in public repositories and paid plans.
+fn refuses_drafts(fault: &Fault) -> bool {
+    says(fault, "draft")
+}
+
+/// Whether GitHub does not accept the request's values, in words that hold `word`.
+fn says(fault: &Fault, word: &str) -> bool {
+    matches!(fault.reason(), Some(Reason::Invalid { .. }))
+        && fault.to_string().to_ascii_lowercase().contains(word)
+}
+
+fn is_unknown_branch(fault: &Fault) -> bool {
+    let Some(Reason::Invalid { errors }) = fault.reason() else {
+        return false;
+    };
+    errors.iter().any(|error| {
+        error.code.as_deref() == Some("invalid")
+            && matches!(error.field.as_deref(), Some("head" | "base"))
+    })
+}

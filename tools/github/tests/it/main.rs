@@ -1,0 +1,12 @@
+//! GitHub's tools against a peer that fails on purpose, and against an emulator of GitHub.
+#![cfg(test)]
+
+mod client;
+mod emulated;
+mod fault_server;
+mod model_tools;
+mod neutral;
+mod peers;
+mod preflight;
+mod pull_request;
+mod transport;
