@@ -13,6 +13,7 @@ mod servers;
 mod summary;
 mod work;
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -130,6 +131,8 @@ struct Run<'a> {
     before: Vec<CheckReport>,
     after: Vec<CheckReport>,
     last_words: String,
+    /// The provider rows to go on with, in order.
+    fallback: VecDeque<String>,
 }
 
 /// How the stages ended, and why in a sentence.
@@ -154,6 +157,11 @@ impl<'a> Run<'a> {
             parts,
             log,
             budget: Budget::new(limits, Instant::now()),
+            // Who names a provider wants that one.
+            fallback: match owned.request.provider {
+                Some(_) => VecDeque::new(),
+                None => parts.config.agent.fallback.iter().cloned().collect(),
+            },
             owned,
             base: None,
             sandbox: None,
@@ -198,11 +206,11 @@ impl<'a> Run<'a> {
 
     /// Prepare, work, check. Answers how the run ended where there is nothing to publish.
     async fn make_change(&mut self) -> Result<Option<Ended>, Halt> {
-        let prepared = self.prepare().await?;
+        let mut prepared = self.prepare().await?;
         let mut tools = self.open_tools().await?;
         self.start_conversation(&prepared, &tools).await?;
         for repair in 0.. {
-            self.last_words = self.work(&prepared, &tools).await?;
+            self.last_words = self.work(&mut prepared, &tools).await?;
             self.take_in(&prepared.base).await?;
             if self.work.as_ref().is_none_or(Work::is_empty) {
                 return Ok(Some(self.no_changes()));

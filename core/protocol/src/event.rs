@@ -82,6 +82,12 @@ pub enum Event {
         /// The tools offered.
         tools: Vec<ToolSpec>,
     },
+    /// Another provider goes on with the conversation, because the one before is spent. It gets no
+    /// reasoning of the others.
+    ProviderChanged {
+        /// The model that goes on.
+        provenance: Provenance,
+    },
     /// An item is appended to the conversation, other than a tool's result.
     ItemAppended {
         /// The item.

@@ -187,6 +187,7 @@ impl Frame {
             | Event::RepositoryFetched { .. }
             | Event::SandboxOpened { .. }
             | Event::ConversationStarted { .. }
+            | Event::ProviderChanged { .. }
             | Event::MessageDelta { .. }
             | Event::ModelReplied { .. }
             | Event::ToolStarted { .. }

@@ -8,10 +8,8 @@ use super::section::Section;
 /// The limits of `serve`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
-    /// Runs that work at the same time; more of them wait.
+    /// Runs that work at the same time; more of them are refused.
     pub max_concurrent_runs: usize,
-    /// Runs that wait; more of them are refused.
-    pub max_queued_runs: usize,
     /// The length of a prompt, in characters.
     pub max_prompt_chars: usize,
     /// The size of a request's body, in bytes.
@@ -22,7 +20,6 @@ pub struct ServerConfig {
 
 const KEYS: &[&str] = &[
     "max_concurrent_runs",
-    "max_queued_runs",
     "max_prompt_chars",
     "max_body_bytes",
     "data_dir",
@@ -37,7 +34,6 @@ impl ServerConfig {
         };
         Ok(Self {
             max_concurrent_runs: size("max_concurrent_runs", 10_000, 8)?,
-            max_queued_runs: size("max_queued_runs", 100_000, 64)?,
             max_prompt_chars: size("max_prompt_chars", 1 << 24, 100_000)?,
             max_body_bytes: size("max_body_bytes", 1 << 28, 1 << 20)?,
             data_dir: section.path("data_dir")?,

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use pullwright_protocol::{CheckPhase, Event, FailureKind, Stage};
+use tokio::io::AsyncReadExt;
 
 use super::command::run_shell;
 use super::detect::{self, Commands};
 use super::{Prepared, Run};
 use crate::agent::Halt;
+use crate::provider::Provider;
 use crate::sandbox::SandboxCommand;
 use crate::source::{Base, Fetch, Repository, Work};
 
@@ -17,15 +19,22 @@ const MAX_PATHS: usize = 20_000;
 /// How much of a manifest is read, in bytes.
 const MAX_MANIFEST_BYTES: usize = 1024 * 1024;
 
-/// How long restoring the workspace after the baseline may take.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(120);
+/// How much of the tool host's standard error is shown, in bytes.
+const MAX_COMPLAINT_BYTES: u64 = 4096;
+
+/// How long the tool host may take to keep the base or to restore the workspace.
+const TOOL_HOST_TIMEOUT: Duration = Duration::from_secs(120);
 
 impl Run<'_> {
     pub(super) async fn prepare(&mut self) -> Result<Prepared, Halt> {
         let repository = self.repository()?;
         let shown = repository.path.join("/");
         self.status(Stage::Clone, format!("fetching {shown}")).await;
-        let provider = self.open_provider().await?;
+        let request = &self.owned.request;
+        let row = request.provider.clone();
+        let row = row.unwrap_or_else(|| self.parts.config.agent.provider.clone());
+        let model = request.model.clone();
+        let provider = self.open_provider(&row, model.as_deref()).await?;
         self.open_host_tools(&repository).await?;
         self.preflight().await?;
         let base = self.fetch(&repository).await?;
@@ -40,17 +49,12 @@ impl Run<'_> {
         })
     }
 
-    async fn open_provider(&mut self) -> Result<crate::provider::Provider, Halt> {
-        let request = &self.owned.request;
-        let row = request
-            .provider
-            .as_ref()
-            .unwrap_or(&self.parts.config.agent.provider);
-        let provider = self
-            .parts
-            .providers
-            .open(row, request.model.as_deref())
-            .await?;
+    pub(super) async fn open_provider(
+        &mut self,
+        row: &str,
+        model: Option<&str>,
+    ) -> Result<Provider, Halt> {
+        let provider = self.parts.providers.open(row, model).await?;
         let prices = provider.info().prices;
         if prices.is_none() && self.budget.limits().usd.is_some() {
             let message = format!(
@@ -168,7 +172,9 @@ impl Run<'_> {
             }
         }
         self.sandbox = Some(sandbox);
-        Ok(())
+        // An agent may break the workspace's repository; its work can be taken out all the same.
+        self.run_tool_host(&["keep"], "the base could not be kept aside")
+            .await
     }
 
     async fn make_run_dir(&self) -> Result<(), Halt> {
@@ -216,17 +222,34 @@ impl Run<'_> {
     /// Undoes what setup and checks did to the files of `revision`, and hides what they left behind,
     /// so that neither ends up in the change.
     pub(super) async fn settle(&self, revision: &str) -> Result<(), Halt> {
+        let task = ["settle", "--to", revision];
+        self.run_tool_host(
+            &task,
+            "the workspace could not be restored after the checks",
+        )
+        .await
+    }
+
+    async fn run_tool_host(&self, task: &[&str], failure: &str) -> Result<(), Halt> {
         let sandbox = self.sandbox()?;
         let host = sandbox.tool_host().to_string_lossy().into_owned();
-        let argv = [host.as_str(), "tool-host", "settle", "--to", revision];
+        let argv = [host.as_str(), "tool-host"]
+            .into_iter()
+            .chain(task.iter().copied());
         let process = sandbox.spawn(SandboxCommand::new(argv)).await?;
         drop(process.stdin);
-        let exit = tokio::time::timeout(SETTLE_TIMEOUT, process.exit).await;
-        match exit {
+        let mut complaint = String::new();
+        let mut stderr = process.stderr.take(MAX_COMPLAINT_BYTES);
+        let ended = tokio::time::timeout(TOOL_HOST_TIMEOUT, async {
+            let _ = stderr.read_to_string(&mut complaint).await;
+            process.exit.await
+        })
+        .await;
+        match ended {
             Ok(Ok(exit)) if exit.shell_code() == 0 => Ok(()),
             _ => Err(Halt::Failed(
                 FailureKind::Sandbox,
-                "the workspace could not be restored after the baseline checks".to_owned(),
+                format!("{failure}: {}", complaint.trim()),
             )),
         }
     }

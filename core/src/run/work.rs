@@ -11,6 +11,7 @@ use super::prompt::{self, Instructions};
 use super::{Prepared, Run};
 use crate::agent::{Agent, Halt};
 use crate::conversation::Conversation;
+use crate::provider::Provider;
 use crate::sandbox::SandboxCommand;
 use crate::source::{Base, Work};
 use crate::tools::ToolBox;
@@ -61,12 +62,40 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Lets the model work until it has nothing more to do, and answers its last words.
+    /// Lets the model work until it has nothing more to do, and answers its last words. Where a
+    /// provider is spent, the next of `[agent] fallback` goes on.
     pub(super) async fn work(
         &mut self,
-        prepared: &Prepared,
+        prepared: &mut Prepared,
         tools: &ToolBox,
     ) -> Result<String, Halt> {
+        loop {
+            let halt = match self.work_with(&prepared.provider, tools).await {
+                Err(halt @ Halt::Failed(kind, _)) if is_spent(kind) => halt,
+                ended => return ended,
+            };
+            match self.next_provider().await? {
+                Some(provider) => prepared.provider = provider,
+                None => return Err(halt),
+            }
+        }
+    }
+
+    async fn next_provider(&mut self) -> Result<Option<Provider>, Halt> {
+        let Some(row) = self.fallback.pop_front() else {
+            return Ok(None);
+        };
+        let provider = self.open_provider(&row, None).await?;
+        let provenance = provider.info().provenance.clone();
+        self.log.emit(Event::ProviderChanged { provenance }).await;
+        let message = format!(
+            "going on with provider `{row}`; the reasoning so far is not passed on to it"
+        );
+        self.status(Stage::Work, message).await;
+        Ok(Some(provider))
+    }
+
+    async fn work_with(&mut self, provider: &Provider, tools: &ToolBox) -> Result<String, Halt> {
         let Some(conversation) = self.conversation.as_mut() else {
             let message = "the conversation has not started".to_owned();
             return Err(Halt::Failed(FailureKind::Internal, message));
@@ -76,7 +105,7 @@ impl Run<'_> {
             None => RequestMetaObject::new(),
         };
         let mut agent = Agent {
-            provider: &prepared.provider,
+            provider,
             tools,
             call_meta,
             log: &self.log,
@@ -189,6 +218,18 @@ impl Run<'_> {
         }
         Ok(Vec::new())
     }
+}
+
+/// Whether another provider may succeed where this one cannot.
+fn is_spent(kind: FailureKind) -> bool {
+    matches!(
+        kind,
+        FailureKind::RateLimited
+            | FailureKind::Overloaded
+            | FailureKind::Transport
+            | FailureKind::ProviderAuth
+            | FailureKind::ProviderBudget
+    )
 }
 
 fn count(checks: usize) -> String {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use pullwright_git::ExportOptions;
+use pullwright_git::{ExportOptions, WorkspaceError};
 use pullwright_tool_kit::serve_stdio;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -28,6 +28,8 @@ enum Task {
         #[arg(long, default_value = ".")]
         root: PathBuf,
     },
+    /// Keep the base's objects outside the workspace, before anything untrusted runs in it.
+    Keep,
     /// Write the working tree as a git bundle on top of a commit to standard output.
     Export {
         /// The commit.
@@ -46,6 +48,7 @@ impl ToolHost {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         match self.task {
             Task::Serve { server, root } => serve(&server, root).await?,
+            Task::Keep => keep()?,
             Task::Export { base } => export(&base)?,
             Task::Settle { to } => settle(&to)?,
         }
@@ -78,10 +81,26 @@ async fn serve_here(server: &str, root: PathBuf) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn keep() -> anyhow::Result<()> {
+    pullwright_git::keep(&current_folder()?, &kept_objects()?)?;
+    Ok(())
+}
+
 fn export(base: &str) -> anyhow::Result<()> {
-    let root = std::env::current_dir().context("cannot see the current folder")?;
+    let root = current_folder()?;
     let mut out = std::io::stdout().lock();
-    let summary = pullwright_git::export(&root, base, &ExportOptions::default(), &mut out)?;
+    let own = ExportOptions::default();
+    let summary = match pullwright_git::export(&root, base, &own, &mut out) {
+        // The agent has broken the workspace's own repository, which is no reason to lose its work.
+        Err(WorkspaceError::NoRepository { .. } | WorkspaceError::BaseUnreadable { .. }) => {
+            let kept = ExportOptions {
+                git_dir: Some(kept_objects()?),
+                ..own
+            };
+            pullwright_git::export(&root, base, &kept, &mut out)?
+        }
+        exported => exported?,
+    };
     out.flush().context("cannot write the bundle")?;
     for left_out in &summary.left_out {
         complain(&format!("left out {}: {}", left_out.path, left_out.reason));
@@ -90,7 +109,16 @@ fn export(base: &str) -> anyhow::Result<()> {
 }
 
 fn settle(to: &str) -> anyhow::Result<()> {
-    let root = std::env::current_dir().context("cannot see the current folder")?;
-    pullwright_git::settle(&root, to)?;
+    pullwright_git::settle(&current_folder()?, to)?;
     Ok(())
+}
+
+fn current_folder() -> anyhow::Result<PathBuf> {
+    std::env::current_dir().context("cannot see the current folder")
+}
+
+/// Where [`Task::Keep`] puts them: in the run's own home.
+fn kept_objects() -> anyhow::Result<PathBuf> {
+    let home = std::env::var_os("HOME").context("HOME is not set")?;
+    Ok(PathBuf::from(home).join(".pullwright-base"))
 }

@@ -13,7 +13,7 @@ pub enum WorkspaceError {
         base: String,
     },
     /// There is no object store to read the base from.
-    #[error("no usable git repository at {}: {reason}; give an intact one with --git-dir", path.display())]
+    #[error("no usable git repository at {}: {reason}", path.display())]
     NoRepository {
         /// Where it was looked for.
         path: PathBuf,
@@ -21,9 +21,7 @@ pub enum WorkspaceError {
         reason: String,
     },
     /// An object of the base is missing or damaged.
-    #[error(
-        "the {kind} {id} of base {base} cannot be read: {reason}; give an intact repository with --git-dir"
-    )]
+    #[error("the {kind} {id} of base {base} cannot be read: {reason}")]
     BaseUnreadable {
         /// The base commit.
         base: String,

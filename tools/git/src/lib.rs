@@ -10,6 +10,7 @@ mod export;
 mod files;
 mod glob;
 mod ignore_rules;
+mod keep;
 mod names;
 mod settle;
 mod snapshot;
@@ -17,6 +18,7 @@ mod tools;
 
 pub use error::WorkspaceError;
 pub use export::{ExportOptions, ExportSummary, SANDBOX_IDENTITY, WORK_REF, export};
+pub use keep::keep;
 pub use settle::{SettleSummary, settle};
 pub use snapshot::{ExportLimits, LeftOut};
 pub use tools::{GitTools, server};
