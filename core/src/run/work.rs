@@ -88,9 +88,8 @@ impl Run<'_> {
         let provider = self.open_provider(&row, None).await?;
         let provenance = provider.info().provenance.clone();
         self.log.emit(Event::ProviderChanged { provenance }).await;
-        let message = format!(
-            "going on with provider `{row}`; the reasoning so far is not passed on to it"
-        );
+        let message =
+            format!("going on with provider `{row}`; the reasoning so far is not passed on to it");
         self.status(Stage::Work, message).await;
         Ok(Some(provider))
     }
