@@ -4,7 +4,6 @@ mod body;
 mod follow;
 mod guard;
 mod handlers;
-mod problem;
 mod query;
 mod serve;
 
@@ -20,7 +19,7 @@ use pullwright_protocol::FailureKind;
 
 use crate::runs::Runs;
 
-pub use problem::ApiProblem;
+pub use crate::problem::ApiProblem;
 pub use serve::{ListenError, check_listen, serve};
 
 /// The routes of the server.

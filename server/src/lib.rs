@@ -4,6 +4,7 @@
 //!
 //! - [`api`]: the HTTP API.
 //! - [`runs`]: the registry of runs.
+//! - [`problem`]: why a request is refused.
 //! - [`store`]: runs and events on SQLite.
 //! - [`compose`]: the parts, put together by a configuration.
 //! - [`cli`]: the command line.
@@ -11,5 +12,6 @@
 pub mod api;
 pub mod cli;
 pub mod compose;
+pub mod problem;
 pub mod runs;
 pub mod store;

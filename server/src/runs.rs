@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::ApiProblem;
+use crate::problem::ApiProblem;
 use ending::Ending;
 
 pub use limits::RequestLimits;

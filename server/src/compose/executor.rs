@@ -9,7 +9,7 @@ use pullwright_core::config::{ProviderLink, ToolLink};
 use pullwright_core::run::{OwnedRun, RunParts, execute, limits_of};
 use pullwright_protocol::{FailureKind, RunRequest};
 
-use crate::api::ApiProblem;
+use crate::problem::ApiProblem;
 use crate::runs::{Execute, Validate};
 
 /// Carries out runs, and refuses requests that cannot be.

@@ -2,7 +2,7 @@
 
 use pullwright_protocol::{BudgetLimits, RunRequest};
 
-use crate::api::ApiProblem;
+use crate::problem::ApiProblem;
 
 /// Bounds of a request's fields.
 #[derive(Clone, Debug)]

@@ -11,5 +11,6 @@ mod api;
 mod architecture;
 mod main_job;
 mod peers;
+mod runs;
 mod store;
 mod support;

@@ -30,6 +30,14 @@ const ALL_EVENTS: usize = 10_000;
 /// The program that holds the tool servers.
 pub(super) const PROGRAM: &str = env!("CARGO_BIN_EXE_pullwright");
 
+/// A model that makes one edit and says so.
+pub(super) const GREET: &str = r#"
+[[replies]]
+steps = [{ tool_call = { name = "edit", arguments = { path = "src/greeting.txt", old_str = "hello", new_str = "hi" } } }]
+[[replies]]
+steps = [{ text = "Greet shortly" }]
+"#;
+
 /// What a lab is made of.
 pub(super) struct Plan<'a> {
     pub(super) files: &'a [File<'a>],

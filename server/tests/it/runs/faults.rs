@@ -1,0 +1,149 @@
+//! Faults of the model and its provider.
+
+use super::lab::{Lab, Plan, Played};
+
+const EDIT: &str = r#"
+[[replies]]
+steps = [{ tool_call = { name = "read", arguments = { path = "src/greeting.txt" } } }]
+[[replies]]
+steps = [{ tool_call = { name = "edit", arguments = { path = "src/greeting.txt", old_str = "hello", new_str = "hi" } } }]
+"#;
+
+async fn after_edit(replies: &str) -> (Lab, Played) {
+    let script = format!("{EDIT}{replies}");
+    let lab = Lab::start(Plan {
+        script: &script,
+        ..Plan::default()
+    })
+    .await;
+    let played = lab.run().await;
+    (lab, played)
+}
+
+/// The run failed so, pushed nothing, and kept its work as a patch that applies.
+async fn keeps_its_patch(lab: &Lab, played: &Played, outcome: &str) {
+    played.ended(outcome);
+    assert_eq!(lab.branches(), [""; 0]);
+    let clone = lab.applied(&played.id).await;
+    let greeting = std::fs::read_to_string(clone.join("src/greeting.txt"));
+    assert_eq!(greeting.expect("the file"), "hi\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_final_fault_keeps_the_patch() {
+    for (fault, kind) in [
+        ("invalid_request", "provider_request"),
+        ("auth", "provider_auth"),
+        ("budget", "provider_budget"),
+        ("context_overflow", "context_overflow"),
+    ] {
+        let reply = format!("[[replies]]\nsteps = [{{ fault = {{ kind = \"{fault}\" }} }}]");
+        let (lab, played) = after_edit(&reply).await;
+        keeps_its_patch(&lab, &played, &format!("failed({kind})")).await;
+        let errors = played.of("Error");
+        assert_eq!(errors.last().expect("an error")["retrying"], false);
+        assert_eq!(errors.last().expect("an error")["kind"], kind);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_passing_fault_is_tried_again() {
+    let (lab, played) = after_edit(
+        r#"
+[[replies]]
+steps = [
+  { text = "Greet sh" },
+  { fault = { kind = "overloaded", attempts = 2, retry_after_ms = 1 } },
+  { text = "Greet shortly" },
+]
+"#,
+    )
+    .await;
+    played.ended("branch only");
+    let errors = played.of("Error");
+    let errors: Vec<_> = errors
+        .iter()
+        .map(|error| {
+            (
+                error["kind"].as_str(),
+                error["retrying"].as_bool(),
+                error["attempt"].as_u64(),
+            )
+        })
+        .collect();
+    let overloaded = |attempt| (Some("overloaded"), Some(true), Some(attempt));
+    assert_eq!(errors, [overloaded(1), overloaded(2)]);
+    assert_eq!(lab.pushed_file("src/greeting.txt"), "hi\n");
+    // What the failed attempts wrote is not said again.
+    let whole = played.of("AI Message");
+    let whole: Vec<_> = whole
+        .iter()
+        .filter_map(|frame| frame["message"].as_str())
+        .collect();
+    assert_eq!(whole, ["Greet sh", "Greet shortly"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_stream_is_tried_again_and_then_given_up() {
+    let (lab, played) = after_edit(
+        "[[replies]]\nsteps = [{ text = \"Half a\" }, { fault = { kind = \"cut_stream\", \
+         retry_after_ms = 1 } }]",
+    )
+    .await;
+    keeps_its_patch(&lab, &played, "failed(transport)").await;
+    let errors = played.of("Error");
+    let retrying = errors.iter().filter(|error| error["retrying"] == true);
+    assert_eq!(retrying.count(), 4);
+    assert!(played.of("AI Message").is_empty(), "{}", played.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_replies_are_answered_and_bounded() {
+    let (lab, played) = after_edit(&"[[replies]]\nsteps = [{ text = \" \" }]\n".repeat(5)).await;
+    keeps_its_patch(&lab, &played, "failed(malformed_reply)").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_reply_is_told_so() {
+    let (_lab, played) = after_edit(
+        r#"
+[[replies]]
+steps = [{ text = " " }]
+[[replies]]
+expect = { user_contains = ["Your reply was empty"] }
+steps = [{ text = "Greet shortly" }]
+"#,
+    )
+    .await;
+    played.ended("branch only");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_calls_are_answered_with_what_was_wrong() {
+    let (_lab, played) = after_edit(
+        r#"
+[[replies]]
+steps = [{ tool_call = { name = "read", arguments = "{\"path\": " } }]
+[[replies]]
+expect = { results_are_errors = true, results_contain = ["not a JSON object"] }
+steps = [{ tool_call = { name = "raed", arguments = { path = "README.md" } } }]
+[[replies]]
+expect = { results_are_errors = true, results_contain = ["the nearest is `read`"] }
+steps = [{ tool_call = { name = "read", arguments = { path = 7 } } }]
+[[replies]]
+expect = { results_are_errors = true }
+steps = [{ tool_call = { name = "read", arguments = { path = "../../etc/passwd" } } }]
+[[replies]]
+expect = { results_are_errors = true, results_lack = ["root:"] }
+steps = [{ text = "Greet shortly" }]
+"#,
+    )
+    .await;
+    played.ended("branch only");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_that_ends_too_early_is_a_final_fault() {
+    let (lab, played) = after_edit("").await;
+    keeps_its_patch(&lab, &played, "failed(provider_request)").await;
+}

@@ -1,0 +1,114 @@
+//! What is pushed, and what is not.
+
+use super::lab::{GREET, Lab, Plan, Played};
+use super::project::git;
+use crate::peers::http_backend::Behaviour;
+
+async fn bash(command: &str) -> (Lab, Played) {
+    let script = format!(
+        "[[replies]]\nsteps = [{{ tool_call = {{ name = \"bash\", arguments = {{ command = '{command}' }} }} }}]\n\
+         [[replies]]\nexpect = {{ results_are_errors = false }}\nsteps = [{{ text = \"Change it\" }}]\n"
+    );
+    let lab = Lab::start(Plan {
+        script: &script,
+        ..Plan::default()
+    })
+    .await;
+    let played = lab.run().await;
+    (lab, played)
+}
+
+async fn is_refused(lab: &Lab, played: &Played, reason: &str) {
+    played.ended("patch only");
+    let summary = played.summary();
+    assert!(summary.contains(reason), "{summary}");
+    assert_eq!(lab.branches(), [""; 0]);
+    assert!(lab.patch(&played.id).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_changed_is_no_failure() {
+    let (lab, played) = bash("cat README.md; touch src/greeting.txt").await;
+    played.ended("no changes");
+    assert_eq!(played.summary(), "Change it");
+    assert_eq!(lab.branches(), [""; 0]);
+    assert_eq!(lab.patch(&played.id).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workflows_are_not_pushed() {
+    let (lab, played) =
+        bash("mkdir -p .github/workflows; echo on: push > .github/workflows/x.yml").await;
+    is_refused(&lab, &played, ".github/workflows/x.yml").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_leaves_the_tree_is_not_pushed() {
+    let (lab, played) = bash("ln -s /etc/passwd src/accounts").await;
+    is_refused(&lab, &played, "src/accounts").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remote_that_takes_nothing_leaves_the_patch() {
+    let lab = Lab::start(Plan {
+        script: GREET,
+        remote: Behaviour::ReadOnly,
+        ..Plan::default()
+    })
+    .await;
+    let played = lab.run().await;
+    is_refused(&lab, &played, "").await;
+    lab.applied(&played.id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_files_of_a_nested_repository_are_files_and_it_is_said() {
+    let (lab, played) = bash("git init -q inner && echo x > inner/file").await;
+    played.ended("branch only");
+    assert_eq!(lab.pushed_paths(), "A\tinner/file\n");
+    assert!(played.text.contains("inner"), "{}", played.text);
+}
+
+const SUBMODULE: &str = "160000,1234567890123456789012345678901234567890,vendor";
+
+fn add_submodule(folder: &std::path::Path) {
+    let project = folder.join("project");
+    git(
+        &project,
+        &["update-index", "--add", "--cacheinfo", SUBMODULE],
+    );
+    git(&project, &["commit", "--quiet", "--message", "Vendor"]);
+    let remote = folder.join("remotes/owner/project.git");
+    git(
+        &project,
+        &["push", "--quiet", remote.to_str().expect("UTF-8"), "main"],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submodule_stays_as_it_is() {
+    let plan = Plan {
+        script: GREET,
+        ..Plan::default()
+    };
+    let lab = Lab::start_with(plan, add_submodule).await;
+    let played = lab.run().await;
+    played.ended("branch only");
+    assert_eq!(lab.pushed_paths(), "M\tsrc/greeting.txt\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submodule_that_becomes_a_file_is_not_pushed() {
+    let plan = Plan {
+        script: r#"
+[[replies]]
+steps = [{ tool_call = { name = "bash", arguments = { command = "rm -rf vendor && echo x > vendor" } } }]
+[[replies]]
+steps = [{ text = "Change it" }]
+"#,
+        ..Plan::default()
+    };
+    let lab = Lab::start_with(plan, add_submodule).await;
+    let played = lab.run().await;
+    is_refused(&lab, &played, "submodule").await;
+}

@@ -1,0 +1,118 @@
+//! Faults of tool servers, the sandbox and what is prepared in it.
+
+use std::process::Command;
+
+use pullwright_protocol::Event;
+use serde_json::json;
+
+use super::lab::{self, GREET, Lab, Plan, processes_of};
+
+const EDIT_AND_SLEEP: &str = r#"
+[[replies]]
+steps = [{ tool_call = { name = "edit", arguments = { path = "src/greeting.txt", old_str = "hello", new_str = "hi" } } }]
+[[replies]]
+steps = [{ tool_call = { name = "bash", arguments = { command = "sleep 600", timeout_sec = 600 } } }]
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_tool_server_ends_the_run_and_keeps_the_patch() {
+    let lab = Lab::start(Plan {
+        script: EDIT_AND_SLEEP,
+        ..Plan::default()
+    })
+    .await;
+    let (run, stream) = lab.begin().await;
+    let bash = |event: &Event| matches!(event, Event::ToolStarted { tool, .. } if tool == "bash");
+    lab.until(&run, bash).await;
+    let servers = processes_of(&run);
+    let server = servers.iter().find(|(_, line)| line.contains("serve bash"));
+    let (pid, _) = server.unwrap_or_else(|| panic!("no bash server in {servers:?}"));
+    let killed = Command::new("kill").args(["-9", &pid.to_string()]).status();
+    assert!(killed.expect("kill").success());
+    let played = lab::read(stream).await;
+    played.ended("failed(tool_server)");
+    assert_eq!(processes_of(&run), []);
+    let clone = lab.applied(&run).await;
+    let greeting = std::fs::read_to_string(clone.join("src/greeting.txt"));
+    assert_eq!(greeting.expect("the file"), "hi\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_server_that_does_not_start_is_an_error_if_required() {
+    let broken = "[tools.broken]\ncommand = \"false\"\n";
+    let lab = Lab::start(Plan {
+        script: GREET,
+        config: broken,
+        ..Plan::default()
+    })
+    .await;
+    let played = lab.run().await;
+    played.ended("failed(tool_server)");
+    assert!(played.summary().contains("broken"), "{}", played.summary());
+
+    let optional = format!("{broken}required = false\n");
+    let lab = Lab::start(Plan {
+        script: GREET,
+        config: &optional,
+        ..Plan::default()
+    })
+    .await;
+    lab.run().await.ended("branch only");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_setup_says_which_command_and_why() {
+    let lab = Lab::start(Plan {
+        script: GREET,
+        config: "[setup]\nrun = [\"true\", \"echo no such package; exit 7\"]\n",
+        ..Plan::default()
+    })
+    .await;
+    let played = lab.run().await;
+    played.ended("failed(setup)");
+    let summary = played.summary();
+    assert!(
+        summary.contains("exit code 7") && summary.contains("no such package"),
+        "{summary}"
+    );
+    assert_eq!(lab.patch(&played.id).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_base_branch_and_a_missing_repository_are_told() {
+    let lab = Lab::start(Plan {
+        script: GREET,
+        ..Plan::default()
+    })
+    .await;
+    let played = lab
+        .run_with("/code", json!({ "baseBranch": "develop" }))
+        .await;
+    played.ended("failed(repository)");
+    assert!(played.summary().contains("develop"), "{}", played.summary());
+
+    let missing = format!("{}/owner/missing.git", lab.origin);
+    let played = lab.run_with("/code", json!({ "repoUrl": missing })).await;
+    played.ended("failed(repository)");
+    assert!(played.summary().contains("missing"), "{}", played.summary());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_deletes_git_s_folder_does_not_lose_the_work() {
+    let lab = Lab::start(Plan {
+        script: r#"
+[[replies]]
+steps = [
+  { tool_call = { name = "edit", arguments = { path = "src/greeting.txt", old_str = "hello", new_str = "hi" } } },
+  { tool_call = { name = "bash", arguments = { command = "rm -rf .git" } } },
+]
+[[replies]]
+steps = [{ text = "Greet shortly" }]
+"#,
+        ..Plan::default()
+    })
+    .await;
+    let played = lab.run().await;
+    played.ended("branch only");
+    assert_eq!(lab.pushed_paths(), "M\tsrc/greeting.txt\n");
+}
