@@ -5,10 +5,11 @@ use serde_json::Value;
 
 use crate::check::CheckReport;
 use crate::item::{Item, Part, Provenance};
-use crate::outcome::{FailureKind, Outcome, RunUsage};
+use crate::outcome::{FailureKind, Outcome};
 use crate::provider::{StopReason, TokenUsage};
 use crate::request::RunRequest;
 use crate::tool::{ToolSpec, ToolView};
+use crate::usage::RunUsage;
 
 /// An event with its place in the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -6,9 +6,10 @@ use serde_json::Value;
 use crate::check::CheckPhase;
 use crate::event::{Event, Stage};
 use crate::item::{Content, joined_text};
-use crate::outcome::{FailureKind, Outcome, RunUsage};
+use crate::outcome::{FailureKind, Outcome};
 use crate::request::RunId;
 use crate::tool::{EXIT_CODE_KEY, ToolView};
+use crate::usage::RunUsage;
 
 /// What a client of the stream asked for.
 #[derive(Clone, Copy, Debug, Default)]

@@ -16,12 +16,14 @@ pub mod provider;
 pub mod raw_json;
 pub mod request;
 pub mod tool;
+pub mod usage;
 
 pub use check::{CheckPhase, CheckReport};
 pub use event::{Event, LoggedEvent, Stage};
 pub use frame::{Frame, FrameOptions};
 pub use item::{Content, Item, Native, Part, Provenance, ToolCall};
-pub use outcome::{FailureKind, Outcome, RunUsage};
+pub use outcome::{FailureKind, Outcome};
 pub use raw_json::RawJson;
 pub use request::{BudgetLimits, RunId, RunRequest};
 pub use tool::{ToolSpec, ToolView};
+pub use usage::RunUsage;

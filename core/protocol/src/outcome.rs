@@ -5,8 +5,6 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::provider::TokenUsage;
-
 /// How a run ended. On the wire it is one phrase, such as `branch only` or `failed(clone)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -145,33 +143,6 @@ impl FromStr for Outcome {
                 Self::Failed(kind.parse()?)
             }
         })
-    }
-}
-
-/// What a run spent on models.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RunUsage {
-    /// All input tokens, cached ones included.
-    pub input_tokens: u64,
-    /// Input tokens read from the provider's cache.
-    pub cached_tokens: u64,
-    /// Output tokens, reasoning included.
-    pub output_tokens: u64,
-    /// The cost in US dollars; absent where the model has no prices.
-    #[serde(default)]
-    pub usd: Option<f64>,
-}
-
-impl RunUsage {
-    /// Adds one call's usage.
-    pub fn add(&mut self, usage: &TokenUsage, usd: Option<f64>) {
-        self.input_tokens += usage.input_tokens;
-        self.cached_tokens += usage.cached_tokens;
-        self.output_tokens += usage.output_tokens;
-        if let Some(usd) = usd {
-            *self.usd.get_or_insert(0.0) += usd;
-        }
     }
 }
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::item::{Item, Provenance};
 use crate::outcome::FailureKind;
 use crate::tool::ToolSpec;
+pub use crate::usage::{Prices, TokenUsage};
 
 /// Asks who the provider is.
 pub const INFO_METHOD: &str = "provider.info";
@@ -36,39 +37,6 @@ pub struct ProviderInfo {
     /// What the model costs; without it a budget in dollars cannot be kept.
     #[serde(default)]
     pub prices: Option<Prices>,
-}
-
-/// Prices in US dollars per million tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Prices {
-    /// Input that is not in the cache.
-    pub input: f64,
-    /// Input read from the cache.
-    pub cached_input: f64,
-    /// Input written to the cache.
-    pub cache_write: f64,
-    /// Output, reasoning included.
-    pub output: f64,
-}
-
-impl Prices {
-    /// The cost of `usage`, in US dollars.
-    #[must_use]
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "token counts stay far below 2^52"
-    )]
-    pub fn cost(&self, usage: &TokenUsage) -> f64 {
-        let fresh = usage
-            .input_tokens
-            .saturating_sub(usage.cached_tokens + usage.cache_write_tokens);
-        (fresh as f64 * self.input
-            + usage.cached_tokens as f64 * self.cached_input
-            + usage.cache_write_tokens as f64 * self.cache_write
-            + usage.output_tokens as f64 * self.output)
-            / 1_000_000.0
-    }
 }
 
 /// Asks for the next reply of a conversation.
@@ -160,19 +128,6 @@ pub enum StopReason {
     ContextOverflow,
     /// Anything else.
     Other,
-}
-
-/// Token counts of one reply.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TokenUsage {
-    /// All input, whether cached or not.
-    pub input_tokens: u64,
-    /// Input read from the cache.
-    pub cached_tokens: u64,
-    /// Input written to the cache.
-    pub cache_write_tokens: u64,
-    /// All output, reasoning included.
-    pub output_tokens: u64,
 }
 
 /// Why a reply broke.

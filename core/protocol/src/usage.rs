@@ -1,0 +1,76 @@
+//! What models cost: tokens, prices, and the sum over a run.
+
+use serde::{Deserialize, Serialize};
+
+/// Token counts of one reply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenUsage {
+    /// All input, whether cached or not.
+    pub input_tokens: u64,
+    /// Input read from the cache.
+    pub cached_tokens: u64,
+    /// Input written to the cache.
+    pub cache_write_tokens: u64,
+    /// All output, reasoning included.
+    pub output_tokens: u64,
+}
+
+/// Prices in US dollars per million tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prices {
+    /// Input that is not in the cache.
+    pub input: f64,
+    /// Input read from the cache.
+    pub cached_input: f64,
+    /// Input written to the cache.
+    pub cache_write: f64,
+    /// Output, reasoning included.
+    pub output: f64,
+}
+
+impl Prices {
+    /// The cost of `usage`, in US dollars.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "token counts stay far below 2^52"
+    )]
+    pub fn cost(&self, usage: &TokenUsage) -> f64 {
+        let fresh = usage
+            .input_tokens
+            .saturating_sub(usage.cached_tokens + usage.cache_write_tokens);
+        (fresh as f64 * self.input
+            + usage.cached_tokens as f64 * self.cached_input
+            + usage.cache_write_tokens as f64 * self.cache_write
+            + usage.output_tokens as f64 * self.output)
+            / 1_000_000.0
+    }
+}
+
+/// What a run spent on models.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunUsage {
+    /// All input tokens, cached ones included.
+    pub input_tokens: u64,
+    /// Input tokens read from the provider's cache.
+    pub cached_tokens: u64,
+    /// Output tokens, reasoning included.
+    pub output_tokens: u64,
+    /// The cost in US dollars; absent where the model has no prices.
+    #[serde(default)]
+    pub usd: Option<f64>,
+}
+
+impl RunUsage {
+    /// Adds one call's usage.
+    pub fn add(&mut self, usage: &TokenUsage, usd: Option<f64>) {
+        self.input_tokens += usage.input_tokens;
+        self.cached_tokens += usage.cached_tokens;
+        self.output_tokens += usage.output_tokens;
+        if let Some(usd) = usd {
+            *self.usd.get_or_insert(0.0) += usd;
+        }
+    }
+}
