@@ -103,7 +103,7 @@ impl Agent<'_> {
     }
 
     async fn append(&mut self, item: Item) {
-        self.conversation.push(item.clone());
+        self.conversation.push(&item);
         self.log.emit(Event::ItemAppended { item }).await;
     }
 }

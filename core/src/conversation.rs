@@ -1,14 +1,25 @@
 //! The append-only conversation with one model.
 
-use pullwright_protocol::provider::StreamRequest;
 use pullwright_protocol::{Content, Item, Part, ToolSpec};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 
 /// What was said so far. The system prompt and the tools are frozen when it starts, and items are
 /// only ever appended: providers bind their reasoning to everything before it.
 #[derive(Clone, Debug)]
 pub struct Conversation {
-    request: StreamRequest,
+    request: ConversationRequest,
     bytes: u64,
+}
+
+/// A [`StreamRequest`](pullwright_protocol::provider::StreamRequest) whose items are JSON already:
+/// each is written once, and not once per turn.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConversationRequest {
+    system: String,
+    tools: Vec<ToolSpec>,
+    items: Vec<Box<RawValue>>,
+    max_output_tokens: Option<u64>,
 }
 
 impl Conversation {
@@ -20,7 +31,7 @@ impl Conversation {
         };
         let bytes = system.len() + tools.iter().map(tool_bytes).sum::<usize>();
         Self {
-            request: StreamRequest {
+            request: ConversationRequest {
                 system,
                 tools,
                 items: Vec::new(),
@@ -31,13 +42,15 @@ impl Conversation {
     }
 
     /// Appends an item.
-    pub fn push(&mut self, item: Item) {
-        self.bytes += size_of_item(&item);
-        self.request.items.push(item);
+    pub fn push(&mut self, item: &Item) {
+        self.bytes += size_of_item(item);
+        // An item prints as JSON by construction, so there is nothing to refuse.
+        let json = to_raw_value(item).unwrap_or_else(|_| RawValue::NULL.to_owned());
+        self.request.items.push(json);
     }
 
     /// The request for the next reply.
-    pub fn request(&mut self, max_output_tokens: u64) -> &StreamRequest {
+    pub fn request(&mut self, max_output_tokens: u64) -> &ConversationRequest {
         self.request.max_output_tokens = Some(max_output_tokens);
         &self.request
     }
@@ -80,4 +93,26 @@ fn size_of_item(item: &Item) -> u64 {
         .as_ref()
         .map(|native| native.json.as_str().len());
     native.unwrap_or(neutral) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use pullwright_protocol::provider::StreamRequest;
+
+    use super::*;
+
+    #[test]
+    fn a_request_is_what_the_provider_protocol_says() {
+        let items = [Item::user("\"hi\"\n"), Item::tool_result("1", "é", true)];
+        let mut conversation = Conversation::new("be good".to_owned(), Vec::new());
+        items.iter().for_each(|item| conversation.push(item));
+        let expected = StreamRequest {
+            system: "be good".to_owned(),
+            tools: Vec::new(),
+            items: items.to_vec(),
+            max_output_tokens: Some(7),
+        };
+        let ours = serde_json::to_string(conversation.request(7)).unwrap();
+        assert_eq!(ours, serde_json::to_string(&expected).unwrap());
+    }
 }

@@ -11,6 +11,7 @@ pub mod config;
 pub mod conversation;
 pub mod log;
 pub mod provider;
+pub mod removal;
 pub mod run;
 pub mod sandbox;
 pub mod source;

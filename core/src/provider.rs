@@ -5,8 +5,10 @@ use std::sync::Arc;
 use pullwright_link::{RpcError, RpcPeer, RpcSubscription, to_params};
 use pullwright_protocol::FailureKind;
 use pullwright_protocol::provider::{
-    CANCEL_METHOD, Delta, INFO_METHOD, ProviderError, ProviderInfo, STREAM_METHOD, StreamRequest,
+    CANCEL_METHOD, Delta, INFO_METHOD, ProviderError, ProviderInfo, STREAM_METHOD,
 };
+
+use crate::conversation::ConversationRequest;
 
 /// A provider, reached over any link.
 #[derive(Clone)]
@@ -48,7 +50,7 @@ impl Provider {
     ///
     /// # Errors
     /// When the provider refuses before its first delta.
-    pub async fn stream(&self, request: &StreamRequest) -> Result<Reply, ProviderError> {
+    pub async fn stream(&self, request: &ConversationRequest) -> Result<Reply, ProviderError> {
         let params = to_params(request).map_err(broken)?;
         let subscription = self
             .peer

@@ -102,6 +102,11 @@ pub fn execute(parts: &RunParts, owned: OwnedRun) -> BoxFuture<'_, ()> {
     .boxed()
 }
 
+/// Gives back what a run of a dead server has left on this machine: processes, folders, quarantine.
+pub async fn clean_up(parts: &RunParts, run: &RunId) {
+    finish::clean_up(parts, run).await;
+}
+
 /// The limits of a configuration.
 #[must_use]
 pub fn limits_of(config: &Config) -> Limits {
@@ -126,10 +131,14 @@ struct Run<'a> {
     forge: Option<forge::Forge>,
     conversation: Option<Conversation>,
     work: Option<Work>,
+    /// Whether the model may have changed the workspace since the work was last taken in.
+    unsaved: bool,
     branch: Option<String>,
     pr_url: Option<String>,
     before: Vec<CheckReport>,
     after: Vec<CheckReport>,
+    /// Whether checks that passed before fail on the change, and no repair is left.
+    breaks_checks: bool,
     last_words: String,
     /// The provider rows to go on with, in order.
     fallback: VecDeque<String>,
@@ -169,10 +178,12 @@ impl<'a> Run<'a> {
             forge: None,
             conversation: None,
             work: None,
+            unsaved: false,
             branch: None,
             pr_url: None,
             before: Vec::new(),
             after: Vec::new(),
+            breaks_checks: false,
             last_words: String::new(),
         }
     }
@@ -217,6 +228,7 @@ impl<'a> Run<'a> {
             }
             drop(tools);
             let broken = self.check(&prepared).await?;
+            self.breaks_checks = !broken.is_empty();
             if broken.is_empty() || repair >= self.parts.config.checks.max_repairs {
                 break;
             }

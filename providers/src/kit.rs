@@ -1,5 +1,6 @@
 //! What an author of a provider needs.
 
+mod known;
 mod module;
 mod provider;
 mod stdio;

@@ -8,7 +8,7 @@ mod serve;
 mod tool_host;
 mod view;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -88,12 +88,12 @@ fn init_tracing() {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the command line speaks to a person")]
+/// Nobody may be there to read it any more, which is no reason to stop what is under way.
 fn complain(message: &str) {
-    eprintln!("{message}");
+    let _ = writeln!(std::io::stderr(), "{message}");
 }
 
-#[expect(clippy::print_stdout, reason = "the command line speaks to a person")]
+/// The same to standard output.
 fn say(message: &str) {
-    println!("{message}");
+    let _ = writeln!(std::io::stdout(), "{message}");
 }

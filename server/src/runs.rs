@@ -30,6 +30,9 @@ const RETRY_AFTER_SECS: u64 = 30;
 pub trait Execute: Send + Sync {
     /// Runs a run to its end, which [`RunStore::finish`] marks.
     async fn execute(&self, claimed: OwnedRun);
+
+    /// Gives back what a run of a dead server has left on this machine.
+    async fn clean_up(&self, _run: &RunId) {}
 }
 
 /// Refuses a request that cannot be carried out, before a run is created.
@@ -57,7 +60,9 @@ pub struct RunsConfig {
     pub max_concurrent: usize,
     /// How long a run stays owned without a heartbeat. After a crash it is ended this much later.
     pub lease: Duration,
-    /// How long a cancelled run may take to end by itself, before its task is dropped.
+    /// How long a cancelled run may take to end by itself, before its task is dropped. Longer than
+    /// saving its patch, closing its sandbox and a push that is under way take together: each of
+    /// those has a bound of its own.
     pub cancel_grace: Duration,
     /// What a request may hold.
     pub request: RequestLimits,
@@ -68,7 +73,7 @@ impl Default for RunsConfig {
         Self {
             max_concurrent: 32,
             lease: Duration::from_secs(15),
-            cancel_grace: Duration::from_secs(60),
+            cancel_grace: Duration::from_secs(15 * 60),
             request: RequestLimits::default(),
         }
     }
@@ -117,6 +122,9 @@ struct Shared {
     /// This process among all that ever used the store.
     worker: String,
     places: Arc<Semaphore>,
+    /// Starts with an idempotency key take turns: retries that come at the same time would otherwise
+    /// take places from each other and from everybody else.
+    keyed_starts: tokio::sync::Mutex<()>,
     active: Mutex<HashMap<RunId, Active>>,
     tasks: TaskTracker,
 }
@@ -143,6 +151,7 @@ impl Runs {
             places: Arc::new(Semaphore::new(config.max_concurrent)),
             config,
             worker: uuid::Uuid::new_v4().to_string(),
+            keyed_starts: tokio::sync::Mutex::default(),
             active: Mutex::default(),
             tasks: TaskTracker::new(),
         };
@@ -170,6 +179,10 @@ impl Runs {
         let this = self.clone();
         // A caller that goes away in the middle must not leave half a start behind.
         let starting = self.shared.tasks.spawn(async move {
+            let _turn = match idempotency_key {
+                Some(_) => Some(this.shared.keyed_starts.lock().await),
+                None => None,
+            };
             let place = this.place(idempotency_key.as_deref())?;
             this.create(request, idempotency_key, place).await
         });
@@ -344,6 +357,7 @@ impl Runs {
     async fn end_orphan(&self, run: &RunId) -> Result<bool, StoreError> {
         let Shared {
             store,
+            execute,
             worker,
             config,
             ..
@@ -352,6 +366,7 @@ impl Runs {
             Err(StoreError::Fenced(_)) => return Ok(false),
             claimed => claimed?,
         };
+        execute.clean_up(run).await;
         let ending = Ending {
             outcome: Outcome::Failed(FailureKind::Interrupted),
             why: "the server stopped while the run was under way; start the run again",

@@ -31,7 +31,7 @@ pub(crate) fn request_line(id: u64, method: &str, params: &RawValue) -> Result<S
 
 /// Raw JSON may be spread over lines. In valid JSON a line break is white space, never text.
 fn on_one_line(line: String) -> String {
-    if line.contains(['\n', '\r']) {
+    if line.contains('\n') || line.contains('\r') {
         line.replace(['\n', '\r'], " ")
     } else {
         line

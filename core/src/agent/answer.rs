@@ -22,6 +22,13 @@ const QUEUED_OUTPUT: usize = 64;
 /// know no bound.
 const MAX_RESULT_BYTES: usize = 256 * 1024;
 
+/// The most base64 of one result's pictures that enters the conversation: more than model APIs take
+/// would end the run.
+const MAX_PICTURE_BYTES: usize = 5 * 1024 * 1024;
+
+/// The most parts of one result.
+const MAX_RESULT_PARTS: usize = 64;
+
 /// A call that is understood, or the reason why not.
 enum Understood {
     Runnable { tool: Tool, arguments: JsonObject },
@@ -49,7 +56,7 @@ impl Agent<'_> {
             }
             drop(answers);
             for result in results {
-                self.conversation.push(result);
+                self.conversation.push(&result);
             }
         }
         Ok(())
@@ -112,9 +119,9 @@ impl Agent<'_> {
             server,
             tool: name,
             arguments,
-            parts: answer.parts.into_iter().map(bounded).collect(),
+            parts: bounded(answer.parts),
             is_error: answer.is_error,
-            structured: answer.structured,
+            structured: answer.structured.filter(is_small),
             view,
             duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         })
@@ -151,7 +158,7 @@ impl Agent<'_> {
         match answer {
             Ok(answer) => Ok(answer),
             Err(ToolCallError::Cancelled) => Err(Halt::Cancelled),
-            Err(gone @ ToolCallError::Gone(_)) => {
+            Err(gone @ ToolCallError::Gone(_)) if tool.server.is_required() => {
                 Err(Halt::Failed(FailureKind::ToolServer, gone.to_string()))
             }
             Err(error) => Ok(refusal(error.to_string())),
@@ -210,21 +217,52 @@ fn refusal(reason: String) -> ToolAnswer {
     }
 }
 
-fn bounded(part: Part) -> Part {
-    match part {
-        Part::Text { text } if text.len() > MAX_RESULT_BYTES => {
-            let whole = text.len();
-            let head = floor_boundary(&text, MAX_RESULT_BYTES / 2);
-            let tail = floor_boundary(&text, whole - MAX_RESULT_BYTES / 2);
-            let omitted = tail - head;
-            Part::text(format!(
-                "{}\n[... {omitted} bytes left out of {whole}. Ask the tool for less. ...]\n{}",
-                &text[..head],
-                &text[tail..]
-            ))
+/// All parts of a result, cut to what a conversation can hold.
+fn bounded(mut parts: Vec<Part>) -> Vec<Part> {
+    let (mut text_room, mut picture_room) = (MAX_RESULT_BYTES, MAX_PICTURE_BYTES);
+    let left_out = parts.len().saturating_sub(MAX_RESULT_PARTS);
+    parts.truncate(MAX_RESULT_PARTS);
+    let cut = |part| match part {
+        Part::Text { text } => {
+            let room = text_room;
+            text_room = text_room.saturating_sub(text.len());
+            Part::text(shortened(text, room))
         }
-        part => part,
+        Part::Image { data, .. } if data.len() > picture_room => {
+            Part::text("[a picture too large to be shown; ask the tool for a smaller one]")
+        }
+        Part::Image { media_type, data } => {
+            picture_room -= data.len();
+            Part::Image { media_type, data }
+        }
+    };
+    let mut parts: Vec<Part> = parts.into_iter().map(cut).collect();
+    if left_out > 0 {
+        parts.push(Part::text(format!(
+            "[... {left_out} more parts left out. Ask the tool for less. ...]"
+        )));
     }
+    parts
+}
+
+fn shortened(text: String, room: usize) -> String {
+    let whole = text.len();
+    if whole <= room {
+        return text;
+    }
+    let head = floor_boundary(&text, room / 2);
+    let tail = floor_boundary(&text, whole - room / 2);
+    let omitted = tail - head;
+    format!(
+        "{}\n[... {omitted} bytes left out of {whole}. Ask the tool for less. ...]\n{}",
+        &text[..head],
+        &text[tail..]
+    )
+}
+
+/// A foreign server's structured result may have any size, and the log keeps it.
+fn is_small(structured: &Value) -> bool {
+    structured.to_string().len() <= MAX_RESULT_BYTES
 }
 
 fn floor_boundary(text: &str, mut index: usize) -> usize {
@@ -232,4 +270,30 @@ fn floor_boundary(text: &str, mut index: usize) -> usize {
         index -= 1;
     }
     index
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_is_bounded_as_a_whole() {
+        let parts = vec![Part::text("ä".repeat(MAX_RESULT_BYTES / 4)); 100];
+        let bounded = bounded(parts);
+        let text = pullwright_protocol::item::joined_text(&bounded);
+        let notices = (MAX_RESULT_PARTS + 1) * 100;
+        assert!(text.len() < MAX_RESULT_BYTES + notices, "{}", text.len());
+        assert!(text.ends_with("[... 36 more parts left out. Ask the tool for less. ...]"));
+    }
+
+    #[test]
+    fn a_huge_picture_becomes_a_sentence() {
+        let picture = |bytes| Part::Image {
+            media_type: "image/png".to_owned(),
+            data: "A".repeat(bytes),
+        };
+        let bounded = bounded(vec![picture(100), picture(MAX_PICTURE_BYTES)]);
+        assert_eq!(bounded[0], picture(100));
+        assert!(matches!(&bounded[1], Part::Text { .. }));
+    }
 }

@@ -24,6 +24,10 @@ const MAX_WAIT: Duration = Duration::from_secs(16);
 /// The longest wait a provider may ask for: beyond it the run ends instead of sleeping.
 const MAX_ASKED_WAIT: Duration = Duration::from_secs(120);
 
+/// The longest wait for the next piece of a reply: a provider plugin may know no bound of its own.
+/// The built-in ones give up earlier and say more.
+const MAX_SILENCE: Duration = Duration::from_secs(600);
+
 impl Agent<'_> {
     /// The model's next reply, complete.
     pub(super) async fn ask(&mut self) -> Result<Reply, Halt> {
@@ -60,15 +64,16 @@ impl Agent<'_> {
             let request = self.conversation.request(allowed);
             let read = read_reply(self.provider, request, self.log, &mut reading);
             tokio::select! {
-                outcome = read => outcome,
-                () = self.cancel.cancelled() => return Err(Halt::Cancelled),
+                outcome = read => Ok(outcome),
+                () = self.cancel.cancelled() => Err(Halt::Cancelled),
                 () = tokio::time::sleep_until(self.budget.deadline().into()) => {
-                    return Err(self.budget.time_is_over().into());
+                    Err(self.budget.time_is_over().into())
                 }
             }
         };
+        // What a reply has cost is spent, whether it came to its end or not.
         let usd = self.budget.book(&reading.usage);
-        let stop = match outcome {
+        let stop = match outcome? {
             Ok(stop) => stop,
             Err(error) => return Ok(Err(error)),
         };
@@ -103,7 +108,7 @@ struct Reading {
 
 async fn read_reply(
     provider: &provider::Provider,
-    request: &pullwright_protocol::provider::StreamRequest,
+    request: &crate::conversation::ConversationRequest,
     log: &crate::log::EventLog,
     reading: &mut Reading,
 ) -> Result<StopReason, ProviderError> {
@@ -111,7 +116,10 @@ async fn read_reply(
     let mut text = Coalescer::default();
     loop {
         let delta = match text.due() {
-            None => reply.next().await,
+            None => match tokio::time::timeout(MAX_SILENCE, reply.next()).await {
+                Ok(delta) => delta,
+                Err(_) => return Err(silent()),
+            },
             Some(due) => match tokio::time::timeout_at(due.into(), reply.next()).await {
                 Ok(delta) => delta,
                 Err(_) => {
@@ -197,6 +205,15 @@ fn jitter() -> f64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let nanos = now.map_or(0, |time| time.subsec_nanos());
     0.75 + f64::from(nanos % 1000) / 2000.0
+}
+
+fn silent() -> ProviderError {
+    ProviderError {
+        kind: FailureKind::Transport,
+        message: format!("the provider was silent for {} s", MAX_SILENCE.as_secs()),
+        retryable: true,
+        retry_after_ms: None,
+    }
 }
 
 fn ended_without_a_word() -> ProviderError {

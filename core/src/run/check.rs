@@ -16,7 +16,7 @@ impl Run<'_> {
         if prepared.commands.checks.is_empty() {
             return Ok(Vec::new());
         }
-        self.close_sandbox().await;
+        self.close_sandbox().await?;
         let Some(work) = self.work.clone() else {
             return Ok(Vec::new());
         };

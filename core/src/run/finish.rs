@@ -2,17 +2,22 @@
 
 use std::time::Duration;
 
-use pullwright_protocol::{Event, FailureKind, Outcome};
+use pullwright_protocol::{Event, FailureKind, Outcome, RunId};
 
-use super::{Ended, Run};
+use super::{Ended, Run, RunParts};
 use crate::agent::Halt;
-use crate::log::stamp;
+use crate::log::{now_ms, stamp};
+use crate::removal::remove_tree;
+use crate::sandbox::SandboxHandle;
 
 /// How long saving the work of an interrupted run may take.
 const SALVAGE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long closing a sandbox may take before it is left to the next start's sweep.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long the end of a run waits for a folder to be removed.
+const REMOVE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long the last event is tried to be stored.
 const DONE_RETRIES: u32 = 5;
@@ -23,7 +28,9 @@ impl Run<'_> {
         if ended.is_err() {
             self.salvage().await;
         }
-        self.close_sandbox().await;
+        if let Err(error) = self.close_sandbox().await {
+            tracing::warn!(run = %self.owned.id, %error, "the sandbox did not close");
+        }
         self.host_servers.clear();
         self.forge = None;
         let ended = match ended {
@@ -36,12 +43,13 @@ impl Run<'_> {
 
     /// Saves what an interrupted run changed, where there is something to save.
     async fn salvage(&mut self) {
+        // Otherwise the workspace holds what setup and checks left behind, and no work.
+        if !self.unsaved || self.sandbox.is_none() {
+            return;
+        }
         let Some(base) = self.base.clone() else {
             return;
         };
-        if self.sandbox.is_none() || self.work.is_some() && self.branch.is_some() {
-            return;
-        }
         match tokio::time::timeout(SALVAGE_TIMEOUT, self.take_in(&base)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
@@ -51,23 +59,35 @@ impl Run<'_> {
         }
     }
 
-    /// Kills every process of the run and removes the workspace.
-    pub(super) async fn close_sandbox(&mut self) {
-        if let Some(sandbox) = self.sandbox.take() {
-            match tokio::time::timeout(CLOSE_TIMEOUT, sandbox.close()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    tracing::warn!(run = %self.owned.id, %error, "the sandbox did not close");
-                }
-                Err(_) => tracing::warn!(run = %self.owned.id, "closing the sandbox took too long"),
-            }
-        }
+    /// Kills every process of the run and removes the workspace. An error means that a process may
+    /// still be alive.
+    pub(super) async fn close_sandbox(&mut self) -> Result<(), Halt> {
+        let Some(sandbox) = self.sandbox.take() else {
+            return Ok(());
+        };
+        let closed = tokio::time::timeout(CLOSE_TIMEOUT, sandbox.close()).await;
+        closed.map_err(|_| {
+            let seconds = CLOSE_TIMEOUT.as_secs();
+            let message = format!("closing the sandbox took over {seconds} s");
+            Halt::Failed(FailureKind::Sandbox, message)
+        })??;
+        self.remove_workspace().await;
+        Ok(())
+    }
+
+    /// Removes the workspace, which the model may have made as deep and as closed as it liked. It is
+    /// out of the way at once, so that it cannot stand in the way of a clean checkout.
+    async fn remove_workspace(&self) {
         let workspace = self.run_dir().join("workspace");
-        match tokio::fs::remove_dir_all(&workspace).await {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!(run = %self.owned.id, %error, "the workspace could not be removed");
+        let beside = self.run_dir().join(format!("removal-{}", now_ms()));
+        let removing = tokio::task::spawn_blocking(move || remove_tree(&workspace, &beside));
+        let run = &self.owned.id;
+        match tokio::time::timeout(REMOVE_TIMEOUT, removing).await {
+            Ok(Ok(Err(error))) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(%run, %error, "the workspace was not removed");
             }
-            _ => {}
+            Ok(_) => {}
+            Err(_) => tracing::warn!(%run, "removing the workspace takes long"),
         }
     }
 
@@ -85,11 +105,16 @@ impl Run<'_> {
     }
 
     async fn discard(&self) {
-        if let Err(error) = self.parts.source.discard(&self.owned.id).await {
-            tracing::warn!(run = %self.owned.id, %error, "the run's git folders were not removed");
+        let discarding = self.parts.source.discard(&self.owned.id);
+        match tokio::time::timeout(REMOVE_TIMEOUT, discarding).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(run = %self.owned.id, %error, "the run's git folders were not removed");
+            }
+            Err(_) => tracing::warn!(run = %self.owned.id, "removing the git folders takes long"),
         }
-        let dir = self.run_dir();
-        if let Err(error) = tokio::fs::remove_dir_all(&dir).await
+        // What could not be removed of the workspace is left for a person to look at.
+        if let Err(error) = tokio::fs::remove_dir(self.run_dir()).await
             && error.kind() != std::io::ErrorKind::NotFound
         {
             tracing::warn!(run = %self.owned.id, %error, "the run's folder was not removed");
@@ -117,6 +142,49 @@ impl Run<'_> {
                 Err(error) => tracing::error!(run = %id, %error, "the run's end was not stored"),
             }
             tokio::time::sleep(DONE_RETRY_WAIT).await;
+        }
+    }
+}
+
+/// How many events are read at once while looking for the sandbox.
+const PAGE_EVENTS: usize = 512;
+
+pub(super) async fn clean_up(parts: &RunParts, run: &RunId) {
+    if let Some(handle) = last_sandbox(parts, run).await {
+        // One that cannot be found any more has nothing left to close.
+        if let Ok(sandbox) = parts.sandboxes.attach(&handle).await
+            && let Err(error) = sandbox.close().await
+        {
+            tracing::warn!(%run, %error, "the sandbox of a dead server did not close");
+        }
+    }
+    if let Err(error) = parts.source.discard(run).await {
+        tracing::warn!(%run, %error, "the run's git folders were not removed");
+    }
+    let folder = parts.runs_dir.join(&run.0);
+    let beside = parts.runs_dir.join(format!("removal-{}", now_ms()));
+    let removed = tokio::task::spawn_blocking(move || remove_tree(&folder, &beside)).await;
+    match removed {
+        Ok(Err(error)) if error.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!(%run, %error, "the run's folder was not removed");
+        }
+        _ => {}
+    }
+}
+
+/// The sandbox a run used last, as its log has it.
+async fn last_sandbox(parts: &RunParts, run: &RunId) -> Option<SandboxHandle> {
+    let (mut after, mut found) = (0, None);
+    loop {
+        let events = parts.store.read(run, after, PAGE_EVENTS).await.ok()?;
+        let Some(last) = events.last() else {
+            return found;
+        };
+        after = last.seq;
+        for logged in events {
+            if let Event::SandboxOpened { kind, handle } = logged.event {
+                found = Some(SandboxHandle { kind, data: handle });
+            }
         }
     }
 }

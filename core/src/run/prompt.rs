@@ -64,7 +64,9 @@ pub(crate) fn first_item(
         base.commit
     );
     describe_commands(&mut text, commands);
-    let _ = writeln!(text, "\n# Files\n{}", layout(paths));
+    let files = layout(paths);
+    let fence = fence_for(&files);
+    let _ = writeln!(text, "\n# Files\n{fence}\n{files}\n{fence}");
     for file in instructions {
         let fence = fence_for(&file.text);
         let _ = writeln!(
@@ -83,7 +85,7 @@ pub(crate) fn broken_checks(reports: &[&pullwright_protocol::CheckReport]) -> St
     let mut text = String::from(
         "Your change was checked out cleanly and checked. These checks passed before your change \
          and fail now. You are in that clean checkout now, with your changes in the working tree. \
-         Find the cause and mend it.\n",
+         Find the cause and mend it. Then end with a title and a summary of the whole change.\n",
     );
     for report in reports {
         let exit = report.exit_code.map_or_else(

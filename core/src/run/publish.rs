@@ -74,7 +74,7 @@ impl Run<'_> {
             base,
             work,
             branch: &branch,
-            message: &summary.whole(),
+            message: &summary.commit_message(),
             credential: credential.as_ref(),
         };
         let pushed = self.parts.source.push(push).await?;
@@ -113,7 +113,8 @@ impl Run<'_> {
                 title: summary.title.clone(),
                 summary: summary.body.clone(),
                 evidence,
-                draft: self.owned.request.draft,
+                // A change that breaks a check is a proposal to look at, not one to merge.
+                draft: self.owned.request.draft || self.breaks_checks,
             })
             .await?;
         self.pr_url = Some(opened.url.clone());

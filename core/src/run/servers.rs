@@ -148,6 +148,7 @@ fn options_of(name: &str, row: &ToolConfig) -> ToolServerOptions {
         tool_timeout: row.tool_timeout,
         enabled_tools: row.enabled_tools.clone(),
         disabled_tools: row.disabled_tools.clone(),
+        required: row.required,
     }
 }
 

@@ -3,6 +3,27 @@
 /// The longest title, in characters.
 const MAX_TITLE_CHARS: usize = 72;
 
+/// What a change is called whose author found no word for it.
+const FALLBACK_TITLE: &str = "Change the code as asked";
+
+/// Splits a word for programs and not for readers.
+const INVISIBLE_SPACE: &str = "\u{200b}";
+
+/// Words that close the issue that follows.
+const CLOSING_WORDS: &[&str] = &[
+    "close", "closes", "closed", "fix", "fixes", "fixed", "resolve", "resolves", "resolved",
+];
+
+/// What makes code hosts skip their checks, wherever it stands in a message.
+const SKIP_MARKERS: &[&str] = &[
+    "[skip ci]",
+    "[ci skip]",
+    "[no ci]",
+    "[skip actions]",
+    "[actions skip]",
+    "skip-checks:",
+];
+
 /// What the change is called and what is said of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Summary {
@@ -18,12 +39,11 @@ impl Summary {
             words => words,
         };
         let (first, rest) = words.split_once('\n').unwrap_or((words, ""));
-        let plain = first
-            .trim_start_matches('#')
-            .trim()
-            .trim_matches('*')
-            .trim();
+        let plain = plain(first);
         let title = shortened(plain);
+        if title.is_empty() {
+            return Self::parse(rest, FALLBACK_TITLE);
+        }
         let body = if title == plain { rest } else { words };
         Self {
             title,
@@ -31,13 +51,60 @@ impl Summary {
         }
     }
 
-    /// Title and body, as a commit message.
+    /// Title and body, as a commit message. A code host acts on some words in one: they are broken by
+    /// an invisible space, since a model may have them from anywhere.
+    pub(super) fn commit_message(&self) -> String {
+        disarmed(&self.whole())
+    }
+
+    /// Title and body.
     pub(super) fn whole(&self) -> String {
         match self.body.as_str() {
             "" => self.title.clone(),
             body => format!("{}\n\n{body}", self.title),
         }
     }
+}
+
+/// Breaks what code hosts act on: mentions, references to issues, and markers that skip checks.
+fn disarmed(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    let mut closes = false;
+    for word in text.split_inclusive(char::is_whitespace) {
+        safe.push_str(&disarmed_word(word, closes));
+        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
+        closes = CLOSING_WORDS.contains(&bare.to_ascii_lowercase().as_str());
+    }
+    for marker in SKIP_MARKERS {
+        // ASCII case does not change where anything stands.
+        while let Some(at) = safe.to_ascii_lowercase().find(marker) {
+            safe.insert_str(at + 1, INVISIBLE_SPACE);
+        }
+    }
+    safe
+}
+
+fn disarmed_word(word: &str, closes: bool) -> String {
+    let mut safe = String::with_capacity(word.len());
+    let mut rest = word.chars().peekable();
+    while let Some(c) = rest.next() {
+        safe.push(c);
+        let refers = c == '#' && rest.peek().is_some_and(char::is_ascii_digit);
+        if c == '@' || refers {
+            safe.push_str(INVISIBLE_SPACE);
+        }
+    }
+    let lower = word.to_ascii_lowercase();
+    if closes && (lower.contains("gh-") || lower.contains("://")) {
+        let at = safe.find(['-', ':']).unwrap_or_default();
+        safe.insert_str(at, INVISIBLE_SPACE);
+    }
+    safe
+}
+
+/// A line without the marks of a heading or of bold text.
+fn plain(line: &str) -> &str {
+    line.trim_start_matches('#').trim().trim_matches('*').trim()
 }
 
 /// Cut at the last word that fits.
@@ -69,6 +136,39 @@ mod tests {
         assert!(summary.title.chars().count() <= MAX_TITLE_CHARS);
         assert!(summary.title.ends_with("word…"));
         assert_eq!(summary.body, line.trim());
+    }
+
+    #[test]
+    fn a_commit_message_makes_no_code_host_act() {
+        let table = [
+            ("Fix the parser, see a.rs#L1", "Fix the parser, see a.rs#L1"),
+            ("Fixes #12 and o/r#3", "Fixes #~12 and o/r#~3"),
+            ("closes: GH-7", "closes: GH~-7"),
+            (
+                "Resolves https://h/o/r/issues/1",
+                "Resolves https~://h/o/r/issues/1",
+            ),
+            ("see https://h/o/r", "see https://h/o/r"),
+            ("cc @team", "cc @~team"),
+            ("Co-authored-by: A <a@b.c>", "Co-authored-by: A <a@~b.c>"),
+            (
+                "x [Skip CI] y\nskip-checks: true",
+                "x [~Skip CI] y\ns~kip-checks: true",
+            ),
+        ];
+        for (text, expected) in table {
+            assert_eq!(
+                disarmed(text),
+                expected.replace('~', INVISIBLE_SPACE),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_title_is_never_empty() {
+        assert_eq!(Summary::parse("#\n**\nFix it", "task").title, "Fix it");
+        assert_eq!(Summary::parse("##", "**").title, FALLBACK_TITLE);
     }
 
     #[test]

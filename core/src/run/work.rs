@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pullwright_protocol::{CheckReport, Event, FailureKind, Stage};
 use rmcp::model::RequestMetaObject;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::command::run_shell;
 use super::prompt::{self, Instructions};
@@ -54,7 +54,7 @@ impl Run<'_> {
         self.log.emit(started).await;
         let first = self.first_item(prepared).await?;
         let item = pullwright_protocol::Item::user(first);
-        self.conversation.insert(conversation).push(item.clone());
+        self.conversation.insert(conversation).push(&item);
         self.log.emit(Event::ItemAppended { item }).await;
         let model = &prepared.provider.info().provenance.model;
         self.status(Stage::Work, format!("{model} starts to work"))
@@ -103,6 +103,7 @@ impl Run<'_> {
             Some(forge) => forge.call_meta(),
             None => RequestMetaObject::new(),
         };
+        self.unsaved = true;
         let mut agent = Agent {
             provider,
             tools,
@@ -120,7 +121,7 @@ impl Run<'_> {
         let broken: Vec<&CheckReport> = broken.iter().collect();
         let item = pullwright_protocol::Item::user(prompt::broken_checks(&broken));
         if let Some(conversation) = &mut self.conversation {
-            conversation.push(item.clone());
+            conversation.push(&item);
         }
         self.log.emit(Event::ItemAppended { item }).await;
         let message = format!(
@@ -150,6 +151,7 @@ impl Run<'_> {
             self.log.emit(event).await;
         }
         self.work = Some(work);
+        self.unsaved = false;
         Ok(())
     }
 
@@ -157,31 +159,37 @@ impl Run<'_> {
         let sandbox = self.sandbox()?;
         let host = sandbox.tool_host().to_string_lossy().into_owned();
         let argv = [host.as_str(), "tool-host", "export", "--base", &base.commit];
-        let mut process = sandbox.spawn(SandboxCommand::new(argv)).await?;
+        let process = sandbox.spawn(SandboxCommand::new(argv)).await?;
         drop(process.stdin);
-        let mut complaint = String::new();
-        let mut stderr = process.stderr.take(MAX_EXPORT_ERROR_BYTES);
-        let (work, _) = tokio::join!(
-            self.parts
-                .source
-                .take_in(&self.owned.id, base, &mut process.stdout),
-            stderr.read_to_string(&mut complaint),
-        );
+        let (source, mut bundle) = (&self.parts.source, process.stdout);
+        let taking = async {
+            let work = source.take_in(&self.owned.id, base, &mut bundle).await;
+            // A bundle that is refused is not read to its end; the exporter must not wait for that.
+            drop(bundle);
+            work
+        };
+        let (work, complaint) = tokio::join!(taking, read_head(process.stderr));
         let exit = process.exit.await;
-        match exit {
-            Ok(exit) if exit.shell_code() == 0 => {
+        let exported = exit.is_ok_and(|exit| exit.shell_code() == 0);
+        match work {
+            Ok(work) if exported => {
                 for notice in complaint.lines() {
                     self.status(Stage::Work, notice).await;
                 }
-                Ok(work?)
+                Ok(work)
             }
-            _ => Err(Halt::Failed(
-                FailureKind::Export,
-                format!(
-                    "the work could not be taken out of the sandbox: {}",
+            Err(refused) if exported || complaint.trim().is_empty() => Err(refused.into()),
+            work => {
+                let (kind, refused) = match work {
+                    Ok(_) => (FailureKind::Export, String::new()),
+                    Err(refused) => (refused.kind, format!("{refused}; ")),
+                };
+                let message = format!(
+                    "the work could not be taken out of the sandbox: {refused}{}",
                     complaint.trim()
-                ),
-            )),
+                );
+                Err(Halt::Failed(kind, message))
+            }
         }
     }
 
@@ -229,6 +237,22 @@ fn is_spent(kind: FailureKind) -> bool {
             | FailureKind::ProviderAuth
             | FailureKind::ProviderBudget
     )
+}
+
+/// The beginning of a process's standard error. The rest is read too, so that the process does not
+/// wait for ever to get rid of it.
+async fn read_head(mut stderr: impl AsyncRead + Unpin) -> String {
+    let mut head = Vec::new();
+    let _ = (&mut stderr)
+        .take(MAX_EXPORT_ERROR_BYTES)
+        .read_to_end(&mut head)
+        .await;
+    let left_out = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
+    let mut text = String::from_utf8_lossy(&head).into_owned();
+    if left_out.is_ok_and(|bytes| bytes > 0) {
+        text.push_str("\n[...]");
+    }
+    text
 }
 
 fn count(checks: usize) -> String {

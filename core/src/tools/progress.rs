@@ -1,9 +1,14 @@
 //! Output that arrives while a tool works, put back in order.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
+use futures_util::task::AtomicWaker;
 use rmcp::model::{ProgressNotificationParam, ProgressToken};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::mpsc;
 
 /// How many pieces may wait for the log before the notification handler waits too.
@@ -19,10 +24,32 @@ pub(crate) struct Piece {
 /// tokens cannot grow this.
 const UNHEARD_CALLS: usize = 16;
 
+/// How many bytes may wait for a piece that is missing: a server that leaves one out for ever cannot
+/// grow this.
+const MAX_WAITING_BYTES: usize = 1024 * 1024;
+
+/// How many bytes may wait for a slow log before the server's output is no longer read: the SDK
+/// handles every notification in a task of its own, so nothing else would make the server wait.
+const MAX_UNDELIVERED_BYTES: usize = 4 * 1024 * 1024;
+
 /// Routes progress notifications to the calls they belong to.
 #[derive(Default)]
 pub(crate) struct Router {
     routes: Mutex<Routes>,
+    undelivered: AtomicUsize,
+    reader: AtomicWaker,
+}
+
+/// A server's output, read only while the pieces before it are taken away.
+pub(crate) struct GatedReader<R> {
+    inner: R,
+    router: Arc<Router>,
+}
+
+/// Counts a piece until it is delivered, or dropped undelivered.
+struct Undelivered<'a> {
+    router: &'a Router,
+    bytes: usize,
 }
 
 #[derive(Default)]
@@ -37,6 +64,7 @@ struct Routes {
 pub(crate) struct Reorder {
     next: u64,
     waiting: BTreeMap<u64, String>,
+    waiting_bytes: usize,
 }
 
 impl Router {
@@ -61,6 +89,7 @@ impl Router {
     /// Takes in a notification.
     pub(crate) async fn deliver(&self, params: ProgressNotificationParam, offset: Option<u64>) {
         let Some(text) = params.message else { return };
+        let _undelivered = Undelivered::count(self, text.len());
         let sender = self.lock().sender(params.progress_token);
         // An error means that the call is answered and nobody listens any more.
         let _ = sender.send(Piece { offset, text }).await;
@@ -68,6 +97,42 @@ impl Router {
 
     fn lock(&self) -> MutexGuard<'_, Routes> {
         self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<R> GatedReader<R> {
+    pub(crate) fn new(inner: R, router: Arc<Router>) -> Self {
+        Self { inner, router }
+    }
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for GatedReader<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        self.router.reader.register(cx.waker());
+        if self.router.undelivered.load(Ordering::SeqCst) > MAX_UNDELIVERED_BYTES {
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.inner).poll_read(cx, buf)
+    }
+}
+
+impl<'a> Undelivered<'a> {
+    fn count(router: &'a Router, bytes: usize) -> Self {
+        router.undelivered.fetch_add(bytes, Ordering::SeqCst);
+        Self { router, bytes }
+    }
+}
+
+impl Drop for Undelivered<'_> {
+    fn drop(&mut self) {
+        self.router
+            .undelivered
+            .fetch_sub(self.bytes, Ordering::SeqCst);
+        self.router.reader.wake();
     }
 }
 
@@ -92,16 +157,30 @@ impl Routes {
 
 impl Reorder {
     /// The text that can be shown once `piece` is there. A server that says no offset is taken to
-    /// send in order.
+    /// send in order. A gap that stays open for too long is passed over; a piece that comes after
+    /// that, or twice, is not shown.
     pub(crate) fn push(&mut self, piece: Piece) -> String {
         let Some(offset) = piece.offset else {
             return piece.text;
         };
-        self.waiting.insert(offset, piece.text);
+        if offset < self.next || piece.text.is_empty() {
+            return String::new();
+        }
+        self.waiting_bytes += piece.text.len();
+        if let Some(same) = self.waiting.insert(offset, piece.text) {
+            self.waiting_bytes -= same.len();
+        }
         let mut ready = String::new();
-        while let Some(text) = self.waiting.remove(&self.next) {
-            self.next += text.len() as u64;
-            ready.push_str(&text);
+        while let Some(first) = self.waiting.first_entry() {
+            if *first.key() > self.next && self.waiting_bytes <= MAX_WAITING_BYTES {
+                break;
+            }
+            let (offset, text) = first.remove_entry();
+            self.waiting_bytes -= text.len();
+            if offset >= self.next {
+                self.next = offset.saturating_add(text.len() as u64);
+                ready.push_str(&text);
+            }
         }
         ready
     }
@@ -130,5 +209,32 @@ mod tests {
         assert_eq!(order.push(piece(6, "g")), "");
         assert_eq!(order.push(piece(0, "abc")), "abcdefg");
         assert_eq!(order.shown(), 7);
+    }
+
+    #[tokio::test]
+    async fn a_server_waits_while_its_output_is_not_taken_away() {
+        use tokio::io::AsyncReadExt;
+
+        let router = Arc::new(Router::default());
+        let undelivered = Undelivered::count(&router, MAX_UNDELIVERED_BYTES + 1);
+        let mut reader = GatedReader::new(&b"more"[..], Arc::clone(&router));
+        let mut text = String::new();
+        let reading = reader.read_to_string(&mut text);
+        tokio::pin!(reading);
+        assert!(futures_util::poll!(&mut reading).is_pending());
+        drop(undelivered);
+        assert_eq!(reading.await.unwrap(), 4);
+    }
+
+    #[test]
+    fn a_piece_that_never_comes_does_not_fill_the_memory() {
+        let mut order = Reorder::default();
+        let text = "x".repeat(MAX_WAITING_BYTES);
+        assert_eq!(order.push(piece(1, &text)), "");
+        let after = 1 + text.len() as u64;
+        assert_eq!(order.push(piece(after, "yz")).len(), text.len() + 2);
+        assert_eq!(order.shown(), after + 2);
+        assert_eq!(order.push(piece(0, "late")), "");
+        assert_eq!((order.waiting.len(), order.waiting_bytes), (0, 0));
     }
 }

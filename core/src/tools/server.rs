@@ -16,8 +16,8 @@ use rmcp::model::{
     Tool,
 };
 use rmcp::service::{
-    ClientLifecycleMode, ClientServiceExt, NotificationContext, PeerRequestOptions, RequestHandle,
-    RunningService, ServiceError,
+    ClientInitializeError, ClientLifecycleMode, ClientServiceExt, NotificationContext,
+    PeerRequestOptions, RequestHandle, RunningService, ServiceError,
 };
 use rmcp::transport::async_rw::AsyncRwTransport;
 use serde_json::Value;
@@ -25,7 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::progress::{Piece, Reorder, Router};
+use super::progress::{GatedReader, Piece, Reorder, Router};
 
 /// The longest message taken from a tool server, in bytes: a longer one ends the connection.
 const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
@@ -68,6 +68,8 @@ pub struct ToolServerOptions {
     pub enabled_tools: Option<Vec<String>>,
     /// Tools not offered.
     pub disabled_tools: Vec<String>,
+    /// Whether a run cannot go on without it.
+    pub required: bool,
 }
 
 /// A connected tool server.
@@ -159,16 +161,18 @@ impl ToolServer {
         let client = Client {
             router: Arc::clone(&router),
         };
-        let reader = LimitedReader::new(io.read, LINE_LIMITS);
+        let reader = GatedReader::new(io.read, Arc::clone(&router));
+        let reader = LimitedReader::new(reader, LINE_LIMITS);
         let transport =
             AsyncRwTransport::new_client(reader, io.write).with_max_line_length(MAX_MESSAGE_BYTES);
         let service = client
             .serve_with_lifecycle(transport, lifecycle(options.builtin))
             .await
-            .map_err(|error| failed(error.to_string()))?;
+            .map_err(|error| failed(in_plain_words(&error)))?;
         let tools = service.peer().list_all_tools().await;
         let mut tools = tools.map_err(|error| failed(error.to_string()))?;
-        tools.retain(|tool| options.offers(&tool.name));
+        // What is offered is a question of what a model may call; the pipeline's tools stay.
+        tools.retain(|tool| super::role_of(tool).is_some() || options.offers(&tool.name));
         tools.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Self {
             options,
@@ -189,6 +193,12 @@ impl ToolServer {
     #[must_use]
     pub fn tools(&self) -> &[Tool] {
         &self.tools
+    }
+
+    /// Whether a run cannot go on without it.
+    #[must_use]
+    pub fn is_required(&self) -> bool {
+        self.options.required
     }
 
     pub(crate) fn short_names(&self) -> bool {
@@ -225,7 +235,14 @@ impl ToolServer {
             .service
             .peer()
             .send_request_with_option(request, options);
-        let handle = sent.await.map_err(|error| self.call_error(error))?;
+        // A server that does not read its input may hold up even the sending.
+        let limit = self.options.tool_timeout;
+        let handle = tokio::select! {
+            sent = tokio::time::timeout(limit, sent) => sent
+                .map_err(|_| ToolCallError::Timeout { seconds: limit.as_secs() })?
+                .map_err(|error| self.call_error(error))?,
+            () = cancel.cancelled() => return Err(ToolCallError::Cancelled),
+        };
         let token = handle.progress_token.clone();
         let pieces = self.router.listen(&token);
         let answer = self.wait(handle, pieces, output, cancel).await;
@@ -300,6 +317,18 @@ fn lifecycle(builtin: bool) -> ClientLifecycleMode {
     }
 }
 
+fn in_plain_words(error: &ClientInitializeError) -> String {
+    match error {
+        ClientInitializeError::ConnectionClosed(_)
+        | ClientInitializeError::TransportError { .. } => {
+            "it ended, or closed its output, before it answered; its standard error is in the \
+             server's log at level debug"
+                .to_owned()
+        }
+        other => other.to_string(),
+    }
+}
+
 async fn show(output: &mpsc::Sender<String>, text: String) {
     if !text.is_empty() {
         // Nobody listens when the run has ended in the meantime.
@@ -322,7 +351,12 @@ async fn drain(
 ) {
     let meta = result.meta.as_ref();
     let streamed = meta.and_then(|meta| meta.get(STREAMED_META_KEY)?.as_u64());
-    let Some(streamed) = streamed else { return };
+    let Some(streamed) = streamed else {
+        while let Ok(piece) = pieces.try_recv() {
+            show(output, order.push(piece)).await;
+        }
+        return;
+    };
     let rest = async {
         while order.shown() < streamed {
             let Some(piece) = pieces.recv().await else {

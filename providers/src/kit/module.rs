@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use jsonrpsee::core::{RegisterMethodError, RpcResult};
+use jsonrpsee::types::error::INVALID_PARAMS_CODE;
 use jsonrpsee::types::{ErrorObjectOwned, Params};
 use jsonrpsee::{PendingSubscriptionSink, RpcModule};
 use pullwright_protocol::FailureKind;
@@ -13,6 +14,7 @@ use pullwright_protocol::provider::{
     StreamRequest,
 };
 
+use super::known::{Known, UnreadRequest};
 use super::provider::{DeltaSender, Finish, Provider};
 
 type SharedProvider = Arc<dyn Provider>;
@@ -31,17 +33,32 @@ pub fn rpc_module(provider: SharedProvider) -> RpcModule<SharedProvider> {
 
 fn register(module: &mut RpcModule<SharedProvider>) -> Result<(), RegisterMethodError> {
     module.register_method(INFO_METHOD, |_, provider, _| RpcResult::Ok(provider.info()))?;
+    let known = Arc::new(Known::default());
     module.register_subscription_raw(
         STREAM_METHOD,
         DELTA_NOTIFICATION,
         CANCEL_METHOD,
-        |params, pending, provider, _| start(&params, pending, Arc::clone(&provider)),
+        move |params, pending, provider, _| {
+            start(read(&params, &known), pending, Arc::clone(&provider));
+        },
     )?;
     Ok(())
 }
 
-fn start(params: &Params<'_>, pending: PendingSubscriptionSink, provider: SharedProvider) {
-    match params.parse::<StreamRequest>() {
+fn read(params: &Params<'_>, known: &Known) -> Result<StreamRequest, ErrorObjectOwned> {
+    let request: UnreadRequest<'_> = params.parse()?;
+    let invalid = |error: serde_json::Error| {
+        ErrorObjectOwned::owned(INVALID_PARAMS_CODE, error.to_string(), None::<()>)
+    };
+    known.read(request).map_err(invalid)
+}
+
+fn start(
+    request: Result<StreamRequest, ErrorObjectOwned>,
+    pending: PendingSubscriptionSink,
+    provider: SharedProvider,
+) {
+    match request {
         Ok(request) => drop(tokio::spawn(answer(provider, request, pending))),
         Err(error) => drop(tokio::spawn(reject(pending, error))),
     }

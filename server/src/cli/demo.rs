@@ -180,11 +180,14 @@ fn pushed_diff(remote: &str) -> anyhow::Result<String> {
     git(remote, &["diff", &format!("main..{branch}")])
 }
 
-/// Runs git on the demo's own folders, with none of the user's configuration.
+/// Runs git on the demo's own folders, with none of the user's configuration: a `GIT_DIR` that is
+/// set, as in a git hook, would lead it into a repository of the user's.
 fn git(folder: &Path, arguments: &[&str]) -> anyhow::Result<String> {
     let output = Command::new("git")
         .args(arguments)
         .current_dir(folder)
+        .env_clear()
+        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
         .env("GIT_CONFIG_NOSYSTEM", "1")
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .envs([

@@ -61,7 +61,7 @@ impl View {
                 let stage = serde_json::to_value(stage).unwrap_or_default();
                 let stage = stage.as_str().unwrap_or_default();
                 let stage = self.paint(Colour::Blue, &format!("{stage:>8}"));
-                lines.push(format!("{stage}  {message}"));
+                lines.push(format!("{stage}  {}", plain(message)));
             }
             NamedFrame::AiMessage { message } => {
                 lines.push(String::new());
@@ -111,6 +111,7 @@ impl View {
                     Some(code) => self.paint(Colour::Red, &format!("failed with exit code {code}")),
                     None => self.paint(Colour::Red, "did not end in time"),
                 };
+                let command = plain(command);
                 lines.push(format!(
                     "          {command} ({when}): {verdict}, {duration_ms} ms"
                 ));
@@ -125,7 +126,8 @@ impl View {
                     true => format!(" (attempt {attempt}; trying again)"),
                     false => String::new(),
                 };
-                lines.push(self.paint(Colour::Red, &format!("   error  {kind}: {message}{again}")));
+                let error = format!("   error  {kind}: {message}{again}");
+                lines.extend(error.lines().map(|line| self.paint(Colour::Red, line)));
             }
             NamedFrame::PullRequest { url, number, .. } => {
                 lines.push(self.paint(Colour::Green, &format!("pull request #{number}: {url}")));
@@ -141,7 +143,7 @@ impl View {
                 let branch = branch.as_ref().map(|branch| format!(" ({branch})"));
                 let line = format!("done: {outcome}{}", branch.unwrap_or_default());
                 lines.push(self.paint(Colour::Bold, &line));
-                lines.extend(summary.lines().map(str::to_owned));
+                lines.extend(summary.lines().map(plain));
                 let usd = usage.usd.map(|usd| format!(", ${usd:.4}"));
                 lines.push(self.paint(
                     Colour::Dim,
@@ -194,11 +196,7 @@ impl View {
     }
 
     fn paint(&self, colour: Colour, text: &str) -> String {
-        // What tools and models write may hold escape sequences; a terminal must not obey them.
-        let text: String = text
-            .chars()
-            .filter(|c| !c.is_control() || *c == '\t')
-            .collect();
+        let text = plain(text);
         if !self.colours {
             return text;
         }
@@ -213,9 +211,14 @@ impl View {
     }
 }
 
+/// What tools and models write may hold escape sequences; a terminal must not obey them.
+fn plain(line: &str) -> String {
+    let harmless = |c: &char| !c.is_control() || *c == '\t';
+    line.chars().filter(harmless).collect()
+}
+
 fn cut(line: &str) -> String {
-    let plain = line.chars().filter(|c| !c.is_control() || *c == '\t');
-    let mut shown: String = plain.take(LINE_CHARS + 1).collect();
+    let mut shown: String = plain(line).chars().take(LINE_CHARS + 1).collect();
     if shown.chars().count() > LINE_CHARS {
         shown.pop();
         shown.push('…');
@@ -237,6 +240,21 @@ mod tests {
         }));
         assert!(!shown.contains('\u{1b}'), "{shown:?}");
         assert!(shown.contains("text"));
+    }
+
+    #[test]
+    fn last_words_cannot_write_to_the_terminal_either() {
+        let mut view = View::new(false);
+        let shown = view.render(&Frame::Named(NamedFrame::Done {
+            outcome: pullwright_protocol::Outcome::NoChanges,
+            pr_url: None,
+            branch: None,
+            patch_url: None,
+            summary: "\u{1b}]52;c;b3duZWQ=\u{7}Nothing to do.\nReally.".to_owned(),
+            usage: pullwright_protocol::RunUsage::default(),
+        }));
+        assert!(!shown.contains('\u{1b}'), "{shown:?}");
+        assert!(shown.contains("Nothing to do.\nReally."));
     }
 
     #[test]

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use axum::http::StatusCode;
 use pullwright_core::budget::Limits;
 use pullwright_core::config::{ProviderLink, ToolLink};
-use pullwright_core::run::{OwnedRun, RunParts, execute, limits_of};
-use pullwright_protocol::{FailureKind, RunRequest};
+use pullwright_core::run::{OwnedRun, RunParts, clean_up, execute, limits_of};
+use pullwright_protocol::{FailureKind, RunId, RunRequest};
 
 use crate::problem::ApiProblem;
 use crate::runs::{Execute, Validate};
@@ -35,6 +35,10 @@ impl Executor {
 impl Execute for Executor {
     async fn execute(&self, owned: OwnedRun) {
         execute(&self.parts, owned).await;
+    }
+
+    async fn clean_up(&self, run: &RunId) {
+        clean_up(&self.parts, run).await;
     }
 }
 

@@ -21,6 +21,9 @@ use url::Url;
 /// The wire format whose providers count attempts, so that each run needs its own.
 const PER_RUN_WIRE: &str = "scripted";
 
+/// How many rows are kept open: the names of models come from requests.
+const MAX_OPEN: usize = 64;
+
 /// Opens rows once and shares them, so that a model host keeps one connection.
 pub(super) struct ProviderRows {
     config: Arc<Config>,
@@ -58,6 +61,9 @@ impl Providers for ProviderRows {
             return Ok(provider.clone());
         }
         let provider = connect(row, config, model).await?;
+        if open.len() >= MAX_OPEN {
+            open.clear();
+        }
         open.insert(key, provider.clone());
         Ok(provider)
     }

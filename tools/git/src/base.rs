@@ -95,6 +95,12 @@ impl Base {
         })
     }
 
+    /// The size of an object, in bytes.
+    pub(crate) fn size_of(&self, id: Oid) -> Option<u64> {
+        let (size, _) = self.odb.read_header(id).ok()?;
+        u64::try_from(size).ok()
+    }
+
     /// The content of one of its files.
     pub(crate) fn blob(&self, id: Oid) -> Result<Vec<u8>, WorkspaceError> {
         read(&self.odb, &self.commit.to_string(), id, ObjectType::Blob)

@@ -8,8 +8,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// A damaged repository can keep the git library busy for ever; an intact one takes seconds.
-pub(crate) const DAMAGED_REPOSITORY_TIMEOUT: Duration = Duration::from_secs(60);
+/// A damaged repository can keep the git library busy for ever; an intact one takes seconds. Well
+/// below the time after which the control plane gives up a bundle that does not begin.
+pub(crate) const DAMAGED_REPOSITORY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What `work` gives, unless it takes longer than `limit` or panics.
 pub(crate) fn within<T: Send + 'static>(

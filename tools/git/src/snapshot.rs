@@ -291,8 +291,8 @@ impl Walk<'_> {
         let (content, metadata) = match read_file(on_disk, limit) {
             Ok(ReadFile::Whole(content, metadata)) => (content, metadata),
             Ok(ReadFile::Large(metadata)) => {
-                let id = Oid::hash_file(ObjectType::Blob, on_disk).ok();
-                if let Some(base) = base.filter(|base| Some(base.id) == id) {
+                let unchanged = |base: &Entry| self.is_as_large_base(base, on_disk, &metadata);
+                if let Some(base) = base.filter(unchanged) {
                     return Ok(Some(with_mode(base.id, &metadata, Some(base))));
                 }
                 let reason = format!("it has {} bytes, the limit is {limit}", metadata.len());
@@ -303,6 +303,14 @@ impl Walk<'_> {
         };
         let id = self.put(found.path, ObjectType::Blob, &content)?;
         Ok(Some(with_mode(id, &metadata, base)))
+    }
+
+    /// Whether a large file is the base's own. It is only hashed where its size fits: a file with holes
+    /// can pretend to any size and would take hours.
+    fn is_as_large_base(&self, base: &Entry, on_disk: &Path, metadata: &Metadata) -> bool {
+        let size = self.request.base.size_of(base.id);
+        size == Some(metadata.len())
+            && Oid::hash_file(ObjectType::Blob, on_disk).ok() == Some(base.id)
     }
 
     /// Stores an object unless the base has it.

@@ -172,6 +172,25 @@ fn a_file_above_the_cap_is_left_out_and_named() {
     );
 }
 
+/// Reading it would take hours: the test would not end.
+#[test]
+fn a_file_with_holes_of_any_size_costs_nothing() {
+    let fixture = Fixture::new(&[("tracked", "small\n")]);
+    fixture.write("beside", "work\n");
+    for path in ["tracked", "new"] {
+        let file = fs::File::create(fixture.root().join(path)).unwrap();
+        file.set_len(1 << 42).unwrap();
+    }
+    let (summary, _) = fixture.export_with(&ExportOptions::default()).unwrap();
+    let paths: Vec<_> = summary
+        .left_out
+        .iter()
+        .map(|left| left.path.as_str())
+        .collect();
+    assert_eq!(paths, ["new", "tracked"]);
+    assert!(summary.commit.is_some(), "the work beside it is exported");
+}
+
 #[test]
 fn too_much_in_all_is_an_error_and_writes_nothing() {
     let fixture = Fixture::new(&[("a", "a\n")]);

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, lchown};
 use std::path::{Path, PathBuf};
 
+use pullwright_core::removal::remove_tree;
 use pullwright_core::sandbox::SandboxError;
 use pullwright_protocol::RunId;
 
@@ -94,7 +95,7 @@ impl Folders {
 
     /// Removes the run's own folders and closes its workspace to the user, whom a later run gets.
     pub(super) fn give_back(&self) -> Result<(), SandboxError> {
-        match fs::remove_dir_all(&self.own) {
+        match remove_tree(&self.own, &self.own.with_extension("removal")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(io_error("cannot remove", &self.own)(error));
             }
