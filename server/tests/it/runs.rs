@@ -3,6 +3,7 @@
 
 mod checks;
 mod command_line;
+mod crash;
 mod demo;
 mod endings;
 mod faults;

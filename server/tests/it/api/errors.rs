@@ -182,6 +182,21 @@ async fn a_run_without_changes_has_no_patch() {
 }
 
 #[tokio::test]
+async fn retries_that_come_at_once_do_not_take_each_other_s_places() {
+    let server = Server::start_with(Setup {
+        max_concurrent: 2,
+        ..Setup::default()
+    })
+    .await;
+    let retries = (0..20).map(|_| send(server.code("wait").header("Idempotency-Key", "k")));
+    let answers = in_time(futures_util::future::join_all(retries)).await;
+    let runs: std::collections::BTreeSet<_> = answers.iter().map(run_id).collect();
+    assert_eq!(runs.len(), 1, "every retry joins the one run");
+    let other = send(server.code("wait")).await;
+    assert_eq!(other.status(), 200, "the second place is free");
+}
+
+#[tokio::test]
 async fn too_many_runs_are_refused_for_now() {
     let server = Server::start_with(Setup {
         max_concurrent: 1,

@@ -69,7 +69,6 @@ pub(super) struct Lab {
     pub(super) origin: String,
     pub(super) address: String,
     pub(super) store: Arc<dyn RunStore>,
-    pub(super) config: Config,
     client: Client,
     _backend: HttpBackend,
     _folder: TempDir,
@@ -97,13 +96,12 @@ impl Lab {
         let backend = HttpBackend::start(path.join("remotes"), plan.remote.clone()).await;
         write_beside(&path, &plan);
         let config = write_config(&path, plan.config, &backend.host());
-        let (store, address) = serve(config.clone(), &path.join("data")).await;
+        let (store, address) = serve(config, &path.join("data")).await;
         Self {
             remote,
             origin: backend.origin(),
             address,
             store,
-            config,
             client: Client::new(),
             path,
             _backend: backend,

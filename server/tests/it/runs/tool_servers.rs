@@ -40,9 +40,10 @@ async fn a_killed_tool_server_ends_the_run_and_keeps_the_patch() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tool_server_that_does_not_start_is_an_error_if_required() {
     let broken = "[tools.broken]\ncommand = \"false\"\n";
+    let required = format!("{broken}required = true\n");
     let lab = Lab::start(Plan {
         script: GREET,
-        config: broken,
+        config: &required,
         ..Plan::default()
     })
     .await;
@@ -50,10 +51,9 @@ async fn a_tool_server_that_does_not_start_is_an_error_if_required() {
     played.ended("failed(tool_server)");
     assert!(played.summary().contains("broken"), "{}", played.summary());
 
-    let optional = format!("{broken}required = false\n");
     let lab = Lab::start(Plan {
         script: GREET,
-        config: &optional,
+        config: broken,
         ..Plan::default()
     })
     .await;
