@@ -57,7 +57,10 @@ async fn a_tool_server_that_does_not_start_is_an_error_if_required() {
         ..Plan::default()
     })
     .await;
-    lab.run().await.ended("branch only");
+    let played = lab.run().await;
+    played.ended("branch only");
+    assert!(played.text.contains("going on without a tool server"));
+    assert!(!played.text.contains("rmcp::"), "{}", played.text);
 }
 
 #[tokio::test(flavor = "multi_thread")]
