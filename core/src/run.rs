@@ -137,8 +137,6 @@ struct Run<'a> {
     pr_url: Option<String>,
     before: Vec<CheckReport>,
     after: Vec<CheckReport>,
-    /// Whether checks that passed before fail on the change, and no repair is left.
-    breaks_checks: bool,
     last_words: String,
     /// The provider rows to go on with, in order.
     fallback: VecDeque<String>,
@@ -183,7 +181,6 @@ impl<'a> Run<'a> {
             pr_url: None,
             before: Vec::new(),
             after: Vec::new(),
-            breaks_checks: false,
             last_words: String::new(),
         }
     }
@@ -228,7 +225,6 @@ impl<'a> Run<'a> {
             }
             drop(tools);
             let broken = self.check(&prepared).await?;
-            self.breaks_checks = !broken.is_empty();
             if broken.is_empty() || repair >= self.parts.config.checks.max_repairs {
                 break;
             }

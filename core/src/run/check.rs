@@ -68,7 +68,7 @@ impl Run<'_> {
 }
 
 /// The checks that passed before and fail after.
-fn broken(before: &[CheckReport], after: &[CheckReport]) -> Vec<CheckReport> {
+pub(super) fn broken(before: &[CheckReport], after: &[CheckReport]) -> Vec<CheckReport> {
     let passed_before = |command: &str| {
         let report = before.iter().find(|report| report.command == command);
         report.is_some_and(CheckReport::passed)

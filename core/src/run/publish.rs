@@ -37,15 +37,36 @@ impl Run<'_> {
         if self.forge.is_none() {
             return Ok(Ended {
                 outcome: Outcome::BranchOnly,
-                summary: summary.whole(),
+                summary: self.told(&summary),
             });
         }
         self.open_pull_request(&base, &work, &pushed, &summary)
             .await?;
         Ok(Ended {
             outcome: Outcome::PullRequest,
-            summary: summary.whole(),
+            summary: self.told(&summary),
         })
+    }
+
+    fn breaks_checks(&self) -> bool {
+        !super::check::broken(&self.before, &self.after).is_empty()
+    }
+
+    /// The model's summary, and what it must not keep silent about.
+    fn told(&self, summary: &Summary) -> String {
+        let whole = summary.whole();
+        let broken = super::check::broken(&self.before, &self.after);
+        if broken.is_empty() {
+            return whole;
+        }
+        let commands: Vec<&str> = broken
+            .iter()
+            .map(|report| report.command.as_str())
+            .collect();
+        format!(
+            "{whole}\n\nThe change breaks checks that passed before it: {}",
+            commands.join("; ")
+        )
     }
 
     fn reason_not_to_push(&self, work: &Work) -> Option<String> {
@@ -114,7 +135,7 @@ impl Run<'_> {
                 summary: summary.body.clone(),
                 evidence,
                 // A change that breaks a check is a proposal to look at, not one to merge.
-                draft: self.owned.request.draft || self.breaks_checks,
+                draft: self.owned.request.draft || self.breaks_checks(),
             })
             .await?;
         self.pr_url = Some(opened.url.clone());

@@ -64,6 +64,11 @@ steps = [{ text = "Shout, and that is right" }]
         ["before 0", "after 1", "after 1"]
     );
     assert_eq!(lab.pushed_file("src/greeting.txt"), "HELLO\n");
+    let summary = played.summary();
+    assert!(
+        summary.contains("breaks checks") && summary.contains("! grep"),
+        "{summary}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

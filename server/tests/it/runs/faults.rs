@@ -1,5 +1,7 @@
 //! Faults of the model and its provider.
 
+use pullwright_protocol::Event;
+
 use super::lab::{Lab, Plan, Played};
 
 const EDIT: &str = r#"
@@ -146,4 +148,29 @@ steps = [{ text = "Greet shortly" }]
 async fn a_script_that_ends_too_early_is_a_final_fault() {
     let (lab, played) = after_edit("").await;
     keeps_its_patch(&lab, &played, "failed(provider_request)").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spent_provider_hands_over_to_the_fallback() {
+    // Its replies are chosen by the turns so far, so the first two are never asked for.
+    let second = "[[replies]]\nsteps = [\"hang\"]\n[[replies]]\nsteps = [\"hang\"]\n\
+                  [[replies]]\nexpect = { results_contain = [\"greeting.txt\"] }\n\
+                  steps = [{ text = \"Greet shortly\" }]\n";
+    let script = format!("{EDIT}[[replies]]\nsteps = [{{ fault = {{ kind = \"budget\" }} }}]\n");
+    let lab = Lab::start(Plan {
+        script: &script,
+        config: "[agent]\nprovider = \"script\"\nfallback = [\"second\"]\n\
+                 [providers.second]\nwire_api = \"scripted\"\nscript = \"second.toml\"\n",
+        beside: &[("second.toml", second)],
+        ..Plan::default()
+    })
+    .await;
+    let played = lab.run().await;
+    played.ended("branch only");
+    assert_eq!(lab.pushed_file("src/greeting.txt"), "hi\n");
+    let events = lab.events(&played.id).await;
+    let changed = events
+        .iter()
+        .filter(|logged| matches!(&logged.event, Event::ProviderChanged { provenance } if provenance.provider == "second"));
+    assert_eq!(changed.count(), 1);
 }
