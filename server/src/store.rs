@@ -1,6 +1,6 @@
 //! The embedded run store: one SQLite file.
 //!
-//! One task writes (see [`writer`]); readers have connections of their own, so reading never waits
+//! One task writes (see `store/writer.rs`); readers have connections of their own, so reading never waits
 //! for a commit and nobody holds a connection between two pages.
 
 mod apply;
