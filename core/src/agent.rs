@@ -71,7 +71,6 @@ impl Agent<'_> {
             let calls = reply.calls();
             let words = reply.words();
             let complaint = reply.complaint(&calls);
-            self.record(reply).await;
             match complaint {
                 _ if !calls.is_empty() => self.answer(calls).await?,
                 None => return Ok(words),
@@ -93,16 +92,7 @@ impl Agent<'_> {
 
     /// Appends a user item.
     pub async fn say(&mut self, text: impl Into<String>) {
-        self.append(Item::user(text)).await;
-    }
-
-    async fn record(&mut self, reply: Reply) {
-        for item in reply.items {
-            self.append(item).await;
-        }
-    }
-
-    async fn append(&mut self, item: Item) {
+        let item = Item::user(text);
         self.conversation.push(&item);
         self.log.emit(Event::ItemAppended { item }).await;
     }

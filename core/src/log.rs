@@ -9,12 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store::{Epoch, RunStore, StoreError};
 
-/// How many events may wait for the store before [`EventLog::emit`] waits too: keeps a run from
+/// How many batches may wait for the store before [`EventLog::emit`] waits too: keeps a run from
 /// outgrowing memory while the disk is slow.
-const QUEUED_EVENTS: usize = 256;
+const QUEUED_BATCHES: usize = 256;
 
-/// How many events go into one append: keeps one run from holding the store's writer.
-const BATCH_EVENTS: usize = 512;
+/// How many batches go into one append: keeps one run from holding the store's writer.
+const JOINED_BATCHES: usize = 128;
 
 /// How often an append that failed is tried again before the log counts as broken, and how long to
 /// wait in between: a full disk may be freed.
@@ -39,14 +39,14 @@ pub struct LogBroken;
 
 struct Queue {
     last_seq: u64,
-    sender: mpsc::Sender<LoggedEvent>,
+    sender: mpsc::Sender<Vec<LoggedEvent>>,
 }
 
 impl EventLog {
     /// Starts writing after `last_seq`, as the owner with this epoch.
     #[must_use]
     pub fn start(store: Arc<dyn RunStore>, run: RunId, epoch: Epoch, last_seq: u64) -> Self {
-        let (sender, events) = mpsc::channel(QUEUED_EVENTS);
+        let (sender, batches) = mpsc::channel(QUEUED_BATCHES);
         let (committed_sender, committed) = watch::channel(last_seq);
         let broken = CancellationToken::new();
         let writer = Writer {
@@ -56,7 +56,7 @@ impl EventLog {
             committed: committed_sender,
             broken: broken.clone(),
         };
-        tokio::spawn(writer.write(events));
+        tokio::spawn(writer.write(batches));
         Self {
             queue: Arc::new(Mutex::new(Queue { last_seq, sender })),
             committed,
@@ -67,10 +67,21 @@ impl EventLog {
     /// Appends an event. Waits while the queue is full; once the log is broken, events are lost
     /// and the run is about to be ended by [`EventLog::broken`].
     pub async fn emit(&self, event: Event) {
+        self.emit_all(vec![event]).await;
+    }
+
+    /// Appends events that belong together, as [`EventLog::emit`] does one; they cost one commit.
+    pub async fn emit_all(&self, events: Vec<Event>) {
+        if events.is_empty() {
+            return;
+        }
         let mut queue = self.queue.lock().await;
-        let logged = stamp(queue.last_seq + 1, event);
-        if queue.sender.send(logged).await.is_ok() {
-            queue.last_seq += 1;
+        let first = queue.last_seq + 1;
+        let last = queue.last_seq + events.len() as u64;
+        let numbered = (first..).zip(events);
+        let batch = numbered.map(|(seq, event)| stamp(seq, event)).collect();
+        if queue.sender.send(batch).await.is_ok() {
+            queue.last_seq = last;
         }
     }
 
@@ -120,11 +131,12 @@ struct Writer {
 }
 
 impl Writer {
-    async fn write(self, mut events: mpsc::Receiver<LoggedEvent>) {
-        let mut batch = Vec::new();
-        while events.recv_many(&mut batch, BATCH_EVENTS).await > 0 {
-            let last = batch.last().map_or(0, |event| event.seq);
-            if let Err(error) = self.append(std::mem::take(&mut batch)).await {
+    async fn write(self, mut batches: mpsc::Receiver<Vec<LoggedEvent>>) {
+        let mut waiting = Vec::new();
+        while batches.recv_many(&mut waiting, JOINED_BATCHES).await > 0 {
+            let events: Vec<LoggedEvent> = waiting.drain(..).flatten().collect();
+            let last = events.last().map_or(0, |event| event.seq);
+            if let Err(error) = self.append(events).await {
                 tracing::error!(run = %self.run, %error, "the run's events cannot be stored");
                 self.broken.cancel();
                 return;
@@ -133,17 +145,17 @@ impl Writer {
         }
     }
 
-    async fn append(&self, batch: Vec<LoggedEvent>) -> Result<(), StoreError> {
+    async fn append(&self, events: Vec<LoggedEvent>) -> Result<(), StoreError> {
         for _ in 0..APPEND_RETRIES {
             match self
                 .store
-                .append(&self.run, self.epoch, batch.clone())
+                .append(&self.run, self.epoch, events.clone())
                 .await
             {
                 Err(StoreError::Database { .. }) => tokio::time::sleep(APPEND_RETRY_WAIT).await,
                 answer => return answer,
             }
         }
-        self.store.append(&self.run, self.epoch, batch).await
+        self.store.append(&self.run, self.epoch, events).await
     }
 }

@@ -29,12 +29,12 @@ const MAX_ASKED_WAIT: Duration = Duration::from_secs(120);
 const MAX_SILENCE: Duration = Duration::from_secs(600);
 
 impl Agent<'_> {
-    /// The model's next reply, complete.
+    /// The model's next reply, complete and recorded.
     pub(super) async fn ask(&mut self) -> Result<Reply, Halt> {
         let mut attempt = 1;
         loop {
             let error = match self.attempt().await? {
-                Ok(reply) => return refuse_or_pass(reply),
+                Ok(reply) => return Ok(reply),
                 Err(error) => error,
             };
             let wait = wait_before_retry(&error, attempt);
@@ -75,7 +75,10 @@ impl Agent<'_> {
         let usd = self.budget.book(&reading.usage);
         let stop = match outcome? {
             Ok(stop) => stop,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => {
+                self.log.emit_all(reading.unsaid).await;
+                return Ok(Err(error));
+            }
         };
         let replied = Event::ModelReplied {
             stop,
@@ -83,9 +86,23 @@ impl Agent<'_> {
             usd,
             duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
-        self.log.emit(replied).await;
+        let mut events = reading.unsaid;
+        events.push(replied);
         let items = reading.items;
-        Ok(Ok(Reply { items, stop }))
+        self.record(Reply { items, stop }, events).await.map(Ok)
+    }
+
+    /// Records what may stay of a reply, after `events`.
+    async fn record(&mut self, reply: Reply, mut events: Vec<Event>) -> Result<Reply, Halt> {
+        let refused = refused(&reply);
+        if refused.is_none() {
+            for item in &reply.items {
+                self.conversation.push(item);
+                events.push(Event::ItemAppended { item: item.clone() });
+            }
+        }
+        self.log.emit_all(events).await;
+        refused.map_or(Ok(reply), Err)
     }
 
     async fn pause(&self, wait: Duration) -> Result<(), Halt> {
@@ -104,6 +121,8 @@ impl Agent<'_> {
 struct Reading {
     items: Vec<Item>,
     usage: TokenUsage,
+    /// The end of its text: it goes into the log together with what follows.
+    unsaid: Vec<Event>,
 }
 
 async fn read_reply(
@@ -114,67 +133,54 @@ async fn read_reply(
 ) -> Result<StopReason, ProviderError> {
     let mut reply = provider.stream(request).await?;
     let mut text = Coalescer::default();
-    loop {
+    let ended = loop {
         let delta = match text.due() {
-            None => match tokio::time::timeout(MAX_SILENCE, reply.next()).await {
-                Ok(delta) => delta,
-                Err(_) => return Err(silent()),
-            },
+            None => tokio::time::timeout(MAX_SILENCE, reply.next())
+                .await
+                .unwrap_or_else(|_| Some(Delta::Error { error: silent() })),
             Some(due) => match tokio::time::timeout_at(due.into(), reply.next()).await {
                 Ok(delta) => delta,
                 Err(_) => {
-                    emit(log, text.flush()).await;
+                    log.emit_all(text.take()).await;
                     continue;
                 }
             },
         };
-        let due = match delta {
+        match delta {
             Some(Delta::Text { delta }) => text.push(Kind::Message, &delta),
             Some(Delta::Reasoning { delta }) => text.push(Kind::Reasoning, &delta),
             Some(Delta::Item { item }) => {
                 reading.items.push(item);
-                text.flush()
+                text.end_item();
             }
-            Some(Delta::Usage { usage }) => {
-                reading.usage = usage;
-                None
-            }
-            Some(Delta::End { stop, .. }) => {
-                emit(log, text.flush()).await;
-                return Ok(stop);
-            }
-            Some(Delta::Error { error }) => {
-                emit(log, text.flush()).await;
-                return Err(error);
-            }
+            Some(Delta::Usage { usage }) => reading.usage = usage,
             Some(
                 Delta::Started { .. }
                 | Delta::ToolCallStarted { .. }
                 | Delta::ToolCallArguments { .. },
-            ) => None,
-            None => return Err(ended_without_a_word()),
-        };
-        emit(log, due).await;
-    }
+            ) => {}
+            Some(Delta::End { stop, .. }) => break Ok(stop),
+            Some(Delta::Error { error }) => break Err(error),
+            None => break Err(ended_without_a_word()),
+        }
+        log.emit_all(text.take_due()).await;
+    };
+    reading.unsaid = text.take();
+    ended
 }
 
-async fn emit(log: &crate::log::EventLog, event: Option<Event>) {
-    if let Some(event) = event {
-        log.emit(event).await;
-    }
-}
-
-fn refuse_or_pass(reply: Reply) -> Result<Reply, Halt> {
+/// Why nothing of a reply may stay.
+fn refused(reply: &Reply) -> Option<Halt> {
     match reply.stop {
-        StopReason::Refusal => Err(Halt::Failed(
+        StopReason::Refusal => Some(Halt::Failed(
             FailureKind::Refusal,
             format!("the model refused: {}", reply.words()),
         )),
-        StopReason::ContextOverflow => Err(Halt::Failed(
+        StopReason::ContextOverflow => Some(Halt::Failed(
             FailureKind::ContextOverflow,
             "the conversation no longer fits the model's context".to_owned(),
         )),
-        _ => Ok(reply),
+        _ => None,
     }
 }
 

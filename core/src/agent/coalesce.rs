@@ -17,44 +17,64 @@ pub(crate) enum Kind {
     Message,
 }
 
-/// Collects deltas of one kind at a time.
+/// Collects deltas until they are worth an event.
 #[derive(Debug, Default)]
 pub(crate) struct Coalescer {
-    pending: Option<(Kind, String, Instant)>,
+    /// Texts that are whole: another item, or another kind of text, followed.
+    whole: Vec<(Kind, String)>,
+    growing: Option<(Kind, String)>,
+    bytes: usize,
+    since: Option<Instant>,
 }
 
 impl Coalescer {
-    /// Takes in a delta, and answers the event that became due, if any.
-    pub(crate) fn push(&mut self, kind: Kind, delta: &str) -> Option<Event> {
-        let due = match &mut self.pending {
-            Some((pending, text, since)) if *pending == kind => {
-                text.push_str(delta);
-                if text.len() < MAX_BYTES && since.elapsed() < MAX_WAIT {
-                    return None;
-                }
-                return self.flush();
-            }
-            _ => self.flush(),
-        };
-        self.pending = Some((kind, delta.to_owned(), Instant::now()));
-        due
-    }
-
-    /// When the pending text should be shown.
-    pub(crate) fn due(&self) -> Option<Instant> {
-        self.pending.as_ref().map(|(_, _, since)| *since + MAX_WAIT)
-    }
-
-    /// The event of what is pending.
-    pub(crate) fn flush(&mut self) -> Option<Event> {
-        let (kind, delta, _) = self.pending.take()?;
+    /// Takes in a delta.
+    pub(crate) fn push(&mut self, kind: Kind, delta: &str) {
         if delta.is_empty() {
-            return None;
+            return;
         }
-        Some(match kind {
-            Kind::Reasoning => Event::ReasoningDelta { delta },
-            Kind::Message => Event::MessageDelta { delta },
-        })
+        self.bytes += delta.len();
+        self.since.get_or_insert_with(Instant::now);
+        match &mut self.growing {
+            Some((growing, text)) if *growing == kind => text.push_str(delta),
+            _ => {
+                self.end_item();
+                self.growing = Some((kind, delta.to_owned()));
+            }
+        }
+    }
+
+    /// What follows belongs to another item, even if it is of the same kind.
+    pub(crate) fn end_item(&mut self) {
+        self.whole.extend(self.growing.take());
+    }
+
+    /// When what was taken in should be shown.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.since.map(|since| since + MAX_WAIT)
+    }
+
+    /// The events of what is due now.
+    pub(crate) fn take_due(&mut self) -> Vec<Event> {
+        let is_late = self.due().is_some_and(|due| due <= Instant::now());
+        if is_late || self.bytes >= MAX_BYTES {
+            return self.take();
+        }
+        Vec::new()
+    }
+
+    /// The events of everything taken in, in order.
+    pub(crate) fn take(&mut self) -> Vec<Event> {
+        self.end_item();
+        let Self { whole, .. } = std::mem::take(self);
+        whole.into_iter().map(event).collect()
+    }
+}
+
+fn event((kind, delta): (Kind, String)) -> Event {
+    match kind {
+        Kind::Reasoning => Event::ReasoningDelta { delta },
+        Kind::Message => Event::MessageDelta { delta },
     }
 }
 
@@ -65,25 +85,34 @@ mod tests {
     #[test]
     fn text_of_one_kind_is_joined_and_kinds_keep_their_order() {
         let mut joined = Coalescer::default();
-        assert_eq!(joined.push(Kind::Reasoning, "a"), None);
-        assert_eq!(joined.push(Kind::Reasoning, "b"), None);
-        let reasoning = joined.push(Kind::Message, "c");
-        assert_eq!(
-            reasoning,
-            Some(Event::ReasoningDelta { delta: "ab".into() })
-        );
-        assert_eq!(
-            joined.flush(),
-            Some(Event::MessageDelta { delta: "c".into() })
-        );
-        assert_eq!(joined.flush(), None);
+        joined.push(Kind::Reasoning, "a");
+        joined.push(Kind::Reasoning, "b");
+        joined.push(Kind::Message, "c");
+        joined.push(Kind::Message, "");
+        let reasoning = Event::ReasoningDelta { delta: "ab".into() };
+        let message = Event::MessageDelta { delta: "c".into() };
+        assert_eq!(joined.take(), [reasoning, message]);
+        assert_eq!((joined.take(), joined.due()), (Vec::new(), None));
+    }
+
+    #[test]
+    fn text_of_two_items_is_not_joined() {
+        let mut joined = Coalescer::default();
+        joined.push(Kind::Message, "a");
+        joined.end_item();
+        joined.push(Kind::Message, "b");
+        let message = |delta: &str| Event::MessageDelta {
+            delta: delta.to_owned(),
+        };
+        assert_eq!(joined.take(), [message("a"), message("b")]);
     }
 
     #[test]
     fn much_text_does_not_wait() {
         let mut joined = Coalescer::default();
-        assert_eq!(joined.push(Kind::Message, "a"), None);
-        let much = "b".repeat(MAX_BYTES);
-        assert!(joined.push(Kind::Message, &much).is_some());
+        joined.push(Kind::Message, "a");
+        assert_eq!(joined.take_due(), []);
+        joined.push(Kind::Message, &"b".repeat(MAX_BYTES));
+        assert_eq!(joined.take_due().len(), 1);
     }
 }
