@@ -6,6 +6,8 @@
 mod apply;
 mod reader;
 mod schema;
+mod single_append;
+mod tail;
 mod watchers;
 mod writer;
 
@@ -168,7 +170,7 @@ impl RunStore for SqliteStore {
         epoch: Epoch,
         events: Vec<LoggedEvent>,
     ) -> Result<(), StoreError> {
-        let append = Op::append(run.clone(), epoch, &events)?;
+        let append = Op::append(run.clone(), epoch, events)?;
         self.writer.write(append).await.map(drop)
     }
 
@@ -178,7 +180,10 @@ impl RunStore for SqliteStore {
         after: u64,
         limit: usize,
     ) -> Result<Vec<LoggedEvent>, StoreError> {
-        self.reader.events(run, after, limit).await
+        match self.watchers.recent(run, after, limit) {
+            Some(page) => Ok(page),
+            None => self.reader.events(run, after, limit).await,
+        }
     }
 
     fn watch(&self, run: &RunId) -> watch::Receiver<u64> {
@@ -205,7 +210,7 @@ impl RunStore for SqliteStore {
         outcome: Outcome,
         done: LoggedEvent,
     ) -> Result<(), StoreError> {
-        let finish = Op::finish(run.clone(), epoch, outcome, &done)?;
+        let finish = Op::finish(run.clone(), epoch, outcome, done)?;
         self.writer.write(finish).await.map(drop)
     }
 

@@ -53,6 +53,7 @@ pub(super) fn follow(runs: &Runs, run: RunId, after: u64, view: View, heartbeat:
         after,
         view,
         beat,
+        unsure: true,
         over: false,
     };
     Body::from_stream(follower.chunks())
@@ -66,6 +67,8 @@ struct Follower {
     hint: watch::Receiver<u64>,
     ended: Option<CancellationToken>,
     beat: Interval,
+    /// Whether the store may know more than the hint says.
+    unsure: bool,
     over: bool,
 }
 
@@ -87,25 +90,35 @@ impl Follower {
     async fn next(&mut self) -> Option<Vec<u8>> {
         let mut last_look = false;
         while !self.over {
-            self.hint.borrow_and_update();
-            let Ok(page) = self.read().await else {
-                return Some(self.broken());
-            };
-            if !page.is_empty() {
+            let hinted = *self.hint.borrow_and_update();
+            if self.unsure || hinted > self.after {
+                let Ok(page) = self.read().await else {
+                    return Some(self.broken());
+                };
+                self.unsure &= !page.is_empty();
                 let chunk = self.show(&page);
                 if !chunk.is_empty() {
                     self.beat.reset();
                     return Some(chunk);
                 }
-                continue;
+                if !page.is_empty() {
+                    continue;
+                }
             }
             if last_look {
                 return Some(self.broken());
             }
             match self.wake().await {
                 Woken::Events => {}
-                Woken::RunIsOver => last_look = true,
-                Woken::Heartbeat => return Some(KEEP_ALIVE.to_vec()),
+                Woken::RunIsOver => {
+                    last_look = true;
+                    self.unsure = true;
+                }
+                // A hint may come from another process and be lost.
+                Woken::Heartbeat => {
+                    self.unsure = true;
+                    return Some(KEEP_ALIVE.to_vec());
+                }
             }
         }
         None
@@ -152,8 +165,6 @@ impl Follower {
         data.map_err(report).ok()
     }
 
-    /// The next look at the store follows a heartbeat too, since a hint may come from another
-    /// process and be lost.
     async fn wake(&mut self) -> Woken {
         if self.ended.is_none() {
             self.ended = self.runs.ended(&self.run);

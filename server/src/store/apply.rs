@@ -72,21 +72,17 @@ impl Lease {
     }
 }
 
-/// An event as stored.
-#[derive(Clone, Debug)]
+/// An event, and its JSON as stored.
+#[derive(Debug)]
 pub(super) struct EventRow {
-    seq: u64,
-    at_ms: u64,
-    json: String,
+    pub(super) logged: LoggedEvent,
+    pub(super) json: String,
 }
 
 impl EventRow {
-    fn of(logged: &LoggedEvent) -> Result<Self, StoreError> {
-        Ok(Self {
-            seq: logged.seq,
-            at_ms: logged.at_ms,
-            json: serde_json::to_string(&logged.event).map_err(failed("encoding an event"))?,
-        })
+    fn of(logged: LoggedEvent) -> Result<Self, StoreError> {
+        let json = serde_json::to_string(&logged.event).map_err(failed("encoding an event"))?;
+        Ok(Self { logged, json })
     }
 }
 
@@ -94,9 +90,12 @@ impl Op {
     pub(super) fn append(
         run: RunId,
         epoch: Epoch,
-        events: &[LoggedEvent],
+        events: Vec<LoggedEvent>,
     ) -> Result<Self, StoreError> {
-        let events = events.iter().map(EventRow::of).collect::<Result<_, _>>()?;
+        let events = events
+            .into_iter()
+            .map(EventRow::of)
+            .collect::<Result<_, _>>()?;
         Ok(Self::Append {
             run,
             epoch,
@@ -109,7 +108,7 @@ impl Op {
         run: RunId,
         epoch: Epoch,
         outcome: Outcome,
-        done: &LoggedEvent,
+        done: LoggedEvent,
     ) -> Result<Self, StoreError> {
         Ok(Self::Append {
             run,
@@ -142,9 +141,9 @@ impl Op {
 
 /// One transaction in the making. Events are gathered and written together.
 #[derive(Default)]
-pub(super) struct Changes {
+pub(super) struct Changes<'g> {
     runs: HashMap<RunId, Owned>,
-    rows: Vec<(RunId, EventRow)>,
+    rows: Vec<(&'g RunId, &'g EventRow)>,
 }
 
 /// The part of a run's row that fences its writer.
@@ -159,8 +158,8 @@ struct Owned {
 /// The outer error means that the transaction failed, the inner one that this change is refused.
 type Applied = Result<Result<Reply, StoreError>, sqlx::Error>;
 
-impl Changes {
-    pub(super) async fn apply(&mut self, db: &mut SqliteConnection, op: &Op) -> Applied {
+impl<'g> Changes<'g> {
+    pub(super) async fn apply(&mut self, db: &mut SqliteConnection, op: &'g Op) -> Applied {
         match op {
             Op::Create(new) => create(db, new).await,
             Op::Claim { run, worker, lease } => self.claim(db, run, worker, *lease).await,
@@ -176,31 +175,19 @@ impl Changes {
         }
     }
 
-    /// Writes what was gathered and answers which runs grew, and to which number.
-    pub(super) async fn flush(
-        self,
-        db: &mut SqliteConnection,
-    ) -> Result<Vec<(RunId, u64)>, sqlx::Error> {
+    /// Writes what was gathered.
+    pub(super) async fn flush(self, db: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         for rows in self.rows.chunks(ROWS_PER_INSERT) {
             insert(db, rows).await?;
         }
-        let mut grown = Vec::new();
-        for (run, owned) in self.runs {
-            if let Owned {
-                last_seq,
-                grown: true,
-                ..
-            } = owned
-            {
-                sqlx::query("UPDATE runs SET last_seq = ? WHERE id = ?")
-                    .bind(last_seq.cast_signed())
-                    .bind(&run.0)
-                    .execute(&mut *db)
-                    .await?;
-                grown.push((run, last_seq));
-            }
+        for (run, owned) in self.runs.into_iter().filter(|(_, owned)| owned.grown) {
+            sqlx::query("UPDATE runs SET last_seq = ? WHERE id = ?")
+                .bind(owned.last_seq.cast_signed())
+                .bind(&run.0)
+                .execute(&mut *db)
+                .await?;
         }
-        Ok(grown)
+        Ok(())
     }
 
     async fn claim(
@@ -251,25 +238,27 @@ impl Changes {
     async fn append(
         &mut self,
         db: &mut SqliteConnection,
-        run: &RunId,
+        run: &'g RunId,
         epoch: Epoch,
-        events: &[EventRow],
+        events: &'g [EventRow],
         outcome: Option<Outcome>,
     ) -> Applied {
         let owned = match self.fence(db, run, epoch).await? {
             Ok(owned) => owned,
             Err(refused) => return Ok(Err(refused)),
         };
-        let expected = owned.last_seq + 1..;
-        if let Some((event, expected)) = events.iter().zip(expected).find(|(e, n)| e.seq != *n) {
-            let gap = format!("event {} of run {run} is not number {expected}", event.seq);
+        let mut numbered = events
+            .iter()
+            .map(|event| event.logged.seq)
+            .zip(owned.last_seq + 1..);
+        if let Some((seq, expected)) = numbered.find(|(seq, expected)| seq != expected) {
+            let gap = format!("event {seq} of run {run} is not number {expected}");
             return Ok(Err(failed("appending events")(gap)));
         }
         owned.last_seq += events.len() as u64;
         owned.grown |= !events.is_empty();
         owned.ended = outcome.is_some();
-        let rows = events.iter().map(|event| (run.clone(), event.clone()));
-        self.rows.extend(rows);
+        self.rows.extend(events.iter().map(|event| (run, event)));
         if let Some(outcome) = outcome {
             end(db, run, outcome).await?;
         }
@@ -393,7 +382,10 @@ async fn end(db: &mut SqliteConnection, run: &RunId, outcome: Outcome) -> Result
     .map(drop)
 }
 
-async fn insert(db: &mut SqliteConnection, rows: &[(RunId, EventRow)]) -> Result<(), sqlx::Error> {
+async fn insert(
+    db: &mut SqliteConnection,
+    rows: &[(&RunId, &EventRow)],
+) -> Result<(), sqlx::Error> {
     // Only the full-size statement is worth a place in the statement cache.
     let full = rows.len() == ROWS_PER_INSERT;
     let sql = if full {
@@ -405,8 +397,8 @@ async fn insert(db: &mut SqliteConnection, rows: &[(RunId, EventRow)]) -> Result
     for (run, event) in rows {
         query = query
             .bind(&run.0)
-            .bind(event.seq.cast_signed())
-            .bind(event.at_ms.cast_signed())
+            .bind(event.logged.seq.cast_signed())
+            .bind(event.logged.at_ms.cast_signed())
             .bind(&event.json);
     }
     query.execute(db).await.map(drop)

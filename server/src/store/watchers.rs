@@ -3,52 +3,79 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use pullwright_protocol::RunId;
+use pullwright_protocol::{LoggedEvent, RunId};
 use tokio::sync::watch;
+
+use super::apply::EventRow;
+use super::tail::Tail;
 
 /// Above this many entries, adding one first drops those nobody listens to any more: keeps the map
 /// as small as the number of open streams.
 const SWEEP_ABOVE: usize = 256;
 
-/// A sender per watched run; runs that nobody watches have none.
+/// An entry per watched run; runs that nobody watches have none.
 #[derive(Debug, Default)]
 pub(super) struct Watchers {
-    senders: Mutex<HashMap<RunId, watch::Sender<u64>>>,
+    watched: Mutex<HashMap<RunId, Watched>>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    committed: watch::Sender<u64>,
+    tail: Tail,
 }
 
 impl Watchers {
     pub(super) fn watch(&self, run: &RunId) -> watch::Receiver<u64> {
-        let mut senders = self.lock();
-        if senders.len() >= SWEEP_ABOVE && !senders.contains_key(run) {
-            senders.retain(|_, sender| sender.receiver_count() > 0);
+        let mut watched = self.lock();
+        if watched.len() >= SWEEP_ABOVE && !watched.contains_key(run) {
+            watched.retain(|_, watched| watched.committed.receiver_count() > 0);
         }
-        let sender = senders
-            .entry(run.clone())
-            .or_insert_with(|| watch::Sender::new(0));
-        sender.subscribe()
+        let entry = watched.entry(run.clone()).or_insert_with(|| Watched {
+            committed: watch::Sender::new(0),
+            tail: Tail::default(),
+        });
+        entry.committed.subscribe()
     }
 
-    /// Says that events up to `seq` are committed.
-    pub(super) fn committed(&self, run: &RunId, seq: u64) {
-        let mut senders = self.lock();
-        let Some(sender) = senders.get(run) else {
+    /// Says that these events are committed.
+    pub(super) fn committed(&self, run: &RunId, rows: &[EventRow]) {
+        let Some(last) = rows.last() else { return };
+        let mut watched = self.lock();
+        let Some(entry) = watched.get_mut(run) else {
             return;
         };
-        if sender.receiver_count() == 0 {
-            senders.remove(run);
+        if entry.committed.receiver_count() == 0 {
+            watched.remove(run);
         } else {
-            sender.send_replace(seq);
+            entry.tail.extend(rows);
+            entry.committed.send_replace(last.logged.seq);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, watch::Sender<u64>>> {
-        self.senders.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The committed events after `after`, at most `limit`, if they are at hand.
+    pub(super) fn recent(&self, run: &RunId, after: u64, limit: usize) -> Option<Vec<LoggedEvent>> {
+        self.lock().get(run)?.tail.after(after, limit)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, Watched>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use pullwright_core::log::stamp;
+    use pullwright_protocol::Event;
+
     use super::*;
+
+    fn row(seq: u64) -> EventRow {
+        EventRow {
+            logged: stamp(seq, Event::MessageDelta { delta: "x".into() }),
+            json: "{}".to_owned(),
+        }
+    }
 
     #[test]
     fn entries_nobody_listens_to_are_dropped() {
@@ -58,7 +85,7 @@ mod tests {
             watchers.watch(&RunId(format!("gone-{n}")));
         }
         assert!(watchers.lock().len() <= SWEEP_ABOVE);
-        watchers.committed(&RunId("kept".to_owned()), 7);
+        watchers.committed(&RunId("kept".to_owned()), &[row(6), row(7)]);
         assert_eq!(*kept.borrow(), 7);
     }
 
@@ -67,7 +94,7 @@ mod tests {
         let watchers = Watchers::default();
         let run = RunId("run".to_owned());
         drop(watchers.watch(&run));
-        watchers.committed(&run, 1);
+        watchers.committed(&run, &[row(1)]);
         assert!(watchers.lock().is_empty());
     }
 }

@@ -7,11 +7,11 @@
 use std::sync::Arc;
 
 use pullwright_core::store::StoreError;
-use pullwright_protocol::RunId;
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use super::apply::{Changes, Op, Reply};
+use super::single_append::SingleAppend;
 use super::watchers::Watchers;
 
 /// How many commands may wait, before callers wait too.
@@ -112,15 +112,10 @@ impl Writer {
     ///
     /// The statements are plain SQL on purpose: a full disk makes SQLite end the transaction by
     /// itself, which sqlx's own transactions do not notice.
-    async fn commit(
-        &mut self,
-        group: &[Command],
-    ) -> Result<Vec<Result<Reply, StoreError>>, sqlx::Error> {
+    async fn commit(&mut self, group: &[Command]) -> Result<Replies, sqlx::Error> {
         match transaction(&mut self.connection, group).await {
-            Ok((replies, grown)) => {
-                for (run, seq) in grown {
-                    self.watchers.committed(&run, seq);
-                }
+            Ok(replies) => {
+                self.tell_watchers(group, &replies);
                 Ok(replies)
             }
             Err(error) => {
@@ -130,24 +125,35 @@ impl Writer {
             }
         }
     }
+
+    fn tell_watchers(&self, group: &[Command], replies: &Replies) {
+        for (command, reply) in group.iter().zip(replies) {
+            if let (Op::Append { run, events, .. }, Ok(_)) = (&command.op, reply) {
+                self.watchers.committed(run, events);
+            }
+        }
+    }
 }
 
-/// What each command answers, and which runs grew to which number.
-type Committed = (Vec<Result<Reply, StoreError>>, Vec<(RunId, u64)>);
+/// What each command of a group answers.
+type Replies = Vec<Result<Reply, StoreError>>;
 
-async fn transaction(
-    db: &mut SqliteConnection,
-    group: &[Command],
-) -> Result<Committed, sqlx::Error> {
+async fn transaction(db: &mut SqliteConnection, group: &[Command]) -> Result<Replies, sqlx::Error> {
+    if let [alone] = group
+        && let Some(append) = SingleAppend::of(&alone.op)
+        && append.commit(db).await?
+    {
+        return Ok(vec![Ok(Reply::Done)]);
+    }
     sqlx::query("BEGIN IMMEDIATE").execute(&mut *db).await?;
     let mut changes = Changes::default();
     let mut replies = Vec::with_capacity(group.len());
     for command in group {
         replies.push(changes.apply(db, &command.op).await?);
     }
-    let grown = changes.flush(db).await?;
+    changes.flush(db).await?;
     sqlx::query("COMMIT").execute(db).await?;
-    Ok((replies, grown))
+    Ok(replies)
 }
 
 fn gather(first: Command, commands: &mut mpsc::Receiver<Command>) -> Vec<Command> {
@@ -161,7 +167,7 @@ fn gather(first: Command, commands: &mut mpsc::Receiver<Command>) -> Vec<Command
     group
 }
 
-fn answer(group: Vec<Command>, replies: Vec<Result<Reply, StoreError>>) {
+fn answer(group: Vec<Command>, replies: Replies) {
     for (command, reply) in group.into_iter().zip(replies) {
         // A caller that went away does not want the answer.
         let _ = command.answer.send(reply);
