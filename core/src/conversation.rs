@@ -97,6 +97,8 @@ fn size_of_item(item: &Item) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use pullwright_protocol::provider::StreamRequest;
 
     use super::*;
@@ -109,7 +111,7 @@ mod tests {
         let expected = StreamRequest {
             system: "be good".to_owned(),
             tools: Vec::new(),
-            items: items.to_vec(),
+            items: items.map(Arc::new).to_vec(),
             max_output_tokens: Some(7),
         };
         let ours = serde_json::to_string(conversation.request(7)).unwrap();

@@ -16,6 +16,10 @@ const QUEUED_BATCHES: usize = 256;
 /// How many batches go into one append: keeps one run from holding the store's writer.
 const JOINED_BATCHES: usize = 128;
 
+/// How long an event may wait for the one that follows: less than a person notices, and longer than
+/// most tool calls take.
+const LONGEST_WAIT: Duration = Duration::from_millis(25);
+
 /// How often an append that failed is tried again before the log counts as broken, and how long to
 /// wait in between: a full disk may be freed.
 const APPEND_RETRIES: u32 = 3;
@@ -39,7 +43,14 @@ pub struct LogBroken;
 
 struct Queue {
     last_seq: u64,
-    sender: mpsc::Sender<Vec<LoggedEvent>>,
+    sender: mpsc::Sender<Batch>,
+}
+
+/// Events that are stored together.
+struct Batch {
+    events: Vec<LoggedEvent>,
+    /// Whether a moment's delay costs nobody anything.
+    may_wait: bool,
 }
 
 impl EventLog {
@@ -72,6 +83,15 @@ impl EventLog {
 
     /// Appends events that belong together, as [`EventLog::emit`] does one; they cost one commit.
     pub async fn emit_all(&self, events: Vec<Event>) {
+        self.queue(events, false).await;
+    }
+
+    /// Appends an event that another one follows soon, most of the time: both then cost one commit.
+    pub async fn emit_soon(&self, event: Event) {
+        self.queue(vec![event], true).await;
+    }
+
+    async fn queue(&self, events: Vec<Event>, may_wait: bool) {
         if events.is_empty() {
             return;
         }
@@ -79,8 +99,8 @@ impl EventLog {
         let first = queue.last_seq + 1;
         let last = queue.last_seq + events.len() as u64;
         let numbered = (first..).zip(events);
-        let batch = numbered.map(|(seq, event)| stamp(seq, event)).collect();
-        if queue.sender.send(batch).await.is_ok() {
+        let events = numbered.map(|(seq, event)| stamp(seq, event)).collect();
+        if queue.sender.send(Batch { events, may_wait }).await.is_ok() {
             queue.last_seq = last;
         }
     }
@@ -131,10 +151,16 @@ struct Writer {
 }
 
 impl Writer {
-    async fn write(self, mut batches: mpsc::Receiver<Vec<LoggedEvent>>) {
+    async fn write(self, mut batches: mpsc::Receiver<Batch>) {
         let mut waiting = Vec::new();
         while batches.recv_many(&mut waiting, JOINED_BATCHES).await > 0 {
-            let events: Vec<LoggedEvent> = waiting.drain(..).flatten().collect();
+            if waiting.iter().all(|batch| batch.may_wait) {
+                let more = batches.recv_many(&mut waiting, JOINED_BATCHES);
+                // Nothing is lost if nothing comes in time.
+                let _ = tokio::time::timeout(LONGEST_WAIT, more).await;
+            }
+            let events: Vec<LoggedEvent> =
+                waiting.drain(..).flat_map(|batch| batch.events).collect();
             let last = events.last().map_or(0, |event| event.seq);
             if let Err(error) = self.append(events).await {
                 tracing::error!(run = %self.run, %error, "the run's events cannot be stored");

@@ -5,6 +5,7 @@
 //! too.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -108,7 +109,7 @@ impl ScriptedProvider {
         }
         let said = self.plans.iter().flat_map(Plan::items);
         let came_back = request.items.iter().filter(|item| item.is_from_model());
-        match said.zip(came_back).position(|(said, back)| said != back) {
+        match said.zip(came_back).position(|(said, back)| said != &**back) {
             Some(index) => Err(format!("item {} of the model came back changed", index + 1)),
             None => Ok(()),
         }
@@ -208,7 +209,7 @@ impl Provider for ScriptedProvider {
 }
 
 /// A turn is an unbroken row of items from the model.
-fn assistant_turns(items: &[Item]) -> usize {
+fn assistant_turns(items: &[Arc<Item>]) -> usize {
     let mut from_model = false;
     let mut turns = 0;
     for item in items {

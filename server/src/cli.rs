@@ -15,6 +15,8 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use crate::runtime::server_runtime;
+
 /// Turns a sentence into a pull request.
 #[derive(Parser)]
 #[command(name = "pullwright", version)]
@@ -22,6 +24,8 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+const NO_RUNTIME: &str = "cannot start the asynchronous runtime";
 
 #[derive(Subcommand)]
 enum Command {
@@ -54,10 +58,13 @@ pub fn run() -> ExitCode {
 fn start(command: Command) -> anyhow::Result<ExitCode> {
     // A tool host lives once per tool server and run, so it gets by with one thread.
     if let Command::ToolHost(tool_host) = command {
-        return runtime(tokio::runtime::Builder::new_current_thread())?.block_on(tool_host.run());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        return runtime.context(NO_RUNTIME)?.block_on(tool_host.run());
     }
     init_tracing();
-    let runtime = runtime(tokio::runtime::Builder::new_multi_thread())?;
+    let runtime = server_runtime().context(NO_RUNTIME)?;
     runtime.block_on(async {
         match command {
             Command::Serve(serve) => serve.run().await,
@@ -67,11 +74,6 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
             Command::ToolHost(tool_host) => tool_host.run().await,
         }
     })
-}
-
-fn runtime(mut builder: tokio::runtime::Builder) -> anyhow::Result<tokio::runtime::Runtime> {
-    let runtime = builder.enable_all().build();
-    runtime.context("cannot start the asynchronous runtime")
 }
 
 /// Logs go to standard error: one line each on a terminal, JSON elsewhere.

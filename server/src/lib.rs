@@ -14,4 +14,5 @@ pub mod cli;
 pub mod compose;
 pub mod problem;
 pub mod runs;
+pub mod runtime;
 pub mod store;

@@ -16,6 +16,9 @@ struct Request<'a> {
     params: &'a RawValue,
 }
 
+/// What surrounds method and parameters, and then some.
+const ENVELOPE_BYTES: usize = 128;
+
 /// Writes a request as one line, without the line break.
 pub(crate) fn request_line(id: u64, method: &str, params: &RawValue) -> Result<String, RpcError> {
     let request = Request {
@@ -24,8 +27,11 @@ pub(crate) fn request_line(id: u64, method: &str, params: &RawValue) -> Result<S
         method,
         params,
     };
-    let line =
-        serde_json::to_string(&request).map_err(|error| RpcError::Encode(error.to_string()))?;
+    // Parameters may hold a whole conversation: one allocation, instead of one for each doubling.
+    let mut line = Vec::with_capacity(params.get().len() + method.len() + ENVELOPE_BYTES);
+    serde_json::to_writer(&mut line, &request)
+        .map_err(|error| RpcError::Encode(error.to_string()))?;
+    let line = String::from_utf8(line).map_err(|error| RpcError::Encode(error.to_string()))?;
     Ok(on_one_line(line))
 }
 

@@ -7,6 +7,8 @@
 //! The last delta is always [`Delta::End`] or [`Delta::Error`]; a stream that stops without one is
 //! broken. Delivery is lossless: a provider waits for a slow reader instead of dropping deltas.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::item::{Item, Provenance};
@@ -47,7 +49,7 @@ pub struct StreamRequest {
     /// The tools, the same for the whole conversation.
     pub tools: Vec<ToolSpec>,
     /// The whole conversation so far.
-    pub items: Vec<Item>,
+    pub items: Vec<Arc<Item>>,
     /// The most tokens the reply may have.
     #[serde(default)]
     pub max_output_tokens: Option<u64>,

@@ -138,7 +138,7 @@ impl Agent<'_> {
             server: tool.server.name().to_owned(),
             tool: tool.name.clone(),
         };
-        self.log.emit(started).await;
+        self.log.emit_soon(started).await;
         let (output, pieces) = mpsc::channel(QUEUED_OUTPUT);
         let calling = async {
             let meta = self.call_meta.clone();

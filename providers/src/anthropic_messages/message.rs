@@ -1,6 +1,7 @@
 //! The conversation as the API's messages: what the model said goes back as it came.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use pullwright_protocol::{Content, Item, Part, Provenance, ToolCall};
 use serde::Serialize;
@@ -78,7 +79,7 @@ struct ImageSource<'a> {
 
 /// The messages for `items`. Native JSON is used where it came from `provenance`; elsewhere the
 /// neutral view, without reasoning.
-pub(super) fn messages<'a>(items: &'a [Item], provenance: &Provenance) -> Vec<Message<'a>> {
+pub(super) fn messages<'a>(items: &'a [Arc<Item>], provenance: &Provenance) -> Vec<Message<'a>> {
     let mut messages: Vec<Message<'a>> = Vec::new();
     for item in items {
         let role = if item.is_from_model() {

@@ -3,8 +3,10 @@
 //! System prompt and tools come first and the conversation last, so that the body of each request
 //! starts with the bytes of the one before, cache markers apart.
 
+use std::sync::Arc;
+
 use pullwright_protocol::provider::{ProviderError, StreamRequest};
-use pullwright_protocol::{FailureKind, Provenance, ToolSpec};
+use pullwright_protocol::{FailureKind, Item, Provenance, ToolSpec};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -77,8 +79,35 @@ pub fn request_body(
         system: system(&request.system),
         messages,
     };
-    serde_json::to_vec(&body).map_err(|error| invalid(format!("the request is no JSON: {error}")))
+    let mut bytes = Vec::with_capacity(estimated_bytes(request));
+    serde_json::to_writer(&mut bytes, &body)
+        .map_err(|error| invalid(format!("the request is no JSON: {error}")))?;
+    Ok(bytes)
 }
+
+/// About the size of the request, so that its buffer is made once and not doubled again and again.
+fn estimated_bytes(request: &StreamRequest) -> usize {
+    let native = |item: &Arc<Item>| {
+        item.native
+            .as_ref()
+            .map_or(0, |native| native.json.as_str().len())
+    };
+    let items: usize = request
+        .items
+        .iter()
+        .map(|item| native(item) + ITEM_BYTES)
+        .sum();
+    let schema = |tool: &ToolSpec| tool.description.len() + tool.input_schema.as_str().len();
+    let tools: usize = request
+        .tools
+        .iter()
+        .map(|tool| schema(tool) + ITEM_BYTES)
+        .sum();
+    request.system.len() + items + tools + ITEM_BYTES
+}
+
+/// What an item or a tool has besides its text, for [`estimated_bytes`].
+const ITEM_BYTES: usize = 256;
 
 #[derive(Serialize)]
 struct Body<'a> {

@@ -4,7 +4,7 @@
 //! are not read again.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pullwright_protocol::provider::StreamRequest;
 use pullwright_protocol::{Item, ToolSpec};
@@ -36,7 +36,7 @@ pub(super) struct Known {
 
 struct KnownItem {
     json: Box<RawValue>,
-    item: Item,
+    item: Arc<Item>,
 }
 
 impl Known {
@@ -49,7 +49,7 @@ impl Known {
                 json: (*json).to_owned(),
             });
         }
-        let items = known.iter().map(|known| known.item.clone()).collect();
+        let items = known.iter().map(|known| Arc::clone(&known.item)).collect();
         self.keep(known);
         Ok(StreamRequest {
             system: request.system,
@@ -98,11 +98,14 @@ fn common(known: &[KnownItem], items: &[&RawValue]) -> usize {
 mod tests {
     use super::*;
 
-    fn read(known: &Known, texts: &[&str]) -> Vec<Item> {
+    fn read(known: &Known, texts: &[&str]) -> Vec<Arc<Item>> {
         let request = StreamRequest {
             system: String::new(),
             tools: Vec::new(),
-            items: texts.iter().map(|text| Item::user(*text)).collect(),
+            items: texts
+                .iter()
+                .map(|text| Arc::new(Item::user(*text)))
+                .collect(),
             max_output_tokens: None,
         };
         let json = serde_json::to_string(&request).unwrap();

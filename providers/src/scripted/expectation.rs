@@ -1,5 +1,7 @@
 //! What a reply of the script expects of its request, so that scripts are tests too.
 
+use std::sync::Arc;
+
 use pullwright_protocol::item::joined_text;
 use pullwright_protocol::provider::StreamRequest;
 use pullwright_protocol::{Content, Item};
@@ -96,12 +98,15 @@ fn require_all(wanted: &[String], texts: &[String], what: &str) -> Result<(), St
     }
 }
 
-fn last_results(items: &[Item]) -> Vec<ToolResult> {
+fn last_results(items: &[Arc<Item>]) -> Vec<ToolResult> {
     let start = items
         .iter()
-        .rposition(Item::is_from_model)
+        .rposition(|item| item.is_from_model())
         .map_or(0, |last| last + 1);
-    items[start..].iter().filter_map(tool_result).collect()
+    items[start..]
+        .iter()
+        .filter_map(|item| tool_result(item))
+        .collect()
 }
 
 fn tool_result(item: &Item) -> Option<ToolResult> {
@@ -116,7 +121,7 @@ fn tool_result(item: &Item) -> Option<ToolResult> {
     }
 }
 
-fn texts_of_user(items: &[Item]) -> Vec<String> {
+fn texts_of_user(items: &[Arc<Item>]) -> Vec<String> {
     items
         .iter()
         .filter_map(|item| match &item.content {

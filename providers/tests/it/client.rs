@@ -98,7 +98,7 @@ pub(crate) fn request(items: Vec<Item>) -> StreamRequest {
             )
             .unwrap(),
         }],
-        items,
+        items: items.into_iter().map(Arc::new).collect(),
         max_output_tokens: None,
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use pullwright::api;
 use pullwright::compose::{self, Executor, Setting};
 use pullwright::runs::{Runs, RunsConfig};
+use pullwright::runtime::server_runtime;
 use pullwright_core::config::Config;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -48,7 +49,7 @@ impl Server {
         make_repository(&repository, &[("README.md", "a sample\n".to_owned())]);
         let config = Config::parse(&configuration(model), &folder.path().join("plugins.toml"));
         let data_dir = folder.path().join("data");
-        let server = Builder::new_multi_thread().enable_all().build().unwrap();
+        let server = server_runtime().unwrap();
         let address = server.block_on(listen(config.unwrap(), data_dir));
         let _ = rustls::crypto::ring::default_provider().install_default();
         Self {

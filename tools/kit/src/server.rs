@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,9 +16,11 @@ use rmcp::model::{
 use rmcp::service::{RequestContext, ServiceExt};
 use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::{ErrorData, RoleServer};
+use rustix::fs::FileType;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::unix::pipe;
 
 use crate::arguments::parse_arguments;
 use crate::call::{Call, Output, Refusal};
@@ -133,7 +136,27 @@ where
 /// # Errors
 /// As [`serve`].
 pub async fn serve_stdio<S: Send + Sync + 'static>(server: ToolServer<S>) -> std::io::Result<()> {
-    serve(server, tokio::io::stdin(), tokio::io::stdout()).await
+    match stdio_pipes() {
+        Ok((input, output)) => serve(server, input, output).await,
+        // A file, a terminal or a socket.
+        Err(_) => serve(server, tokio::io::stdin(), tokio::io::stdout()).await,
+    }
+}
+
+/// Standard input and output as what they mostly are. Tokio's own read and write on another thread,
+/// which costs each message two changes of threads.
+fn stdio_pipes() -> std::io::Result<(pipe::Receiver, pipe::Sender)> {
+    let input = std::io::stdin().as_fd().try_clone_to_owned()?;
+    let output = std::io::stdout().as_fd().try_clone_to_owned()?;
+    // Both or neither: a descriptor that is made non-blocking stays it.
+    for end in [&input, &output] {
+        let kind = FileType::from_raw_mode(rustix::fs::fstat(end)?.st_mode);
+        if kind != FileType::Fifo {
+            return Err(std::io::ErrorKind::Unsupported.into());
+        }
+    }
+    let input = pipe::Receiver::from_owned_fd(input)?;
+    Ok((input, pipe::Sender::from_owned_fd(output)?))
 }
 
 impl<S: Send + Sync + 'static> ServerHandler for ToolServer<S> {
