@@ -4,6 +4,7 @@
 //! or this version cannot open is refused with the reason and the remedy; nothing here ever falls
 //! back to a weaker kind.
 
+pub mod egress;
 mod harden;
 pub mod none;
 

@@ -11,6 +11,7 @@ mod attach;
 mod bench;
 mod confinement;
 mod death;
+mod egress;
 mod harden;
 mod processes;
 mod refusals;
