@@ -72,6 +72,7 @@ struct Shared {
 impl EgressProxy {
     /// Serves the clients of `listener`. The rules may change at any time; when their sender is
     /// gone, they stay as they are. Who drops the receiver of `audit` loses nothing but records.
+    /// To be called within a runtime, in which the proxy then runs.
     ///
     /// # Errors
     /// The listener cannot be used by this runtime.

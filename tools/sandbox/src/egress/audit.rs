@@ -152,7 +152,7 @@ impl Page {
         enter(
             &mut records,
             match is_full && !is_known {
-                true => access.as_one_of_several(),
+                true => access.into_one_of_several(),
                 false => access,
             },
         );
@@ -220,7 +220,7 @@ impl Access {
     }
 
     /// Beyond the limit there are as many records as there are verdicts.
-    fn as_one_of_several(self) -> Self {
+    fn into_one_of_several(self) -> Self {
         Self {
             host: SEVERAL_HOSTS.to_owned(),
             port: None,

@@ -5,10 +5,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::client::conn::http1::{self as client, SendRequest};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::uri::Uri;
-use hyper::server::conn::http1::Builder;
+use hyper::server::conn::http1 as server;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 
 use super::host::Target;
 use super::inbound::{Inbound, OneRequest};
+use super::limits::{MAX_HEAD_BYTES, MAX_HEADERS};
 use super::meter::Metered;
 use super::request::HttpRequest;
 
@@ -31,16 +32,16 @@ pub(super) enum Carried {
 }
 
 /// Fields that are meant for one connection.
-const HOP_BY_HOP: [HeaderName; 8] = [
+const HOP_BY_HOP: [HeaderName; 5] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
     header::TE,
     header::TRAILER,
     header::UPGRADE,
 ];
+
+/// And all fields that begin so.
+const FOR_PROXIES: &str = "proxy-";
 
 /// Fields that say where the message goes and where it ends. They are set by us and by hyper,
 /// whatever `Connection` says of them.
@@ -52,13 +53,17 @@ const FRAMING: [HeaderName; 3] = [
 
 /// Carries the request with which the connection begins, and its answer.
 pub(super) async fn forward(
-    client: &mut Inbound,
-    server: Metered<TcpStream>,
+    inbound: &mut Inbound,
+    outbound: Metered<TcpStream>,
     target: &Target,
     http: &HttpRequest,
     head_bytes: usize,
 ) -> Carried {
-    let Ok((sender, to_server)) = handshake(TokioIo::new(server)).await else {
+    let mut speaking = client::Builder::new();
+    let connecting = speaking
+        .max_buf_size(MAX_HEAD_BYTES)
+        .handshake(TokioIo::new(outbound));
+    let Ok((sender, to_server)) = connecting.await else {
         return Carried::NoAnswer;
     };
     let exchange = Exchange {
@@ -70,15 +75,18 @@ pub(super) async fn forward(
     let mut left = http
         .body
         .map_or(u64::MAX, |body| body.saturating_add(head_bytes as u64));
-    let mut builder = Builder::new();
+    let mut serving = server::Builder::new();
     // The request ends, and with it what hyper can read; that does not mean the client is gone.
-    builder.half_close(true);
-    builder.auto_date_header(false).header_read_timeout(None);
+    serving.half_close(true);
+    serving.auto_date_header(false).header_read_timeout(None);
+    serving
+        .max_buf_size(MAX_HEAD_BYTES)
+        .max_headers(MAX_HEADERS);
     let service = service_fn(|request| exchange.answer(request));
-    let io = TokioIo::new(OneRequest::new(client, &mut left));
+    let io = TokioIo::new(OneRequest::new(inbound, &mut left));
     let served = {
         let mut to_server = pin!(to_server);
-        let mut to_client = pin!(builder.serve_connection(io, service));
+        let mut to_client = pin!(serving.serve_connection(io, service));
         tokio::select! {
             served = &mut to_client => served,
             _ = &mut to_server => to_client.await,
@@ -153,10 +161,14 @@ struct Unanswered;
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let listed = headers.get_all(header::CONNECTION).iter();
     let listed = listed.filter_map(|value| value.to_str().ok());
-    let names = listed.flat_map(|value| value.split(','));
-    let names = names.filter_map(|name| name.trim().parse().ok());
-    let names: Vec<HeaderName> = names.filter(|name| !FRAMING.contains(name)).collect();
-    for name in names.iter().chain(&HOP_BY_HOP) {
+    let listed = listed.flat_map(|value| value.split(','));
+    let listed = listed.filter_map(|name| name.trim().parse().ok());
+    let listed: Vec<HeaderName> = listed.filter(|name| !FRAMING.contains(name)).collect();
+    let for_proxies = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with(FOR_PROXIES));
+    let for_proxies: Vec<HeaderName> = for_proxies.cloned().collect();
+    for name in listed.iter().chain(&for_proxies).chain(&HOP_BY_HOP) {
         headers.remove(name);
     }
 }

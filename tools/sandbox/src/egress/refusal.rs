@@ -167,7 +167,7 @@ pub(super) fn denial(target: &str, reason: Reason) -> Vec<u8> {
     let remedy = reason.remedy().map(|text| format!("{text}\n"));
     answer(
         reason.status(),
-        &format!("sandbox egress denied ({name})"),
+        &format!("Denied by the sandbox, see plugins.toml ({name})"),
         &format!(
             "The sandbox's network refused {target}: {} ({name}).\n{}",
             reason.explanation(),
@@ -181,7 +181,7 @@ pub(super) fn failure(target: &str, fault: Fault) -> Vec<u8> {
     let name = fault.as_str();
     answer(
         fault.status(),
-        &format!("sandbox egress failed ({name})"),
+        &format!("Failed behind the sandbox ({name})"),
         &format!(
             "The sandbox's network cannot reach {target}: {} ({name}).\n",
             fault.explanation()

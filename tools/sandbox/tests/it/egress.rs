@@ -9,4 +9,5 @@ mod malformed;
 mod peer;
 mod records;
 mod rig;
+mod throughput;
 mod tunnels;

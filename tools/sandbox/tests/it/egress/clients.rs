@@ -25,7 +25,7 @@ const CLIENTS: &[(&str, &str)] = &[
     ),
     (
         "cargo",
-        "cargo search nothing --index sparse+SCHEME://registry.test/index/",
+        "CARGO_NET_RETRY=0 cargo search nothing --index sparse+SCHEME://registry.test/index/",
     ),
 ];
 

@@ -21,6 +21,7 @@ async fn a_request_is_carried_without_what_is_meant_for_the_proxy() {
          Connection: close, X-Secret, content-length\r\n\
          Proxy-Connection: keep-alive\r\n\
          Proxy-Authorization: Basic eDp5\r\n\
+         Proxy-Anything: x\r\n\
          Keep-Alive: timeout=5\r\n\
          TE: trailers\r\n\
          Trailer: X-T\r\n\

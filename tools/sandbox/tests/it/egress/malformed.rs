@@ -1,9 +1,13 @@
 //! Requests that two readers could read in two ways.
 
+use proptest::prelude::*;
 use pullwright_sandbox::egress::{Reason, Verdict};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::mpsc;
 
 use super::peer::Peer;
-use super::rig::{Rig, status};
+use super::rig::{Rig, read_all, status};
+use crate::bench::bounded;
 
 /// `HOST` is an allowed host with its port.
 const CASES: &[(&str, Reason)] = &[
@@ -283,4 +287,120 @@ async fn what_a_client_sent_is_shown_in_printable_characters() {
         .await;
     assert!(answer.len() < 1000, "{answer}");
     assert!(rig.record().await.host.len() < 300);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Whatever stands in a request, a server sees requests that name it, one a connection, and
+    /// nothing after their ends.
+    #[test]
+    fn a_server_sees_one_request_of_its_own(base in 0..TEMPLATES.len(), edits in edits()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        for seen in runtime.block_on(what_arrives(TEMPLATES[base], &edits)) {
+            let (host, seen) = seen;
+            let (head, body) = seen.split_once("\r\n\r\n").expect("half a head");
+            let fields: Vec<_> = head.lines().skip(1).map(str::to_ascii_lowercase).collect();
+            let hosts: Vec<_> = fields.iter().filter(|line| line.starts_with("host:")).collect();
+            prop_assert_eq!(hosts, [&format!("host: {host}")], "{}", seen);
+            let length = fields.iter().find_map(|line| line.strip_prefix("content-length: "));
+            let is_chunked = fields.contains(&"transfer-encoding: chunked".to_owned());
+            prop_assert!(!(is_chunked && length.is_some()), "{}", seen);
+            match is_chunked {
+                true => prop_assert!(is_at_most_one_chunked_body(body), "{}", seen),
+                false => {
+                    let length = length.map_or(0, |length| length.parse().unwrap());
+                    prop_assert!(body.len() <= length, "{}", seen);
+                }
+            }
+        }
+    }
+}
+
+const TEMPLATES: &[&str] = &[
+    "GET http://HOST/ HTTP/1.1\r\nHost: HOST\r\n\r\nGET http://evil.example/ HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+    "POST http://HOST/ HTTP/1.1\r\nHost: HOST\r\nContent-Length: 3\r\n\r\nabcGET /x HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+    "POST http://HOST/ HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nGET /x HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+];
+
+fn edits() -> impl Strategy<Value = Vec<(usize, &'static str)>> {
+    let text = prop::sample::select(vec![
+        "\r\n",
+        "\n",
+        "\r",
+        "\r\n\r\n",
+        "\0",
+        " ",
+        "\t",
+        ":",
+        ",",
+        "0",
+        "3",
+        "\r\n ",
+        "@",
+        "\\",
+        "#",
+        "?",
+        "\r\nContent-Length: 40",
+        "\r\nTransfer-Encoding: chunked",
+        "\r\nHost: evil.example",
+        "\r\nConnection: host, content-length, transfer-encoding",
+        "\r\nConnection: close",
+        "\r\nUpgrade: h2c",
+        "evil.example",
+        "http://evil.example/",
+        "\r\nExpect: 100-continue",
+        "\u{a0}",
+        ";a=b",
+        "\r\n0\r\n\r\n",
+    ]);
+    prop::collection::vec((0_usize..200, text), 0..4)
+}
+
+/// The requests that a server got, with the name by which it is allowed.
+async fn what_arrives(template: &str, edits: &[(usize, &str)]) -> Vec<(String, String)> {
+    let mut peer = Peer::new().await;
+    let host = peer.at("api.example.com");
+    let mut request = template.replace("HOST", &host);
+    for (place, text) in edits {
+        let mut place = place % request.len();
+        while !request.is_char_boundary(place) {
+            place -= 1;
+        }
+        request.insert_str(place, text);
+    }
+    let rig = Rig::new(&[&host]);
+    let mut client = rig.connect().await;
+    client.write_all(request.as_bytes()).await.unwrap();
+    client.shutdown().await.unwrap();
+    let (send, mut arrived) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        loop {
+            let mut stream = peer.accept().await;
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+            stream.write_all(answer).await.unwrap();
+            let mut bytes = Vec::new();
+            // A reset is an end as well.
+            let _ = bounded(stream.read_to_end(&mut bytes)).await;
+            let bytes = String::from_utf8_lossy(&bytes).into_owned();
+            send.send(bytes).unwrap();
+        }
+    });
+    read_all(&mut client).await;
+    let records = rig.finish().await;
+    let allowed = records
+        .iter()
+        .filter(|record| record.verdict == Verdict::Allowed);
+    let mut seen = Vec::new();
+    for _ in 0..allowed.map(|record| record.count).sum::<u64>() {
+        seen.push((host.clone(), bounded(arrived.recv()).await.unwrap()));
+    }
+    // What hyper would not read, no server has seen.
+    seen.retain(|(_, bytes)| !bytes.is_empty());
+    seen
+}
+
+fn is_at_most_one_chunked_body(body: &str) -> bool {
+    body.find("0\r\n\r\n")
+        .is_none_or(|end| end + 5 == body.len())
 }
