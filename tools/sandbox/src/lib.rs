@@ -4,6 +4,10 @@
 //! or this version cannot open is refused with the reason and the remedy; nothing here ever falls
 //! back to a weaker kind.
 
+#[cfg(target_os = "linux")]
+pub mod cgroup;
+#[cfg(target_os = "linux")]
+pub mod disk;
 mod harden;
 pub mod none;
 

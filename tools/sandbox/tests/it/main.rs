@@ -9,8 +9,12 @@
 
 mod attach;
 mod bench;
+#[cfg(target_os = "linux")]
+mod cgroup;
 mod confinement;
 mod death;
+#[cfg(target_os = "linux")]
+mod disk;
 mod harden;
 mod processes;
 mod refusals;
