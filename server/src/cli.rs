@@ -3,6 +3,7 @@
 mod code;
 mod config;
 mod demo;
+mod doctor;
 mod providers;
 mod serve;
 mod tool_host;
@@ -31,6 +32,8 @@ enum Command {
     Code(code::Code),
     /// Show the main job with a scripted model, the local machine and a git remote on disk.
     Demo(demo::Demo),
+    /// Say what this machine and the configuration give a run, and what they do not.
+    Doctor(doctor::Doctor),
     /// Play a script file as a provider plugin over standard input and output.
     #[command(hide = true)]
     Provider(providers::Provider),
@@ -63,6 +66,7 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
             Command::Serve(serve) => serve.run().await,
             Command::Code(code) => code.run().await,
             Command::Demo(demo) => demo.run().await,
+            Command::Doctor(doctor) => doctor.run().await,
             Command::Provider(provider) => provider.run().await,
             Command::ToolHost(tool_host) => tool_host.run().await,
         }

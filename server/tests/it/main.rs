@@ -9,6 +9,7 @@
 
 mod api;
 mod architecture;
+mod doctor;
 mod main_job;
 mod peers;
 mod runs;

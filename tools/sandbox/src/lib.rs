@@ -9,6 +9,7 @@ pub mod cgroup;
 #[cfg(target_os = "linux")]
 pub mod disk;
 mod harden;
+pub mod machine;
 pub mod none;
 
 use std::path::Path;
@@ -18,6 +19,7 @@ use pullwright_core::config::{SandboxConfig, SandboxKind};
 use pullwright_core::sandbox::{SandboxError, SandboxHost};
 
 pub use harden::harden_server;
+pub use machine::Machine;
 pub use none::NoneHost;
 
 /// Opens the host of the configured kind. `data_dir` is the server's own folder, and `tool_host`
@@ -40,4 +42,10 @@ pub fn open_host(
                 .to_owned(),
         }),
     }
+}
+
+/// Looks at this machine: what it gives a sandbox, and what it does not.
+#[must_use]
+pub fn probe_machine(data_dir: &Path) -> Machine {
+    Machine::probe(data_dir, &machine::Trials::default())
 }

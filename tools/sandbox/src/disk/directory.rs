@@ -32,7 +32,7 @@ impl Directory {
         let (fd, closed) = match open(parent, name, OFlags::RDONLY) {
             Ok(fd) => (fd, None),
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => return Ok(None),
-            Err(Errno::ACCESS) => unlock(parent, name)?,
+            Err(Errno::ACCESS) => unlock(&open(parent, name, OFlags::PATH)?)?,
             Err(error) => return Err(error),
         };
         let directory = Self::held(fd, closed)?;
@@ -47,8 +47,12 @@ impl Directory {
 
     /// A folder that is open already.
     pub(super) fn root(fd: &OwnedFd) -> Result<Self, Errno> {
-        let again = openat(fd, c".", FOLDER, Mode::empty())?;
-        Self::held(again, None)
+        let (again, closed) = match openat(fd, c".", FOLDER, Mode::empty()) {
+            Ok(again) => (again, None),
+            Err(Errno::ACCESS) => unlock(fd)?,
+            Err(error) => return Err(error),
+        };
+        Self::held(again, closed)
     }
 
     fn held(fd: OwnedFd, closed: Option<Mode>) -> Result<Self, Errno> {
@@ -78,20 +82,17 @@ pub(super) fn close_again(fd: impl AsFd, before: Mode) {
 }
 
 /// Opens a folder of this user that may not be opened. Answers what it allowed before.
-fn unlock(parent: &OwnedFd, name: &CStr) -> Result<(OwnedFd, Option<Mode>), Errno> {
-    let held = open(parent, name, OFlags::PATH)?;
-    let stat = fstat(&held)?;
+fn unlock(held: &OwnedFd) -> Result<(OwnedFd, Option<Mode>), Errno> {
+    let stat = fstat(held)?;
     if !is_own(&stat) {
         return Err(Errno::ACCESS);
     }
     let before = Mode::from_raw_mode(stat.st_mode);
-    // By this name it is the folder that is held, whatever `name` is by now.
+    // By this name it is the folder that is held, whatever has its own name by now.
     let path = format!("/proc/self/fd/{}", held.as_raw_fd());
     chmod(path, before | LOOK)?;
-    match openat(&held, c".", FOLDER, Mode::empty()) {
-        Ok(fd) => Ok((fd, Some(before))),
-        Err(error) => Err(error),
-    }
+    let opened = openat(held, c".", FOLDER, Mode::empty())?;
+    Ok((opened, Some(before)))
 }
 
 /// Follows no link and enters no mount.

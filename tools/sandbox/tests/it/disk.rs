@@ -192,6 +192,20 @@ fn a_closed_folder_is_looked_at_and_closed_again() {
 }
 
 #[test]
+fn a_closed_root_is_looked_at_too() {
+    let folder = tempfile::tempdir().unwrap();
+    written(&folder.path().join("hidden"), 1 << 20);
+    let before = used(&folder);
+    let held = [open(folder.path())];
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o000)).unwrap();
+    let found = usage(&held, &AMPLE);
+    let mode = folder.path().metadata().unwrap().permissions().mode();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(found, before);
+    assert_eq!(mode & 0o777, 0o000);
+}
+
+#[test]
 fn a_look_that_is_cut_short_closes_folders_again() {
     let folder = tempfile::tempdir().unwrap();
     let shut = folder.path().join("shut");
@@ -336,6 +350,7 @@ fn a_tree_that_changes_all_the_time_is_survived() {
     let mut churn = Command::new("sh")
         .args(["-c", script, "sh"])
         .arg(folder.path())
+        .stderr(Stdio::null())
         .spawn()
         .unwrap();
     for _ in 0..500 {
