@@ -68,6 +68,8 @@ pub struct Explained {
     pub version: Option<u8>,
     /// The folder in which groups are made, or why they cannot be.
     pub detail: String,
+    /// What a person can do about it, where it is not kept.
+    pub remedy: Option<String>,
 }
 
 /// The groups of this machine, as this process may make them.

@@ -16,8 +16,22 @@ pub(super) struct Found {
     missing: Vec<(Limit, Why)>,
 }
 
-/// Why a hierarchy is of no use.
-type Why = String;
+/// Why a hierarchy is of no use, and what a person can do about it.
+#[derive(Clone, Debug)]
+struct Why {
+    reason: String,
+    remedy: &'static str,
+}
+
+const DELEGATE: &str = "start the server as a service that is handed its cgroup (systemd-run --user \
+    -p Delegate=yes pullwright serve), or as root";
+const HAND_ON: &str = "let the service manager hand it on too (Delegate=cpu memory pids in \
+    user@.service)";
+const ROOT: &str = "start the server as root, or the machine with version 2 \
+    (systemd.unified_cgroup_hierarchy=1)";
+const CONTAINER: &str = "start the container with a writable /sys/fs/cgroup, or limit the container \
+    itself";
+const KERNEL: &str = "use a kernel that has it and is not started with cgroup_disable=";
 
 /// Each controller is in one hierarchy: the one of version 2 if it has it, else one of version 1.
 pub(super) fn find(view: &View) -> Found {
@@ -32,11 +46,14 @@ pub(super) fn find(view: &View) -> Found {
         let placed = match &unified {
             Some((has, place)) if has.contains(&limit) => match place {
                 Ok(place) if place.limits.contains(&limit) => Ok(place.clone()),
-                Ok(place) => Err(format!(
-                    "`{}` is not handed on to {}",
-                    limit.controller(),
-                    place.parent.display()
-                )),
+                Ok(place) => Err(Why {
+                    reason: format!(
+                        "`{}` is not handed on to {}",
+                        limit.controller(),
+                        place.parent.display()
+                    ),
+                    remedy: HAND_ON,
+                }),
                 Err(why) => Err(why.clone()),
             },
             _ => find_v1(view, &mounts, limit),
@@ -56,17 +73,14 @@ impl Found {
             Version::V1 => 1,
             Version::V2 => 2,
         });
-        let detail = match place {
-            Some(place) => place.folder().display().to_string(),
-            None => {
-                let missing = self.missing.iter().find(|(missing, _)| *missing == limit);
-                missing.map(|(_, why)| why.clone()).unwrap_or_default()
-            }
-        };
+        let missing = self.missing.iter().find(|(missing, _)| *missing == limit);
+        let why = missing.map(|(_, why)| why);
+        let folder = place.map(|place| place.folder().display().to_string());
         Explained {
             limit,
             version,
-            detail,
+            detail: folder.unwrap_or_else(|| why.map(|why| why.reason.clone()).unwrap_or_default()),
+            remedy: why.map(|why| why.remedy.to_owned()),
         }
     }
 
@@ -94,17 +108,18 @@ fn find_v1(view: &View, mounts: &[Mount], limit: Limit) -> Result<Place, Why> {
     let controller = limit.controller();
     let has = |mount: &&Mount| mount.controllers.iter().any(|found| found == controller);
     let Some(mount) = mounts.iter().find(has) else {
-        return Err(format!("no cgroup hierarchy has `{controller}`"));
+        return Err(Why {
+            reason: format!("no cgroup hierarchy has `{controller}`"),
+            remedy: KERNEL,
+        });
     };
     check_writable(mount)?;
     let own = view.own_folder(mount).filter(|own| own.is_dir());
     let parents = own.into_iter().chain([mount.point.clone()]);
     let mut parents = parents.filter(|parent| may_divide_v1(parent));
-    let parent = parents.next().ok_or_else(|| {
-        format!(
-            "{} (version 1) is another user's; version 1 is for root",
-            mount.point.display()
-        )
+    let parent = parents.next().ok_or_else(|| Why {
+        reason: format!("{} (version 1) is for root", mount.point.display()),
+        remedy: ROOT,
     })?;
     Ok(Place {
         version: Version::V1,
@@ -117,7 +132,10 @@ fn find_v1(view: &View, mounts: &[Mount], limit: Limit) -> Result<Place, Why> {
 fn find_v2(view: &View, mount: &Mount) -> Result<Place, Why> {
     check_writable(mount)?;
     let own = view.own_folder(mount).filter(|own| own.is_dir());
-    let own = own.ok_or("the server's own cgroup is not visible here")?;
+    let own = own.ok_or_else(|| Why {
+        reason: "the server's own cgroup is not visible here".to_owned(),
+        remedy: CONTAINER,
+    })?;
     // The part this process has moved to before.
     let start = match own.file_name().is_some_and(|name| name == LEAF) {
         true => own.parent().unwrap_or(&own),
@@ -157,9 +175,13 @@ fn candidates(own: &Path, top: &Path) -> Vec<PathBuf> {
 
 fn no_candidate(own: &Path, candidates: &[PathBuf]) -> Why {
     let own = own.display();
-    match candidates.is_empty() {
+    let reason = match candidates.is_empty() {
         true => format!("the cgroup {own} is not handed over to this user"),
         false => format!("the cgroup {own} has other processes than the server"),
+    };
+    Why {
+        reason,
+        remedy: DELEGATE,
     }
 }
 
@@ -177,10 +199,13 @@ fn may_divide_v1(group: &Path) -> bool {
 fn check_writable(mount: &Mount) -> Result<(), Why> {
     match mount.read_only {
         false => Ok(()),
-        true => Err(format!(
-            "{} is mounted read-only, as in a container",
-            mount.point.display()
-        )),
+        true => Err(Why {
+            reason: format!(
+                "{} is mounted read-only, as in a container",
+                mount.point.display()
+            ),
+            remedy: CONTAINER,
+        }),
     }
 }
 

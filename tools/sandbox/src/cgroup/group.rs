@@ -203,10 +203,15 @@ fn make(place: &Place, folder: &Path) -> io::Result<()> {
         let made = place.prepare().and_then(|()| fs::create_dir(folder));
         tries += 1;
         match made {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && tries < MAX_TRIES => {}
+            Err(error) if is_gone(&error) && tries < MAX_TRIES => {}
             made => return made,
         }
     }
+}
+
+/// A folder that is removed while it is being used is no device to the kernel.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ENODEV)
 }
 
 /// The folders that a lock's record names.

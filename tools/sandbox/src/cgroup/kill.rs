@@ -70,7 +70,8 @@ fn kill(folder: &Path, pid: i32) -> io::Result<()> {
     };
     let held = match pidfd_open(number, PidfdFlags::empty()) {
         Ok(held) => held,
-        Err(Errno::SRCH) => return Ok(()),
+        // It is just ending: kernels differ in how they say so.
+        Err(Errno::SRCH | Errno::INVAL | Errno::NOENT) => return Ok(()),
         Err(error) => return Err(error.into()),
     };
     if !pids(folder).contains(&pid) {

@@ -9,6 +9,7 @@ use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Longer than the paths of a group in every hierarchy; a longer record is not one.
 const MAX_RECORD_BYTES: u64 = 64 * 1024;
@@ -16,6 +17,10 @@ const MAX_RECORD_BYTES: u64 = 64 * 1024;
 /// How often a file may be removed by its owner between being opened and being locked. More often
 /// than that, somebody plays with it.
 const MAX_TRIES: u32 = 100;
+
+/// A sweep holds the lock of what it looks at, which may be a file that its owner has just made.
+const SWEEP_TIMEOUT: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// The lock on a group. Dropping it leaves the record, for a sweep to find.
 #[derive(Debug)]
@@ -32,7 +37,7 @@ impl Lock {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).mode(0o600);
         for _ in 0..MAX_TRIES {
-            match lock(options.open(&path)?, &path)? {
+            match lock(options.open(&path)?, &path, SWEEP_TIMEOUT)? {
                 Locked::Ours(lock) => return Ok(Some(lock)),
                 Locked::Taken => return Ok(None),
                 Locked::Removed => {}
@@ -48,7 +53,7 @@ impl Lock {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        match lock(file, path)? {
+        match lock(file, path, Duration::ZERO)? {
             Locked::Ours(lock) => Ok(Some(lock)),
             Locked::Taken | Locked::Removed => Ok(None),
         }
@@ -102,11 +107,18 @@ enum Locked {
     Removed,
 }
 
-fn lock(file: File, path: &Path) -> io::Result<Locked> {
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => return Ok(Locked::Taken),
-        Err(TryLockError::Error(error)) => return Err(error),
-        Ok(()) => {}
+/// Waits for the lock no longer than `timeout`.
+fn lock(file: File, path: &Path, timeout: Duration) -> io::Result<Locked> {
+    let start = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if start.elapsed() >= timeout => {
+                return Ok(Locked::Taken);
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
     }
     let lock = Lock {
         file,

@@ -217,7 +217,7 @@ impl<'b> Walk<'b> {
         if stat.st_nlink <= 1 {
             self.count(blocks(stat));
         } else if self.linked.len() >= MAX_LINKED {
-            self.count(blocks(stat) / u64::from(stat.st_nlink));
+            self.count(share(blocks(stat), stat.st_nlink));
         } else if self.linked.insert(id(stat)) {
             self.count(blocks(stat));
         }
@@ -263,4 +263,9 @@ impl<'b> Walk<'b> {
             self.stack.truncate(HELD);
         }
     }
+}
+
+/// Systems differ in the size of the number of names.
+fn share(blocks: u64, names: impl Into<u64>) -> u64 {
+    blocks / names.into().max(1)
 }

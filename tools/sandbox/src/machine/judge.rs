@@ -149,9 +149,6 @@ mod of_linux {
     use super::Finding;
     use crate::cgroup::{Explained, Holds, Limit};
 
-    const DELEGATE: &str = "start the server as a service that is handed its cgroup: \
-        systemd-run --user -p Delegate=yes pullwright serve; or as root";
-
     /// `tried` is what a group really kept, or why none could be made.
     pub(in super::super) fn limits(
         explained: &[Explained],
@@ -176,7 +173,10 @@ mod of_linux {
             (Some(_), Err(error)) => error,
             (None, _) => &explained.detail,
         };
-        not_kept(limit, why).remedy(DELEGATE)
+        Finding {
+            remedy: explained.remedy.clone(),
+            ..not_kept(limit, why)
+        }
     }
 
     fn name(limit: Limit) -> &'static str {

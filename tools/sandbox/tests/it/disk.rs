@@ -88,7 +88,7 @@ fn a_folder_that_is_named_twice_or_lies_in_another_is_counted_once() {
     fs::create_dir(&inner).unwrap();
     written(&inner.join("file"), 100_000);
     let once = used(&folder);
-    let thrice = [&inner, folder.path(), folder.path()].map(|path| open(path));
+    let thrice = [inner.as_path(), folder.path(), folder.path()].map(open);
     assert_eq!(usage(&thrice, &AMPLE), once);
     let other_way = [folder.path(), &inner].map(open);
     assert_eq!(usage(&other_way, &AMPLE), once);
