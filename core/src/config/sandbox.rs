@@ -1,7 +1,11 @@
 //! Where tool servers run.
 
+mod command;
+
 use super::ConfigError;
 use super::section::{Section, nearest};
+
+pub use command::CommandConfig;
 
 /// Where tool servers run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +16,8 @@ pub struct SandboxConfig {
     pub memory_mb: u64,
     /// What it may reach.
     pub network: NetworkConfig,
+    /// What a `command` sandbox is started with; absent for every other kind.
+    pub command: Option<CommandConfig>,
 }
 
 /// A kind of sandbox.
@@ -34,6 +40,15 @@ pub struct NetworkConfig {
     pub allow: Vec<String>,
 }
 
+const KEYS: &[&str] = &[
+    "kind",
+    "memory_mb",
+    "network",
+    "command",
+    "env_vars",
+    "startup_timeout_sec",
+];
+
 const KINDS: [SandboxKind; 4] = [
     SandboxKind::Local,
     SandboxKind::Modal,
@@ -43,14 +58,16 @@ const KINDS: [SandboxKind; 4] = [
 
 impl SandboxConfig {
     pub(super) fn read(root: &Section<'_>) -> Result<Self, ConfigError> {
-        let section = root.section("sandbox", &["kind", "memory_mb", "network"])?;
+        let section = root.section("sandbox", KEYS)?;
         let network = section.section("network", &["allow"])?;
+        let kind = read_kind(&section)?;
         Ok(Self {
-            kind: read_kind(&section)?,
+            kind,
             memory_mb: section.integer("memory_mb", 64..=1 << 24)?.unwrap_or(4096),
             network: NetworkConfig {
                 allow: network.hosts("allow")?.unwrap_or_default(),
             },
+            command: CommandConfig::read(&section, &network, kind)?,
         })
     }
 }

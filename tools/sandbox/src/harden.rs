@@ -13,7 +13,7 @@ pub fn harden_server() -> io::Result<()> {
 }
 
 #[cfg(target_os = "linux")]
-fn make_non_dumpable() -> io::Result<()> {
+pub(crate) fn make_non_dumpable() -> io::Result<()> {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
@@ -22,6 +22,6 @@ fn make_non_dumpable() -> io::Result<()> {
 
 #[cfg(not(target_os = "linux"))]
 #[expect(clippy::unnecessary_wraps, reason = "other systems can refuse")]
-fn make_non_dumpable() -> io::Result<()> {
+pub(crate) fn make_non_dumpable() -> io::Result<()> {
     Ok(())
 }

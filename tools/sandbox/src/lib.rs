@@ -4,8 +4,12 @@
 //! or this version cannot open is refused with the reason and the remedy; nothing here ever falls
 //! back to a weaker kind.
 
+pub mod command;
 mod harden;
+mod launch;
 pub mod none;
+mod process;
+mod sweep;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,8 +17,14 @@ use std::sync::Arc;
 use pullwright_core::config::{SandboxConfig, SandboxKind};
 use pullwright_core::sandbox::{SandboxError, SandboxHost};
 
+pub use command::CommandHost;
 pub use harden::harden_server;
 pub use none::NoneHost;
+
+/// The variable by which a run's processes are found again.
+const RUN_VARIABLE: &str = "PULLWRIGHT_RUN";
+/// The variable by which the processes of one spawn are found again.
+const SPAWN_VARIABLE: &str = "PULLWRIGHT_SPAWN";
 
 /// Opens the host of the configured kind. `data_dir` is the server's own folder, and `tool_host`
 /// the program that runs Pullwright's tool host, usually the running executable.
@@ -28,6 +38,7 @@ pub fn open_host(
 ) -> Result<Arc<dyn SandboxHost>, SandboxError> {
     match config.kind {
         SandboxKind::None => Ok(Arc::new(NoneHost::new(data_dir, tool_host)?)),
+        SandboxKind::Command => Ok(Arc::new(CommandHost::new(config, tool_host)?)),
         kind => Err(SandboxError::Refused {
             kind: kind.name(),
             reason: "it is not in this version".to_owned(),

@@ -6,10 +6,7 @@
 
 mod folders;
 mod guard;
-mod launch;
-mod process;
 mod slot;
-mod sweep;
 mod tool_host;
 
 use std::collections::BTreeMap;
@@ -28,15 +25,14 @@ use serde::{Deserialize, Serialize};
 use folders::Folders;
 use guard::Guard;
 use slot::Slot;
-use sweep::Marker;
+
+use crate::launch::Launch;
+use crate::process;
+use crate::sweep::{self, Marker, Suspects};
+use crate::{RUN_VARIABLE, SPAWN_VARIABLE};
 
 /// The name of this kind.
 const KIND: &str = "none";
-
-/// The variable by which a run's processes are found again.
-const RUN_VARIABLE: &str = "PULLWRIGHT_RUN";
-/// The variable by which the processes of one spawn are found again.
-const SPAWN_VARIABLE: &str = "PULLWRIGHT_SPAWN";
 
 /// Opens `none` sandboxes.
 pub struct NoneHost {
@@ -219,13 +215,16 @@ impl Sandbox for NoneSandbox {
             .folders
             .workspace
             .join(command.cwd.as_deref().unwrap_or(Path::new("")));
-        let launch = launch::Launch {
+        let uid = self.slot.as_ref().map(Slot::uid);
+        let launch = Launch {
             env: self.environment(&marker, command.env),
             argv: command.argv,
             cwd,
-            uid: self.slot.as_ref().map(Slot::uid),
+            uid,
+            may_gain_rights: false,
         };
-        process::start(launch, marker).await
+        let suspects = Suspects::User(uid.unwrap_or_else(own_user));
+        process::start(launch, marker, suspects).await
     }
 
     fn handle(&self) -> SandboxHandle {
@@ -291,7 +290,7 @@ fn sweep_processes(run: &RunId, uid: Option<u32>) -> Result<(), SandboxError> {
         Some(uid) => sweep::user(uid),
         None => sweep::marked(
             &Marker::new(RUN_VARIABLE, &run.to_string()),
-            rustix::process::geteuid().as_raw(),
+            Suspects::User(own_user()),
         ),
     };
     swept.map_err(|source| SandboxError::Io {
@@ -302,6 +301,10 @@ fn sweep_processes(run: &RunId, uid: Option<u32>) -> Result<(), SandboxError> {
 
 fn runs_as_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+fn own_user() -> u32 {
+    rustix::process::geteuid().as_raw()
 }
 
 fn lost(reason: String) -> SandboxError {

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 
 use pullwright_core::sandbox::SandboxError;
 
-use super::{KIND, io_error, lost, sweep};
+use super::{KIND, io_error, lost};
+use crate::sweep;
 
 /// Numbers far above those of accounts.
 const USERS: Range<u32> = 400_000..404_096;

@@ -9,6 +9,7 @@
 
 mod attach;
 mod bench;
+mod command;
 mod confinement;
 mod death;
 mod harden;

@@ -14,7 +14,7 @@ use crate::bench::{Bench, new_run, private_folder, run, sh, skipped_without_root
 #[test]
 fn only_the_configured_kind_is_opened() {
     let data = private_folder();
-    for kind in ["local", "modal", "command"] {
+    for kind in ["local", "modal"] {
         let Err(error) = open(kind, data.path()) else {
             panic!("{kind} was opened");
         };

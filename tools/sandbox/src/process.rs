@@ -11,14 +11,16 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Child;
 use tokio::sync::oneshot;
 
-use super::launch::Launch;
-use super::sweep::{self, Marker};
+use crate::launch::Launch;
+use crate::sweep::{self, Marker, Suspects};
 
 /// Starts a process. When it ends or is killed, what it left running is killed too.
-pub(super) async fn start(launch: Launch, marker: Marker) -> Result<SandboxProcess, SandboxError> {
+pub(crate) async fn start(
+    launch: Launch,
+    marker: Marker,
+    suspects: Suspects,
+) -> Result<SandboxProcess, SandboxError> {
     let program = launch.argv.first().cloned().unwrap_or_default();
-    let own = rustix::process::geteuid().as_raw();
-    let uid = launch.uid.unwrap_or(own);
     let mut child = launch.start().await?;
     let (Some(stdin), Some(stdout), Some(stderr), Some(group)) = (
         child.stdin.take(),
@@ -34,7 +36,7 @@ pub(super) async fn start(launch: Launch, marker: Marker) -> Result<SandboxProce
     tokio::spawn(follow(
         child,
         group,
-        (marker, uid),
+        (marker, suspects),
         Arc::clone(&ended),
         exited,
     ));
@@ -51,14 +53,14 @@ pub(super) async fn start(launch: Launch, marker: Marker) -> Result<SandboxProce
 async fn follow(
     mut child: Child,
     group: Pid,
-    (marker, uid): (Marker, u32),
+    (marker, suspects): (Marker, Suspects),
     ended: Arc<AtomicBool>,
     exited: oneshot::Sender<ProcessExit>,
 ) {
     let status = child.wait().await;
     kill_group(group, &ended);
     ended.store(true, Ordering::Release);
-    let swept = tokio::task::spawn_blocking(move || sweep::marked(&marker, uid)).await;
+    let swept = tokio::task::spawn_blocking(move || sweep::marked(&marker, suspects)).await;
     if let Ok(Err(error)) = swept {
         tracing::warn!(%error, "cannot kill all that a process left running");
     }
@@ -85,7 +87,7 @@ fn group(child: &Child) -> Option<Pid> {
     Pid::from_raw(i32::try_from(id).ok()?)
 }
 
-fn exit_of(status: ExitStatus) -> ProcessExit {
+pub(crate) fn exit_of(status: ExitStatus) -> ProcessExit {
     match (status.code(), status.signal()) {
         (Some(code), _) => ProcessExit::Code(code),
         (None, signal) => ProcessExit::Signal(signal.unwrap_or(libc::SIGKILL)),

@@ -14,19 +14,32 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 /// What to start.
-pub(super) struct Launch {
-    pub(super) argv: Vec<String>,
+pub(crate) struct Launch {
+    pub(crate) argv: Vec<String>,
     /// The whole environment.
-    pub(super) env: BTreeMap<String, String>,
-    pub(super) cwd: PathBuf,
+    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) cwd: PathBuf,
     /// The user to become, where it is another one.
-    pub(super) uid: Option<u32>,
+    pub(crate) uid: Option<u32>,
+    /// Whether it may start programs that raise its rights, as rootless engines do.
+    pub(crate) may_gain_rights: bool,
+}
+
+/// What becomes of a process between its start and its program.
+#[derive(Clone, Copy)]
+pub(crate) struct Confinement {
+    /// The user to become, where it is another one.
+    pub(crate) uid: Option<u32>,
+    /// Whether it dies with the thread that starts it.
+    pub(crate) dies: bool,
+    /// Whether it may start programs that raise its rights.
+    pub(crate) may_gain_rights: bool,
 }
 
 type Job = Box<dyn FnOnce() + Send>;
 
 impl Launch {
-    pub(super) async fn start(self) -> Result<Child, SandboxError> {
+    pub(crate) async fn start(self) -> Result<Child, SandboxError> {
         let program = self.argv.first().cloned().unwrap_or_default();
         self.check_cwd()?;
         let command = self.command(&program)?;
@@ -65,45 +78,52 @@ impl Launch {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        confine(&mut command, self.uid, true);
+        let confinement = Confinement {
+            uid: self.uid,
+            dies: true,
+            may_gain_rights: self.may_gain_rights,
+        };
+        confine(&mut command, confinement);
         Ok(command)
     }
 
     fn find(&self, program: &str) -> Option<PathBuf> {
-        if program.is_empty() {
-            return None;
-        }
-        if program.contains('/') {
-            return Some(self.cwd.join(program));
-        }
-        let folders = self
-            .env
-            .get("PATH")?
-            .split(':')
-            .filter(|folder| !folder.is_empty());
-        folders
-            .map(|folder| Path::new(folder).join(program))
-            .find(|path| is_program(path))
+        let path = self.env.get("PATH").map_or("", String::as_str);
+        find_program(program, path, &self.cwd)
     }
 }
 
-/// Makes `command` start as `uid` (if any) in a session of its own, without inherited descriptors
-/// and without a way to more rights. With `dies` it dies with the thread that starts it.
+/// Where `program` is: as seen from `cwd` if it has a slash, else in a folder of `path`.
+pub(crate) fn find_program(program: &str, path: &str, cwd: &Path) -> Option<PathBuf> {
+    if program.is_empty() {
+        return None;
+    }
+    if program.contains('/') {
+        return Some(cwd.join(program));
+    }
+    let folders = path.split(':').filter(|folder| !folder.is_empty());
+    folders
+        .map(|folder| Path::new(folder).join(program))
+        .find(|path| is_program(path))
+}
+
+/// Makes `command` start in a session of its own, without inherited descriptors, as told.
 #[expect(unsafe_code, reason = "the launcher acts between fork and exec")]
-pub(super) fn confine(command: &mut Command, uid: Option<u32>, dies: bool) {
-    if let Some(uid) = uid {
+pub(crate) fn confine(command: &mut Command, how: Confinement) {
+    if let Some(uid) = how.uid {
         // As root, this also empties the list of supplementary groups.
         command.gid(uid).uid(uid);
     }
-    let parent = rustix::process::getpid();
+    let parent = how.dies.then(rustix::process::getpid);
+    let keeps_rights = !how.may_gain_rights;
     // SAFETY: the closure only makes system calls; it neither allocates nor takes a lock.
-    unsafe { command.pre_exec(move || between(dies.then_some(parent))) };
+    unsafe { command.pre_exec(move || between(parent, keeps_rights)) };
 }
 
 /// Kills every process that `uid` may kill. The kernel does it in one step, so that nothing can
 /// fork its way out.
 #[expect(unsafe_code, reason = "the launcher acts between fork and exec")]
-pub(super) fn kill_user(uid: u32) -> io::Result<()> {
+pub(crate) fn kill_user(uid: u32) -> io::Result<()> {
     let mut command = Command::new("/");
     command.gid(uid).uid(uid).env_clear();
     let kill = || {
@@ -121,7 +141,7 @@ pub(super) fn kill_user(uid: u32) -> io::Result<()> {
 
 /// Between fork and exec, as the new user.
 #[expect(unsafe_code, reason = "the launcher acts between fork and exec")]
-fn between(parent: Option<rustix::process::Pid>) -> io::Result<()> {
+fn between(parent: Option<rustix::process::Pid>, keeps_rights: bool) -> io::Result<()> {
     // SAFETY: system calls without pointers.
     unsafe {
         // A session of its own has no terminal to type into, and is a group to kill.
@@ -131,9 +151,9 @@ fn between(parent: Option<rustix::process::Pid>) -> io::Result<()> {
         libc::umask(0o022);
     }
     #[cfg(target_os = "linux")]
-    linux::between(parent)?;
+    linux::between(parent, keeps_rights)?;
     #[cfg(not(target_os = "linux"))]
-    let _ = parent;
+    let _ = (parent, keeps_rights);
     Ok(())
 }
 
@@ -147,10 +167,10 @@ mod linux {
     const FIRST_INHERITED: libc::c_uint = 3;
 
     #[expect(unsafe_code, reason = "the launcher acts between fork and exec")]
-    pub(super) fn between(parent: Option<Pid>) -> io::Result<()> {
+    pub(super) fn between(parent: Option<Pid>, keeps_rights: bool) -> io::Result<()> {
         // SAFETY: system calls without pointers.
         unsafe {
-            if libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 {
+            if keeps_rights && libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 {
                 return Err(io::Error::last_os_error());
             }
             // Close on exec, not now: the descriptor that reports a failed exec is among them.
