@@ -44,6 +44,11 @@ pub trait Sandbox: Send + Sync {
     /// Starts a process.
     async fn spawn(&self, command: SandboxCommand) -> Result<SandboxProcess, SandboxError>;
 
+    /// Why it is gone, where it is and knows it. What fails in it afterwards has this reason.
+    fn lost(&self) -> Option<SandboxError> {
+        None
+    }
+
     /// What [`SandboxHost::attach`] needs to find this sandbox again.
     fn handle(&self) -> SandboxHandle;
 

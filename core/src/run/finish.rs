@@ -25,6 +25,7 @@ const DONE_RETRY_WAIT: Duration = Duration::from_secs(1);
 
 impl Run<'_> {
     pub(super) async fn finish(mut self, ended: Result<Ended, Halt>) {
+        let ended = ended.map_err(|halt| self.blame_sandbox(halt));
         if ended.is_err() {
             self.salvage().await;
         }
@@ -39,6 +40,18 @@ impl Run<'_> {
         };
         self.discard().await;
         self.say_done(ended).await;
+    }
+
+    /// A sandbox that is gone is why something in it failed.
+    fn blame_sandbox(&self, halt: Halt) -> Halt {
+        let lost = self.sandbox.as_ref().and_then(|sandbox| sandbox.lost());
+        match (halt, lost) {
+            (
+                Halt::Failed(FailureKind::ToolServer | FailureKind::Setup | FailureKind::Export, _),
+                Some(lost),
+            ) => lost.into(),
+            (halt, _) => halt,
+        }
     }
 
     /// Saves what an interrupted run changed, where there is something to save.

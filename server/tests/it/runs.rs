@@ -3,6 +3,7 @@
 
 mod checks;
 mod command_line;
+mod command_sandbox;
 mod crash;
 mod demo;
 mod endings;

@@ -123,6 +123,10 @@ impl Sandbox for CommandSandbox {
         self.session.spawn(command).await
     }
 
+    fn lost(&self) -> Option<SandboxError> {
+        self.session.failure().map(lost)
+    }
+
     fn handle(&self) -> SandboxHandle {
         SandboxHandle {
             kind: KIND.to_owned(),

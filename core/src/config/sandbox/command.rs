@@ -20,9 +20,17 @@ pub struct CommandConfig {
 /// The keys that only this kind has.
 const OWN_KEYS: [&str; 3] = ["command", "env_vars", "startup_timeout_sec"];
 
-/// What can stand in braces: the workspace's folder on this machine, the run's id, `memory_mb`, the
-/// server's own user and group, and the server's own program.
-const PLACEHOLDERS: [&str; 6] = ["workspace", "run", "memory_mb", "uid", "gid", "pullwright"];
+/// What can stand in braces: the workspace's folder on this machine, the run's id, the same with a
+/// number for each sandbox, `memory_mb`, the server's own user, group and program.
+const PLACEHOLDERS: [&str; 7] = [
+    "workspace",
+    "run",
+    "sandbox",
+    "memory_mb",
+    "uid",
+    "gid",
+    "pullwright",
+];
 
 /// An image may have to be fetched first.
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(120);

@@ -79,8 +79,10 @@ impl Calls {
 
     pub(super) fn refused(&self, id: u32, why: String) -> Result<(), Unasked> {
         let mut state = self.lock();
-        let call = state.live.remove(&id).and_then(|call| call.starting);
-        let starting = call.ok_or(unasked("a refusal of nothing", id))?;
+        let call = state.live.get_mut(&id);
+        let starting = call.and_then(|call| call.starting.take());
+        let starting = starting.ok_or(unasked("a refusal of nothing", id))?;
+        state.live.remove(&id);
         let _ = starting.send(Err(why));
         Ok(())
     }
@@ -94,8 +96,12 @@ impl Calls {
             _ => return Err(unasked("an end that no process has", id)),
         };
         let mut state = self.lock();
-        let call = state.live.remove(&id);
-        let call = call.filter(|call| call.starting.is_none());
+        // What is taken out here is told nothing more.
+        let ran = state
+            .live
+            .get(&id)
+            .is_some_and(|call| call.starting.is_none());
+        let call = ran.then(|| state.live.remove(&id)).flatten();
         let call = call.ok_or(unasked("the end of no process", id))?;
         let _ = call.exited.send(exit);
         Ok(())

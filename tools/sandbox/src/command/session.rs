@@ -118,7 +118,7 @@ impl Session {
         match tokio::time::timeout(SPAWN_TIMEOUT, awaited.started).await {
             Ok(Ok(Ok(()))) => Ok(process),
             Ok(Ok(Err(why))) => Err(cannot(io::Error::other(why))),
-            Ok(Err(_)) => Err(self.lost()),
+            Ok(Err(_)) => Err(self.lost().await),
             Err(_) => {
                 let seconds = SPAWN_TIMEOUT.as_secs();
                 let why = format!("it did not say within {seconds} s whether a process started");
@@ -143,16 +143,20 @@ impl Session {
         }
     }
 
-    fn check_open(&self) -> Result<(), SandboxError> {
-        match self.mux.failure() {
-            Some(why) => Err(lost(why.to_string())),
-            None => Ok(()),
-        }
+    /// Why it is over, if it is.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.mux.failure().map(|why| why.to_string())
     }
 
-    fn lost(&self) -> SandboxError {
-        let why = self.mux.failure();
-        lost(why.map_or_else(|| "it ended".to_owned(), |why| why.to_string()))
+    fn check_open(&self) -> Result<(), SandboxError> {
+        self.failure().map_or(Ok(()), |why| Err(lost(why)))
+    }
+
+    /// The reason is known only when everything is given back.
+    async fn lost(&self) -> SandboxError {
+        let mut over = self.over.clone();
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, over.wait_for(|over| *over)).await;
+        lost(self.failure().unwrap_or_else(|| "it ended".to_owned()))
     }
 }
 

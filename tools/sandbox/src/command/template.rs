@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use pullwright_core::config::CommandConfig;
 use pullwright_core::sandbox::SandboxError;
@@ -25,6 +26,7 @@ pub(super) struct Template {
     memory_mb: u64,
     tool_host: String,
     shares_workspace: bool,
+    started: AtomicU64,
 }
 
 impl Template {
@@ -44,6 +46,7 @@ impl Template {
             memory_mb,
             tool_host: tool_host.to_string_lossy().into_owned(),
             shares_workspace: config.uses("workspace"),
+            started: AtomicU64::new(0),
         };
         template.check_program()?;
         Ok(template)
@@ -103,7 +106,7 @@ impl Template {
         &self,
         run: &RunId,
         workspace: &Path,
-    ) -> Result<[(&'static str, String); 6], SandboxError> {
+    ) -> Result<[(&'static str, String); 7], SandboxError> {
         let Some(workspace) = workspace.to_str() else {
             let reason = format!("the path {} is not UTF-8", workspace.display());
             return Err(refused(reason, "choose another `[server] data_dir`"));
@@ -113,9 +116,11 @@ impl Template {
             let reason = format!("the run's id {:?} cannot be part of a command", run.0);
             return Err(refused(reason, "use letters, digits and dashes"));
         }
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
         Ok([
             ("workspace", workspace.to_owned()),
             ("run", run.0.clone()),
+            ("sandbox", format!("{run}-{number}")),
             ("memory_mb", self.memory_mb.to_string()),
             ("uid", rustix::process::geteuid().as_raw().to_string()),
             ("gid", rustix::process::getegid().as_raw().to_string()),

@@ -24,9 +24,11 @@
 //! credit. After `Exit` there is nothing more about standard input; the other channels may go on to
 //! their `End`.
 
+mod decode;
+mod encode;
+
 use std::collections::BTreeMap;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// What the inside prints before its first frame.
@@ -209,30 +211,6 @@ pub enum WireError {
     },
 }
 
-const HELLO: u8 = 1;
-const OPEN: u8 = 2;
-const ENTRY: u8 = 3;
-const CHUNK: u8 = 4;
-const UPLOADED: u8 = 5;
-const READY: u8 = 6;
-const FAILED: u8 = 7;
-const SPAWN: u8 = 8;
-const STARTED: u8 = 9;
-const REFUSED: u8 = 10;
-const DATA: u8 = 11;
-const CREDIT: u8 = 12;
-const END: u8 = 13;
-const STOP: u8 = 14;
-const KILL: u8 = 15;
-const EXIT: u8 = 16;
-const PING: u8 = 17;
-const PONG: u8 = 18;
-const BYE: u8 = 19;
-
-const FOLDER: u8 = 0;
-const FILE: u8 = 1;
-const LINK: u8 = 2;
-
 /// The length of the body that a header announces.
 ///
 /// # Errors
@@ -257,271 +235,32 @@ impl Channel {
     }
 }
 
-impl Frame {
-    /// The frame with its header.
-    ///
-    /// # Errors
-    /// It is too long to be sent.
-    pub fn encode(&self) -> Result<Vec<u8>, WireError> {
-        let mut out = vec![0; HEADER_BYTES];
-        self.write_body(&mut out);
-        let bytes = out.len() - HEADER_BYTES;
-        let length = u32::try_from(bytes).unwrap_or(u32::MAX).to_be_bytes();
-        body_len(length)?;
-        out[..HEADER_BYTES].copy_from_slice(&length);
-        Ok(out)
-    }
-
-    fn write_body(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Hello(hello) => document(out, HELLO, hello),
-            Self::Open(open) => document(out, OPEN, open),
-            Self::Entry(entry) => entry.write_body(out),
-            Self::Chunk(bytes) => {
-                out.push(CHUNK);
-                out.extend(bytes);
-            }
-            Self::Uploaded => out.push(UPLOADED),
-            Self::Ready(ready) => document(out, READY, ready),
-            Self::Failed { why } => {
-                out.push(FAILED);
-                out.extend(why.as_bytes());
-            }
-            Self::Spawn { id, spawn } => {
-                out.push(SPAWN);
-                out.extend(id.to_be_bytes());
-                json(out, spawn);
-            }
-            Self::Started { id } => numbered(out, STARTED, *id),
-            Self::Refused { id, why } => {
-                numbered(out, REFUSED, *id);
-                out.extend(why.as_bytes());
-            }
-            Self::Data { id, channel, bytes } => {
-                of_channel(out, DATA, *id, *channel);
-                out.extend(bytes);
-            }
-            Self::Credit { id, channel, bytes } => {
-                of_channel(out, CREDIT, *id, *channel);
-                out.extend(bytes.to_be_bytes());
-            }
-            Self::End { id, channel } => of_channel(out, END, *id, *channel),
-            Self::Stop { id, channel } => of_channel(out, STOP, *id, *channel),
-            Self::Kill { id } => numbered(out, KILL, *id),
-            Self::Exit { id, exit } => {
-                numbered(out, EXIT, *id);
-                let (how, number) = match exit {
-                    Exit::Code(code) => (0, code),
-                    Exit::Signal(signal) => (1, signal),
-                };
-                out.push(how);
-                out.extend(number.to_be_bytes());
-            }
-            Self::Ping => out.push(PING),
-            Self::Pong => out.push(PONG),
-            Self::Bye => out.push(BYE),
-        }
-    }
-
-    /// The frame whose body this is.
-    ///
-    /// # Errors
-    /// It is none.
-    pub fn decode(body: &[u8]) -> Result<Self, WireError> {
-        let Some((&kind, rest)) = body.split_first() else {
-            return Err(malformed(0, "kind"));
-        };
-        let mut fields = Fields { kind, rest };
-        let frame = fields.frame()?;
-        match fields.rest.is_empty() {
-            true => Ok(frame),
-            false => Err(malformed(kind, "end")),
-        }
-    }
+/// The first byte of a body.
+mod kind {
+    pub(super) const HELLO: u8 = 1;
+    pub(super) const OPEN: u8 = 2;
+    pub(super) const ENTRY: u8 = 3;
+    pub(super) const CHUNK: u8 = 4;
+    pub(super) const UPLOADED: u8 = 5;
+    pub(super) const READY: u8 = 6;
+    pub(super) const FAILED: u8 = 7;
+    pub(super) const SPAWN: u8 = 8;
+    pub(super) const STARTED: u8 = 9;
+    pub(super) const REFUSED: u8 = 10;
+    pub(super) const DATA: u8 = 11;
+    pub(super) const CREDIT: u8 = 12;
+    pub(super) const END: u8 = 13;
+    pub(super) const STOP: u8 = 14;
+    pub(super) const KILL: u8 = 15;
+    pub(super) const EXIT: u8 = 16;
+    pub(super) const PING: u8 = 17;
+    pub(super) const PONG: u8 = 18;
+    pub(super) const BYE: u8 = 19;
 }
 
-impl Entry {
-    fn write_body(&self, out: &mut Vec<u8>) {
-        out.push(ENTRY);
-        match &self.kind {
-            EntryKind::Folder => out.push(FOLDER),
-            EntryKind::File { mode, size } => {
-                out.push(FILE);
-                out.extend(mode.to_be_bytes());
-                out.extend(size.to_be_bytes());
-            }
-            EntryKind::Link { target } => {
-                out.push(LINK);
-                let length = u32::try_from(target.len()).unwrap_or(u32::MAX);
-                out.extend(length.to_be_bytes());
-                out.extend(target);
-            }
-        }
-        out.extend(&self.path);
-    }
-}
-
-/// What is left of a body.
-struct Fields<'b> {
-    kind: u8,
-    rest: &'b [u8],
-}
-
-impl Fields<'_> {
-    fn frame(&mut self) -> Result<Frame, WireError> {
-        Ok(match self.kind {
-            HELLO => Frame::Hello(self.json("document")?),
-            OPEN => Frame::Open(self.json("document")?),
-            ENTRY => Frame::Entry(self.entry()?),
-            CHUNK => Frame::Chunk(self.bytes()),
-            UPLOADED => Frame::Uploaded,
-            READY => Frame::Ready(self.json("document")?),
-            FAILED => Frame::Failed { why: self.text() },
-            SPAWN => Frame::Spawn {
-                id: self.number("id")?,
-                spawn: self.json("document")?,
-            },
-            STARTED => Frame::Started {
-                id: self.number("id")?,
-            },
-            REFUSED => Frame::Refused {
-                id: self.number("id")?,
-                why: self.text(),
-            },
-            DATA => Frame::Data {
-                id: self.number("id")?,
-                channel: self.channel()?,
-                bytes: self.bytes(),
-            },
-            CREDIT => Frame::Credit {
-                id: self.number("id")?,
-                channel: self.channel()?,
-                bytes: self.number("credit")?,
-            },
-            END => Frame::End {
-                id: self.number("id")?,
-                channel: self.channel()?,
-            },
-            STOP => Frame::Stop {
-                id: self.number("id")?,
-                channel: self.channel()?,
-            },
-            KILL => Frame::Kill {
-                id: self.number("id")?,
-            },
-            EXIT => Frame::Exit {
-                id: self.number("id")?,
-                exit: self.exit()?,
-            },
-            PING => Frame::Ping,
-            PONG => Frame::Pong,
-            BYE => Frame::Bye,
-            kind => return Err(WireError::UnknownKind { kind }),
-        })
-    }
-
-    fn entry(&mut self) -> Result<Entry, WireError> {
-        let kind = match self.byte("type")? {
-            FOLDER => EntryKind::Folder,
-            FILE => EntryKind::File {
-                mode: self.number("mode")?,
-                size: u64::from_be_bytes(self.take("size")?),
-            },
-            LINK => EntryKind::Link {
-                target: self.sized("target")?,
-            },
-            _ => return Err(malformed(self.kind, "type")),
-        };
-        let path = self.bytes();
-        Ok(Entry { path, kind })
-    }
-
-    fn exit(&mut self) -> Result<Exit, WireError> {
-        let how = self.byte("end")?;
-        let number = i32::from_be_bytes(self.take("code")?);
-        match how {
-            0 => Ok(Exit::Code(number)),
-            1 => Ok(Exit::Signal(number)),
-            _ => Err(malformed(self.kind, "end")),
-        }
-    }
-
-    fn channel(&mut self) -> Result<Channel, WireError> {
-        match self.byte("channel")? {
-            0 => Ok(Channel::Stdin),
-            1 => Ok(Channel::Stdout),
-            2 => Ok(Channel::Stderr),
-            _ => Err(malformed(self.kind, "channel")),
-        }
-    }
-
-    fn byte(&mut self, field: &'static str) -> Result<u8, WireError> {
-        self.take(field).map(u8::from_be_bytes)
-    }
-
-    fn number(&mut self, field: &'static str) -> Result<u32, WireError> {
-        self.take(field).map(u32::from_be_bytes)
-    }
-
-    fn take<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], WireError> {
-        let (taken, rest) = self
-            .rest
-            .split_first_chunk()
-            .ok_or(malformed(self.kind, field))?;
-        self.rest = rest;
-        Ok(*taken)
-    }
-
-    fn sized(&mut self, field: &'static str) -> Result<Vec<u8>, WireError> {
-        let length = usize::try_from(self.number(field)?).unwrap_or(usize::MAX);
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(length)
-            .ok_or(malformed(self.kind, field))?;
-        self.rest = rest;
-        Ok(taken.to_vec())
-    }
-
-    /// The rest.
-    fn bytes(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.rest).to_vec()
-    }
-
-    /// The rest, which is for people to read.
-    fn text(&mut self) -> String {
-        String::from_utf8_lossy(std::mem::take(&mut self.rest)).into_owned()
-    }
-
-    fn json<T: DeserializeOwned>(&mut self, field: &'static str) -> Result<T, WireError> {
-        let text = std::mem::take(&mut self.rest);
-        serde_json::from_slice(text).map_err(|_| malformed(self.kind, field))
-    }
-}
-
-fn malformed(kind: u8, field: &'static str) -> WireError {
-    WireError::Malformed { kind, field }
-}
-
-fn numbered(out: &mut Vec<u8>, kind: u8, id: u32) {
-    out.push(kind);
-    out.extend(id.to_be_bytes());
-}
-
-fn of_channel(out: &mut Vec<u8>, kind: u8, id: u32, channel: Channel) {
-    numbered(out, kind, id);
-    out.push(match channel {
-        Channel::Stdin => 0,
-        Channel::Stdout => 1,
-        Channel::Stderr => 2,
-    });
-}
-
-fn document(out: &mut Vec<u8>, kind: u8, value: &impl Serialize) {
-    out.push(kind);
-    json(out, value);
-}
-
-/// Strings, numbers and lists of them always have a form in JSON.
-fn json(out: &mut Vec<u8>, value: &impl Serialize) {
-    out.extend(serde_json::to_vec(value).unwrap_or_default());
+/// The type of an entry.
+mod entry {
+    pub(super) const FOLDER: u8 = 0;
+    pub(super) const FILE: u8 = 1;
+    pub(super) const LINK: u8 = 2;
 }

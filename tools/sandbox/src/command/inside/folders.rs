@@ -19,18 +19,21 @@ pub(super) struct Folders {
 impl Folders {
     /// The workspace in `root`, or a fresh one below it for an upload.
     pub(super) fn make(root: Option<&Path>, upload: bool) -> io::Result<Self> {
-        let near = root.filter(|_| upload);
+        let shared = match (upload, root) {
+            (true, _) => None,
+            (false, Some(root)) => Some(root.canonicalize()?),
+            (false, None) => Some(std::env::current_dir()?),
+        };
         let mut builder = tempfile::Builder::new();
         let builder = builder.prefix("pullwright-");
-        let own = match near {
+        let own = match root.filter(|_| upload) {
             Some(root) => builder.tempdir_in(root),
             None => builder.tempdir(),
         };
         let own = own?.keep().canonicalize()?;
-        let workspace = match (upload, root) {
-            (true, _) => make(own.join("workspace"))?,
-            (false, Some(root)) => root.canonicalize()?,
-            (false, None) => std::env::current_dir()?,
+        let workspace = match shared {
+            Some(shared) => shared,
+            None => make(own.join("workspace"))?,
         };
         Ok(Self {
             workspace,

@@ -103,15 +103,14 @@ async fn reason_of(part: &str) -> String {
         Err(error) => return format!("not lost: {error}"),
         Ok(process) => process,
     };
-    // Reading to the end takes as long as the stream does.
-    let mut stdout = process.stdout;
-    let read = bounded(tokio::io::copy(&mut stdout, &mut tokio::io::sink())).await;
+    // Nobody reads, and the next one is not answered but by the end.
     let next = bounded(sandbox.spawn(sh("true"))).await;
+    drop(process);
     bounded(sandbox.close()).await.unwrap();
     match next {
         Err(error @ SandboxError::Lost { .. }) => error.to_string(),
         Err(error) => format!("not lost: {error}"),
-        Ok(_) => format!("not lost at all; reading said {read:?}"),
+        Ok(_) => "not lost at all".to_owned(),
     }
 }
 
@@ -320,13 +319,11 @@ fn after_spawn(part: &str) {
     }
 }
 
-/// Never waits for credit. The reader takes it all, so this is more than any reader can take.
+/// Never waits for credit.
 fn flood() {
     let chunk = data(1, Channel::Stdout, 32 * 1024).encode().unwrap();
     let frames = usize::try_from(WINDOW_BYTES).unwrap() / (32 * 1024) + 1;
-    // In one piece, so that no reader comes in between.
     say(&chunk.repeat(frames));
-    say(&chunk.repeat(frames * 100));
 }
 
 fn honest() {

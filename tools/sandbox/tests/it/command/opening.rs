@@ -26,7 +26,7 @@ fn a_program_that_is_not_there_is_told_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_ends_is_told_with_its_words() {
-    let script = "echo pulling; echo 'manifest \x1b[1munknown' >&2; exit 125";
+    let script = "echo pulling; printf 'manifest \\033[1munknown' >&2; exit 125";
     let error = Yard::of(&["sh", "-c", script]).refusal().await;
     assert!(matches!(error, SandboxError::Refused { .. }), "{error}");
     let told = error.to_string();

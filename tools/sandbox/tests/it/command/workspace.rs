@@ -1,9 +1,15 @@
 //! The workspace, shared or sent.
 
 use std::fs::{self, Permissions};
+use std::io::{Read, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
+use std::process::{Command, Stdio};
+
+use pullwright_sandbox::command::wire::{
+    Entry, EntryKind, Frame, HEADER_BYTES, MARKER, Open, body_len,
+};
 
 use super::bench::Yard;
 use crate::bench::{bounded, new_run, run, sh};
@@ -94,6 +100,107 @@ async fn what_is_no_file_is_told() {
     assert!(error.to_string().contains("could not be read"), "{error}");
 }
 
+/// The host is no enemy, but what it passes on is: a repository's names.
+#[test]
+fn an_entry_that_leaves_the_workspace_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let outside = folder.path().to_str().unwrap();
+    let link = entry(
+        "out",
+        EntryKind::Link {
+            target: outside.into(),
+        },
+    );
+    for entries in [
+        vec![file("../x", 0)],
+        vec![file("", 0)],
+        vec![file("/tmp/x", 0)],
+        vec![file("a/../../x", 0)],
+        vec![file("./../x", 0)],
+        vec![file("missing/x", 0)],
+        vec![link.clone(), file("out/x", 0)],
+        vec![link.clone(), entry("out/x", EntryKind::Folder)],
+        vec![
+            link.clone(),
+            entry(
+                "out/x",
+                EntryKind::Link {
+                    target: b"y".to_vec(),
+                },
+            ),
+        ],
+        vec![link.clone(), file("out", 0)],
+        vec![file("twice", 0), file("twice", 0)],
+        vec![file("short", 2), Frame::Chunk(vec![1])],
+        vec![file("long", 1), Frame::Chunk(vec![1, 2])],
+        vec![
+            file("over", 1),
+            Frame::Chunk(vec![1]),
+            Frame::Chunk(vec![2]),
+        ],
+        vec![Frame::Chunk(vec![1])],
+        vec![Frame::Bye],
+    ] {
+        let answer = inside_answers(&entries);
+        assert!(
+            matches!(answer, Frame::Failed { .. }),
+            "{entries:?}: {answer:?}"
+        );
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    let answer = inside_answers(&[link, file("fine", 1), Frame::Chunk(vec![1])]);
+    assert!(matches!(answer, Frame::Ready { .. }), "{answer:?}");
+}
+
+fn file(path: &str, size: u64) -> Frame {
+    entry(path, EntryKind::File { mode: 0o644, size })
+}
+
+fn entry(path: &str, kind: EntryKind) -> Frame {
+    let path = path.as_bytes().to_vec();
+    Frame::Entry(Entry { path, kind })
+}
+
+/// What an inside says to an upload of these.
+fn inside_answers(entries: &[Frame]) -> Frame {
+    let words = super::bench::spawner();
+    let mut inside = Command::new(words[0])
+        .args(&words[1..])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (mut stdin, mut stdout) = (inside.stdin.take().unwrap(), inside.stdout.take().unwrap());
+    let mut seen = Vec::new();
+    while !seen.ends_with(MARKER) {
+        let mut byte = [0];
+        stdout.read_exact(&mut byte).unwrap();
+        seen.push(byte[0]);
+    }
+    assert!(matches!(next_frame(&mut stdout), Frame::Hello(_)));
+    let open = Frame::Open(Open {
+        run: "test".to_owned(),
+        upload: true,
+    });
+    for frame in [&open].into_iter().chain(entries).chain([&Frame::Uploaded]) {
+        // It may have hung up after the bad one.
+        let _ = stdin.write_all(&frame.encode().unwrap());
+    }
+    let answer = next_frame(&mut stdout);
+    drop(stdin);
+    inside.wait().unwrap();
+    answer
+}
+
+fn next_frame(stdout: &mut impl Read) -> Frame {
+    let mut header = [0; HEADER_BYTES];
+    stdout.read_exact(&mut header).unwrap();
+    let mut body = vec![0; body_len(header).unwrap()];
+    stdout.read_exact(&mut body).unwrap();
+    Frame::decode(&body).unwrap()
+}
+
 fn fill(checkout: &Path) {
     fs::create_dir_all(checkout.join("sub/deep")).unwrap();
     fs::write(checkout.join("sub/deep/inner"), "inner\n").unwrap();
@@ -110,7 +217,7 @@ fn fill(checkout: &Path) {
 }
 
 fn run_here(folder: &Path, script: &str) -> String {
-    let ran = std::process::Command::new("sh")
+    let ran = Command::new("sh")
         .args(["-c", script])
         .current_dir(folder)
         .output();
