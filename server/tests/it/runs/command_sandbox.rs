@@ -48,10 +48,10 @@ async fn publishes(command: &str) {
     let warned = "WARNING: in a `command` sandbox Pullwright itself limits neither network";
     assert!(played.text.contains(warned), "{}", played.text);
     assert_eq!(processes_of(&played.id), []);
-    let checks = played.of("Checked");
+    let checks = played.of("Check");
     assert_eq!(checks.len(), 4);
     assert!(
-        checks.iter().all(|check| check["exit_code"] == 0),
+        checks.iter().all(|check| check["exitCode"] == 0),
         "{checks:#?}"
     );
 }

@@ -57,8 +57,8 @@ enum LostError {
     Misplaced,
     #[error("it sent an answer to a ping that was not sent")]
     Pong,
-    #[error("it said nothing for {} s", SILENCE_TIMEOUT.as_secs())]
-    Silent,
+    #[error("it said nothing for {} s", .0.as_secs())]
+    Silent(Duration),
     #[error("{0}")]
     Broken(String),
 }
@@ -134,7 +134,7 @@ async fn talk(
     tokio::select! {
         lost = listen(stdout, mux, calls, &pulse) => lost,
         lost = speak(stdin, mux) => lost,
-        lost = keep_alive(mux, &pulse) => lost,
+        lost = keep_alive(mux, &pulse, PING_INTERVAL, SILENCE_TIMEOUT) => lost,
     }
 }
 
@@ -193,11 +193,11 @@ async fn speak(stdin: &mut (impl AsyncWrite + Unpin), mux: &Mux) -> LostError {
 }
 
 /// Asks whether the inside is there, one question at a time.
-async fn keep_alive(mux: &Mux, pulse: &Pulse) -> LostError {
+async fn keep_alive(mux: &Mux, pulse: &Pulse, interval: Duration, limit: Duration) -> LostError {
     loop {
-        tokio::time::sleep(PING_INTERVAL).await;
-        if pulse.silence() > SILENCE_TIMEOUT {
-            return LostError::Silent;
+        tokio::time::sleep(interval).await;
+        if pulse.silence() > limit {
+            return LostError::Silent(limit);
         }
         if !pulse.asked.swap(true, Ordering::Relaxed) {
             mux.send(Frame::Ping);
@@ -226,5 +226,41 @@ impl Pulse {
     fn silence(&self) -> Duration {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         heard.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::mux::Side;
+
+    const TICK: Duration = Duration::from_millis(1);
+
+    #[tokio::test]
+    async fn an_inside_that_never_answers_is_given_up_after_one_question() {
+        let (mux, pulse) = (Mux::new(Side::Host), Pulse::new());
+        let lost = keep_alive(&mux, &pulse, TICK, 20 * TICK).await;
+        assert!(matches!(lost, LostError::Silent(_)), "{lost}");
+        assert_eq!(mux.try_next(), Some(Frame::Ping));
+        assert_eq!(mux.try_next(), None);
+    }
+
+    #[tokio::test]
+    async fn one_that_answers_is_asked_again() {
+        let (mux, pulse) = (Mux::new(Side::Host), Pulse::new());
+        let calls = Calls::default();
+        let answering = async {
+            for _ in 0..5 {
+                assert_eq!(mux.next().await, Frame::Ping);
+                take(Frame::Pong, &mux, &calls, &pulse).unwrap();
+                pulse.beat();
+            }
+        };
+        let patience = Duration::from_secs(20);
+        tokio::select! {
+            lost = keep_alive(&mux, &pulse, TICK, patience) => panic!("{lost}"),
+            () = answering => {}
+        }
+        assert!(take(Frame::Pong, &mux, &calls, &pulse).is_err());
     }
 }
