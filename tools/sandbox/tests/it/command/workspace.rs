@@ -79,6 +79,30 @@ async fn a_closed_folder_is_removed_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_inside_left_is_removed_by_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = format!("TMPDIR={}", folder.path().display());
+    let words = [&["env", &place], super::bench::spawner().as_slice()].concat();
+    let yard = Yard::of(&words);
+    let (killed, lives) = (yard.open().await, yard.open().await);
+    assert!(
+        killed
+            .workspace()
+            .starts_with(folder.path().canonicalize().unwrap())
+    );
+    // Whether it is told that this started is a matter of chance.
+    let _ = bounded(killed.spawn(sh("kill -9 $PPID; sleep 1000"))).await;
+    bounded(killed.close()).await.unwrap();
+    assert!(killed.workspace().exists());
+    let next = yard.open().await;
+    assert!(!killed.workspace().parent().unwrap().exists());
+    assert_eq!(run(&*lives, sh("cat file")).await.stdout, "content\n");
+    bounded(lives.close()).await.unwrap();
+    bounded(next.close()).await.unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_file_is_told() {
     let yard = Yard::sent();
     let checkout = yard.checkout();
