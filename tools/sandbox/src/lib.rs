@@ -4,7 +4,11 @@
 //! or this version cannot open is refused with the reason and the remedy; nothing here ever falls
 //! back to a weaker kind.
 
+mod confine;
 mod harden;
+mod launcher_thread;
+#[cfg(target_os = "linux")]
+pub mod local;
 pub mod none;
 
 use std::path::Path;

@@ -3,7 +3,8 @@
 use std::io;
 use std::process::{Child, Command, Stdio};
 
-use super::launch::{confine, kill_user};
+use super::launch::kill_user;
+use crate::confine::confine;
 
 /// A shell of the run's user, which kills all of that user's processes when its input closes. The
 /// kernel closes it even when the server is killed.

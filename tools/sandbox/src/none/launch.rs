@@ -5,13 +5,12 @@ use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
-use std::sync::mpsc::{Sender, channel};
 
 use pullwright_core::sandbox::SandboxError;
 use tokio::process::Child;
-use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+
+use crate::confine::confine;
+use crate::launcher_thread;
 
 /// What to start.
 pub(super) struct Launch {
@@ -23,14 +22,12 @@ pub(super) struct Launch {
     pub(super) uid: Option<u32>,
 }
 
-type Job = Box<dyn FnOnce() + Send>;
-
 impl Launch {
     pub(super) async fn start(self) -> Result<Child, SandboxError> {
         let program = self.argv.first().cloned().unwrap_or_default();
         self.check_cwd()?;
         let command = self.command(&program)?;
-        let started = on_launcher(command).await;
+        let started = launcher_thread::start(command).await;
         started.map_err(|source| SandboxError::Spawn { program, source })
     }
 
@@ -87,19 +84,6 @@ impl Launch {
     }
 }
 
-/// Makes `command` start as `uid` (if any) in a session of its own, without inherited descriptors
-/// and without a way to more rights. With `dies` it dies with the thread that starts it.
-#[expect(unsafe_code, reason = "the launcher acts between fork and exec")]
-pub(super) fn confine(command: &mut Command, uid: Option<u32>, dies: bool) {
-    if let Some(uid) = uid {
-        // As root, this also empties the list of supplementary groups.
-        command.gid(uid).uid(uid);
-    }
-    let parent = rustix::process::getpid();
-    // SAFETY: the closure only makes system calls; it neither allocates nor takes a lock.
-    unsafe { command.pre_exec(move || between(dies.then_some(parent))) };
-}
-
 /// Kills every process that `uid` may kill. The kernel does it in one step, so that nothing can
 /// fork its way out.
 #[expect(unsafe_code, reason = "the launcher acts between fork and exec")]
@@ -117,96 +101,6 @@ pub(super) fn kill_user(uid: u32) -> io::Result<()> {
     // SAFETY: the closure only makes system calls; it neither allocates nor takes a lock.
     unsafe { command.pre_exec(kill) };
     command.status().map(drop)
-}
-
-/// Between fork and exec, as the new user.
-#[expect(unsafe_code, reason = "the launcher acts between fork and exec")]
-fn between(parent: Option<rustix::process::Pid>) -> io::Result<()> {
-    // SAFETY: system calls without pointers.
-    unsafe {
-        // A session of its own has no terminal to type into, and is a group to kill.
-        if libc::setsid() < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        libc::umask(0o022);
-    }
-    #[cfg(target_os = "linux")]
-    linux::between(parent)?;
-    #[cfg(not(target_os = "linux"))]
-    let _ = parent;
-    Ok(())
-}
-
-#[cfg(target_os = "linux")]
-mod linux {
-    use std::io;
-
-    use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
-
-    /// The first descriptor after standard input, output and error.
-    const FIRST_INHERITED: libc::c_uint = 3;
-
-    #[expect(unsafe_code, reason = "the launcher acts between fork and exec")]
-    pub(super) fn between(parent: Option<Pid>) -> io::Result<()> {
-        // SAFETY: system calls without pointers.
-        unsafe {
-            if libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 {
-                return Err(io::Error::last_os_error());
-            }
-            // Close on exec, not now: the descriptor that reports a failed exec is among them.
-            // Kernels before 5.11 do not know it; the server's own are closed on exec anyway.
-            libc::syscall(
-                libc::SYS_close_range,
-                FIRST_INHERITED,
-                libc::c_uint::MAX,
-                libc::CLOSE_RANGE_CLOEXEC,
-            );
-        }
-        let Some(parent) = parent else {
-            return Ok(());
-        };
-        set_parent_process_death_signal(Some(Signal::KILL))?;
-        match getppid() == Some(parent) {
-            true => Ok(()),
-            // The server died before the line above could notice.
-            false => Err(io::Error::from_raw_os_error(libc::ESRCH)),
-        }
-    }
-}
-
-/// Starts `command` on a thread that lives as long as the server: the kernel ends a child when the
-/// thread that started it ends, and a runtime's threads come and go.
-async fn on_launcher(command: Command) -> io::Result<Child> {
-    let (done, started) = oneshot::channel();
-    let runtime = Handle::current();
-    let job = move || {
-        let _entered = runtime.enter();
-        // A failed send drops the child's handle, which kills it: nobody waits for it any more.
-        drop(done.send(spawn(command)));
-    };
-    let gone = || io::Error::other("the launcher thread is gone");
-    launcher()?.send(Box::new(job)).map_err(|_| gone())?;
-    started.await.map_err(|_| gone())?
-}
-
-fn spawn(command: Command) -> io::Result<Child> {
-    tokio::process::Command::from(command)
-        .kill_on_drop(true)
-        .spawn()
-}
-
-fn launcher() -> io::Result<Sender<Job>> {
-    static LAUNCHER: OnceLock<Sender<Job>> = OnceLock::new();
-
-    if let Some(launcher) = LAUNCHER.get() {
-        return Ok(launcher.clone());
-    }
-    let (jobs, queue) = channel::<Job>();
-    std::thread::Builder::new()
-        .name("sandbox-launcher".to_owned())
-        .spawn(move || queue.into_iter().for_each(|job| job()))?;
-    // Of two threads made at once, the one without a sender ends before it has started anything.
-    Ok(LAUNCHER.get_or_init(|| jobs).clone())
 }
 
 fn is_program(path: &Path) -> bool {

@@ -1,0 +1,151 @@
+//! The processes that are awaited.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use pullwright_core::sandbox::{ProcessExit, SandboxError};
+use tokio::sync::{oneshot, watch};
+
+use super::lost;
+use crate::local::wire::{End, Reply};
+
+/// What became of a request to start.
+pub(super) enum Answer {
+    Started,
+    Refused(io::Error),
+}
+
+/// What the one who starts a process waits for.
+pub(super) struct Expected {
+    pub(super) answer: oneshot::Receiver<Answer>,
+    pub(super) exit: oneshot::Receiver<ProcessExit>,
+}
+
+pub(super) struct Pending {
+    state: Mutex<State>,
+    gone: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct State {
+    next: u64,
+    processes: HashMap<u64, Process>,
+    /// Why nothing is started any more.
+    closed: Option<&'static str>,
+}
+
+struct Process {
+    answer: Option<oneshot::Sender<Answer>>,
+    exit: oneshot::Sender<ProcessExit>,
+}
+
+impl Pending {
+    pub(super) fn new() -> Self {
+        Self {
+            state: Mutex::default(),
+            gone: watch::Sender::new(false),
+        }
+    }
+
+    /// Makes place for a process that is to be started.
+    pub(super) fn expect(&self) -> Result<(u64, Expected), SandboxError> {
+        let mut state = self.state();
+        if let Some(reason) = state.closed {
+            return Err(lost(reason));
+        }
+        let id = state.next;
+        state.next += 1;
+        let (answer, answered) = oneshot::channel();
+        let (exit, exited) = oneshot::channel();
+        let answer = Some(answer);
+        state.processes.insert(id, Process { answer, exit });
+        let expected = Expected {
+            answer: answered,
+            exit: exited,
+        };
+        Ok((id, expected))
+    }
+
+    pub(super) fn forget(&self, id: u64) {
+        self.state().processes.remove(&id);
+    }
+
+    /// Whether a process may still run.
+    pub(super) fn awaits(&self, id: u64) -> bool {
+        self.state().processes.contains_key(&id)
+    }
+
+    /// Hands a message on. Nobody may be waiting for it any more.
+    pub(super) fn take_note(&self, reply: Reply) {
+        let mut state = self.state();
+        match reply {
+            Reply::Started { id, .. } => {
+                let process = state.processes.get_mut(&id);
+                if let Some(answer) = process.and_then(|process| process.answer.take()) {
+                    drop(answer.send(Answer::Started));
+                }
+            }
+            Reply::Refused { id, why, errno } => {
+                let process = state.processes.remove(&id);
+                if let Some(answer) = process.and_then(|process| process.answer) {
+                    drop(answer.send(Answer::Refused(refused(why, errno))));
+                }
+            }
+            Reply::Exit { id, end } => {
+                if let Some(process) = state.processes.remove(&id) {
+                    let _ = process.exit.send(exit_of(end));
+                }
+            }
+            Reply::Ready | Reply::Failed(_) => {}
+        }
+    }
+
+    /// Starts nothing any more.
+    pub(super) fn close(&self, reason: &'static str) {
+        self.state().closed.get_or_insert(reason);
+    }
+
+    /// Tells all who wait that the sandbox is gone, and their processes with it.
+    pub(super) fn end(&self) {
+        self.close(DIED);
+        let processes = std::mem::take(&mut self.state().processes);
+        for (_, process) in processes {
+            let _ = process.exit.send(ProcessExit::Signal(libc::SIGKILL));
+        }
+        self.gone.send_replace(true);
+    }
+
+    pub(super) async fn gone(&self) {
+        // It fails only without a sender, which this is.
+        let _ = self.gone.subscribe().wait_for(|gone| *gone).await;
+    }
+
+    /// The error of one whose sandbox is gone.
+    pub(super) fn lost(&self) -> SandboxError {
+        lost(self.state().closed.unwrap_or(DIED))
+    }
+
+    /// No code here panics with the lock held.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const DIED: &str = "its process 1 ended, killed from outside or for lack of memory";
+
+fn refused(why: String, errno: i32) -> io::Error {
+    let error = io::Error::from_raw_os_error(errno);
+    match (errno, error.kind()) {
+        (0, _) => io::Error::other(why),
+        (_, kind @ io::ErrorKind::NotFound) => io::Error::new(kind, why),
+        (_, kind) => io::Error::new(kind, format!("{why}: {error}")),
+    }
+}
+
+fn exit_of(end: End) -> ProcessExit {
+    match end {
+        End::Code(code) => ProcessExit::Code(code),
+        End::Signal(signal) => ProcessExit::Signal(signal),
+    }
+}

@@ -1,0 +1,116 @@
+//! Starts and ends processes for the server, and reaps.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
+
+use super::supervisor::{self, Forked};
+use super::{Inside, sweep};
+use crate::local::signals::Signals;
+use crate::local::wire::{self, End, MAX_MESSAGE_BYTES, Reply, Request, Spawn};
+
+/// What is queued: the end of a child, and a signal that supervisors understand and must not miss
+/// before they listen.
+const SIGNALS: [libc::c_int; 2] = [libc::SIGCHLD, supervisor::KILL];
+
+/// The supervisors that run, by the number of their spawn.
+type Supervisors = BTreeMap<u64, Pid>;
+
+/// Serves until the server closes the socket.
+pub(super) fn serve(inside: &Inside<'_>) -> io::Result<()> {
+    let signals = Signals::queue(&SIGNALS)?;
+    let mut supervisors = Supervisors::new();
+    let mut buffer = vec![0; MAX_MESSAGE_BYTES];
+    loop {
+        let (socket_ready, signal_ready) = await_either(inside.socket, &signals)?;
+        if signal_ready {
+            signals.next()?;
+            reap(inside, &mut supervisors)?;
+        }
+        if !socket_ready {
+            continue;
+        }
+        let Some(received) = wire::receive::<Request>(inside.socket, &mut buffer)? else {
+            return Ok(());
+        };
+        match received.message {
+            Request::Open => {}
+            Request::Kill { id } => kill(&supervisors, id),
+            Request::Spawn(spawn) => {
+                start(inside, &mut supervisors, spawn, received.descriptors)?;
+            }
+        }
+    }
+}
+
+fn await_either(socket: &OwnedFd, signals: &Signals) -> io::Result<(bool, bool)> {
+    let mut ready = [
+        PollFd::new(socket, PollFlags::IN),
+        PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),
+    ];
+    match poll(&mut ready, None) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let [socket, signals] = ready.map(|ready| !ready.revents().is_empty());
+    Ok((socket, signals))
+}
+
+fn start(
+    inside: &Inside<'_>,
+    supervisors: &mut Supervisors,
+    spawn: Spawn,
+    descriptors: Vec<OwnedFd>,
+) -> io::Result<()> {
+    let id = spawn.id;
+    match supervisor::fork() {
+        Ok(Forked::Supervisor) => supervisor::run(inside, spawn, descriptors),
+        Ok(Forked::Init(pid)) => {
+            supervisors.insert(id, pid);
+            Ok(())
+        }
+        Err(error) => {
+            let errno = error.raw_os_error().unwrap_or(0);
+            let why = "no further process can be started".to_owned();
+            wire::send(inside.socket, &Reply::Refused { id, why, errno }, &[])
+        }
+    }
+}
+
+fn kill(supervisors: &Supervisors, id: u64) {
+    // One that has ended is no longer in the list, so its number is nobody else's.
+    if let Some(pid) = supervisors.get(&id) {
+        let _ = kill_process(*pid, Signal::TERM);
+    }
+}
+
+/// Takes note of every child that has ended.
+fn reap(inside: &Inside<'_>, supervisors: &mut Supervisors) -> io::Result<()> {
+    let mut killed = Vec::new();
+    let mut strangers = false;
+    while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+        let id = supervisors.iter().find(|(_, known)| **known == pid);
+        match id.map(|(id, _)| *id) {
+            Some(id) => {
+                supervisors.remove(&id);
+                if status.exit_status() != Some(0) {
+                    killed.push(id);
+                }
+            }
+            // An orphan whose supervisor is gone: there may be more.
+            None => strangers = true,
+        }
+    }
+    if !killed.is_empty() || strangers {
+        let kept: Vec<_> = supervisors.values().copied().collect();
+        sweep::strangers(&kept)?;
+    }
+    for id in killed {
+        let end = End::Signal(libc::SIGKILL);
+        wire::send(inside.socket, &Reply::Exit { id, end }, &[])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! Signals as a queue that is read, instead of handlers.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::ptr;
+
+/// The signals that were blocked, one after the other.
+pub(super) struct Signals(OwnedFd);
+
+impl Signals {
+    /// Blocks `signals`, and only them, and queues them instead.
+    #[expect(unsafe_code, reason = "no crate here offers signalfd")]
+    pub(super) fn queue(signals: &[libc::c_int]) -> io::Result<Self> {
+        let set = set_of(signals);
+        // SAFETY: the set is initialised, and the descriptor is a new one that nobody else has.
+        unsafe {
+            if libc::sigprocmask(libc::SIG_SETMASK, &raw const set, ptr::null_mut()) < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            let fd = libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC);
+            match fd < 0 {
+                true => Err(io::Error::last_os_error()),
+                false => Ok(Self(OwnedFd::from_raw_fd(fd))),
+            }
+        }
+    }
+
+    /// Waits for the next signal.
+    #[expect(unsafe_code, reason = "no crate here offers signalfd")]
+    pub(super) fn next(&self) -> io::Result<libc::c_int> {
+        let mut info = MaybeUninit::<libc::signalfd_siginfo>::zeroed();
+        let size = size_of::<libc::signalfd_siginfo>();
+        loop {
+            // SAFETY: the buffer is as large as the kernel is told.
+            let got = unsafe { libc::read(self.0.as_raw_fd(), info.as_mut_ptr().cast(), size) };
+            if usize::try_from(got) == Ok(size) {
+                // SAFETY: any bytes are a valid structure, and the kernel has filled it.
+                let signal = unsafe { info.assume_init() }.ssi_signo;
+                return Ok(signal.cast_signed());
+            }
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        }
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Lets every signal do what it does in a fresh process: the runtime of the executable ignores a
+/// broken pipe, and whoever started the server may have made it ignore others.
+#[expect(unsafe_code, reason = "no crate here offers signal actions")]
+pub(super) fn reset_actions() {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: the default action needs no handler. The few signals that cannot be changed
+        // refuse it.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
+/// Lets every signal through.
+#[expect(unsafe_code, reason = "no crate here offers the signal mask")]
+pub(super) fn unblock_all() {
+    let none = set_of(&[]);
+    // SAFETY: the set is initialised; it cannot fail with these arguments.
+    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut()) };
+}
+
+#[expect(unsafe_code, reason = "no crate here offers signal sets")]
+fn set_of(signals: &[libc::c_int]) -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: the first call initialises the set, the others change it.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for signal in signals {
+            libc::sigaddset(set.as_mut_ptr(), *signal);
+        }
+        set.assume_init()
+    }
+}
