@@ -12,5 +12,7 @@ mod architecture;
 mod main_job;
 mod peers;
 mod runs;
+#[cfg(target_os = "linux")]
+mod sandbox;
 mod store;
 mod support;

@@ -96,26 +96,23 @@ impl LocalInit {
             source,
         };
         let (ours, theirs) = Pipes::new(self.user).map_err(failed)?;
-        let (id, expected) = self.pending.expect()?;
-        let request = Request::Spawn(Spawn {
+        let (unsent, expected) = self.pending.expect()?;
+        let id = unsent.id;
+        let packet = wire::packet(&Request::Spawn(Spawn {
             id,
             argv: command.argv,
             env: command.env,
             cwd: command.cwd,
-        });
-        let forget = |source| {
-            self.pending.forget(id);
-            failed(source)
-        };
-        let packet = wire::packet(&request).map_err(too_long).map_err(forget)?;
+        }));
+        let packet = packet.map_err(too_long).map_err(failed)?;
         let attached = theirs.each_ref().map(|end| end.as_fd());
-        let sent = timeout(SPAWN_TIMEOUT, self.connection.send(&packet, &attached)).await;
-        match sent {
+        match timeout(SPAWN_TIMEOUT, self.connection.send(&packet, &attached)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) if is_gone(&error) => return Err(self.pending.lost()),
-            Ok(Err(error)) => return Err(forget(error)),
-            Err(_) => return Err(forget(io::ErrorKind::TimedOut.into())),
+            Ok(Err(error)) => return Err(failed(error)),
+            Err(_) => return Err(failed(io::ErrorKind::TimedOut.into())),
         }
+        unsent.sent();
         drop(theirs);
         // From here on, whoever gives up waiting kills the process.
         let kill = self.kill_switch(id);

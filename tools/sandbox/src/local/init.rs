@@ -36,6 +36,7 @@ pub(super) fn run(plan: &Plan, socket: &OwnedFd, released: OwnedFd) -> Result<()
         limits: plan.limits,
     };
     let attached: Vec<_> = listener.iter().map(|listener| listener.as_fd()).collect();
+    rustix::thread::set_name(c"init").during(Step::Identity, || "take a name".to_owned())?;
     wire::send(socket, &Reply::Ready, &attached)
         .during(Step::Socket, || "tell the server".to_owned())?;
     drop(listener);
@@ -44,10 +45,7 @@ pub(super) fn run(plan: &Plan, socket: &OwnedFd, released: OwnedFd) -> Result<()
 
 /// The order matters: sources of the host are taken with the rights of the server's user; mounting
 /// needs the sandbox's own; and each later step leaves fewer rights to the next.
-fn open(
-    plan: &Plan,
-    released: OwnedFd,
-) -> Result<(Option<OwnedFd>, Option<TcpListener>), Failure> {
+fn open(plan: &Plan, released: OwnedFd) -> Result<(Option<OwnedFd>, Option<TcpListener>), Failure> {
     identity::await_release(&released)?;
     identity::leave_host()?;
     let sources = root::Sources::take(plan)?;

@@ -147,13 +147,37 @@ mod tests {
     #[test]
     fn each_refusal_has_its_remedy() {
         let cases = [
-            (Step::Namespaces, libc::EPERM, "kernel.unprivileged_userns_clone=1"),
-            (Step::Namespaces, libc::EPERM, "apparmor_restrict_unprivileged_userns=0"),
-            (Step::Namespaces, libc::EACCES, "--security-opt seccomp=unconfined"),
+            (
+                Step::Namespaces,
+                libc::EPERM,
+                "kernel.unprivileged_userns_clone=1",
+            ),
+            (
+                Step::Namespaces,
+                libc::EPERM,
+                "apparmor_restrict_unprivileged_userns=0",
+            ),
+            (
+                Step::Namespaces,
+                libc::EACCES,
+                "--security-opt seccomp=unconfined",
+            ),
             (Step::Namespaces, libc::ENOSPC, "user.max_user_namespaces"),
-            (Step::Namespaces, libc::ENOSYS, "--security-opt seccomp=unconfined"),
-            (Step::UserMap, libc::EPERM, "apparmor_restrict_unprivileged_userns=0"),
-            (Step::Proc, libc::EPERM, "--security-opt systempaths=unconfined"),
+            (
+                Step::Namespaces,
+                libc::ENOSYS,
+                "--security-opt seccomp=unconfined",
+            ),
+            (
+                Step::UserMap,
+                libc::EPERM,
+                "apparmor_restrict_unprivileged_userns=0",
+            ),
+            (
+                Step::Proc,
+                libc::EPERM,
+                "--security-opt systempaths=unconfined",
+            ),
             (Step::Mount, libc::EACCES, "AppArmor"),
             (Step::Mount, libc::ENOSYS, "Linux 5.12"),
             (Step::Source, libc::ENOENT, "exists"),

@@ -55,14 +55,30 @@ impl AsFd for Signals {
 
 /// Lets every signal do what it does in a fresh process: the runtime of the executable ignores a
 /// broken pipe, and whoever started the server may have made it ignore others.
-#[expect(unsafe_code, reason = "no crate here offers signal actions")]
+#[expect(
+    unsafe_code,
+    reason = "the C library hides two signals, which may be ignored, too"
+)]
 pub(super) fn reset_actions() {
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: the default action needs no handler. The few signals that cannot be changed
-        // refuse it.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    // The kernel's structure, whatever the architecture: no handler, no flags, no mask.
+    let default = [0_u64; 8];
+    for signal in 1..=LAST_SIGNAL {
+        // SAFETY: the kernel reads no more than the given structure. The two signals that cannot be
+        // changed refuse it.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                ptr::null::<u64>(),
+                KERNEL_SET_BYTES,
+            )
+        };
     }
 }
+
+const LAST_SIGNAL: libc::c_int = 64;
+const KERNEL_SET_BYTES: usize = 8;
 
 /// Lets every signal through.
 #[expect(unsafe_code, reason = "no crate here offers the signal mask")]

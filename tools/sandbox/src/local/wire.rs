@@ -127,7 +127,10 @@ pub(super) fn receive<T: DeserializeOwned>(
         _ => None,
     });
     let descriptors: Vec<OwnedFd> = descriptors.flatten().collect();
-    if got.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+    if got
+        .flags
+        .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
+    {
         return Err(io::Error::other("a message was cut off"));
     }
     if got.bytes == 0 {

@@ -22,6 +22,28 @@ pub(super) struct Expected {
     pub(super) exit: oneshot::Receiver<ProcessExit>,
 }
 
+/// A process that init has not been told of. Dropped as such, it is not awaited any more.
+pub(super) struct Unsent<'a> {
+    pub(super) id: u64,
+    pending: &'a Pending,
+    known: bool,
+}
+
+impl Unsent<'_> {
+    /// Init knows of it, so that its end will be told.
+    pub(super) fn sent(mut self) {
+        self.known = true;
+    }
+}
+
+impl Drop for Unsent<'_> {
+    fn drop(&mut self) {
+        if !self.known {
+            self.pending.state().processes.remove(&self.id);
+        }
+    }
+}
+
 pub(super) struct Pending {
     state: Mutex<State>,
     gone: watch::Sender<bool>,
@@ -49,7 +71,7 @@ impl Pending {
     }
 
     /// Makes place for a process that is to be started.
-    pub(super) fn expect(&self) -> Result<(u64, Expected), SandboxError> {
+    pub(super) fn expect(&self) -> Result<(Unsent<'_>, Expected), SandboxError> {
         let mut state = self.state();
         if let Some(reason) = state.closed {
             return Err(lost(reason));
@@ -64,11 +86,12 @@ impl Pending {
             answer: answered,
             exit: exited,
         };
-        Ok((id, expected))
-    }
-
-    pub(super) fn forget(&self, id: u64) {
-        self.state().processes.remove(&id);
+        let unsent = Unsent {
+            id,
+            pending: self,
+            known: false,
+        };
+        Ok((unsent, expected))
     }
 
     /// Whether a process may still run.

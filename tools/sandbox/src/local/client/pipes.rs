@@ -34,7 +34,11 @@ fn pipe(user: Option<u32>) -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
     if let Some(user) = user {
         // Both ends are one file.
-        fchown(&reader, Some(Uid::from_raw(user)), Some(Gid::from_raw(user)))?;
+        fchown(
+            &reader,
+            Some(Uid::from_raw(user)),
+            Some(Gid::from_raw(user)),
+        )?;
     }
     Ok((reader, writer))
 }

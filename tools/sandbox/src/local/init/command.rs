@@ -59,7 +59,10 @@ fn become_program(
 ) -> Result<Never, Refusal> {
     let program = Program::parse(spawn)?;
     let [stdin, stdout, stderr] = descriptors else {
-        return Err(refusal("it came without its three descriptors", libc::EBADF));
+        return Err(refusal(
+            "it came without its three descriptors",
+            libc::EBADF,
+        ));
     };
     enter(&spawn.cwd)?;
     let standard = [stdin, stdout, stderr].map(|descriptor| descriptor.as_raw_fd());
@@ -84,7 +87,12 @@ fn enter(cwd: &Path) -> Result<(), Refusal> {
         return Err(refusal(&why, libc::EINVAL));
     }
     let entered = chdir(cwd).map_err(io::Error::from);
-    entered.map_err(|error| because(&format!("its folder {} cannot be entered", cwd.display()), &error))
+    entered.map_err(|error| {
+        because(
+            &format!("its folder {} cannot be entered", cwd.display()),
+            &error,
+        )
+    })
 }
 
 /// Never more than this process may have itself.
@@ -100,7 +108,13 @@ fn limit(limits: &Limits) -> io::Result<()> {
         let Some(wanted) = wanted else { continue };
         let most = getrlimit(resource).maximum.unwrap_or(u64::MAX);
         let limit = Some(wanted.min(most));
-        setrlimit(resource, Rlimit { current: limit, maximum: limit })?;
+        setrlimit(
+            resource,
+            Rlimit {
+                current: limit,
+                maximum: limit,
+            },
+        )?;
     }
     Ok(())
 }
@@ -116,7 +130,12 @@ struct Program {
 
 impl Program {
     fn parse(spawn: &Spawn) -> Result<Self, Refusal> {
-        let nul = |_| refusal("a NUL byte is in its arguments or its environment", libc::EINVAL);
+        let nul = |_| {
+            refusal(
+                "a NUL byte is in its arguments or its environment",
+                libc::EINVAL,
+            )
+        };
         let name = match spawn.argv.first() {
             Some(name) if !name.is_empty() => name.clone(),
             _ => return Err(refusal("it has no name", libc::EINVAL)),

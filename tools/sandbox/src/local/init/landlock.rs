@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use ::landlock::{
-    ABI, Access, AccessFs, BitFlags, Compatible as _, CompatLevel, PathBeneath, PathFd, Ruleset,
+    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset,
     RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, Scope,
 };
 
@@ -51,7 +51,10 @@ fn other(error: RulesetError) -> io::Error {
 }
 
 /// Takes the rules upon this process and all that it starts.
-#[expect(unsafe_code, reason = "the crate uses its rules up, and these are used for each command")]
+#[expect(
+    unsafe_code,
+    reason = "the crate uses its rules up, and these are used for each command"
+)]
 pub(super) fn obey(rules: &OwnedFd) -> io::Result<()> {
     // SAFETY: a system call without pointers.
     let done = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, rules.as_raw_fd(), 0) };

@@ -15,9 +15,8 @@ const CAPABILITY_NUMBERS: std::ops::Range<libc::c_ulong> = 0..64;
 
 /// Gives up every capability for good, and hides this process's memory from those it starts.
 pub(super) fn give_up() -> Result<(), Failure> {
-    let during = |result: io::Result<()>, what: &str| {
-        result.during(Step::Privileges, || what.to_owned())
-    };
+    let during =
+        |result: io::Result<()>, what: &str| result.during(Step::Privileges, || what.to_owned());
     during(empty_bounding_set(), "empty the bounding set")?;
     during(
         clear_ambient_capability_set().map_err(Into::into),
@@ -44,7 +43,10 @@ pub(super) fn give_up() -> Result<(), Failure> {
     )
 }
 
-#[expect(unsafe_code, reason = "the typed call cannot name what it does not know")]
+#[expect(
+    unsafe_code,
+    reason = "the typed call cannot name what it does not know"
+)]
 fn empty_bounding_set() -> io::Result<()> {
     for number in CAPABILITY_NUMBERS {
         // SAFETY: a system call without pointers.

@@ -21,7 +21,9 @@ pub(super) fn install() -> Result<(), Failure> {
         let program = program()?;
         seccompiler::apply_filter(&program).map_err(of_filter)
     };
-    install().during(Step::Seccomp, || "install the system call filter".to_owned())
+    install().during(Step::Seccomp, || {
+        "install the system call filter".to_owned()
+    })
 }
 
 fn program() -> io::Result<BpfProgram> {
@@ -41,7 +43,10 @@ fn program() -> io::Result<BpfProgram> {
 /// Calls that do not exist for the processes inside: all of the x32 ABI, which the list does not
 /// know, and `clone3`, whose flags a filter cannot see. The C library then uses `clone`.
 fn unknown_calls() -> Vec<sock_filter> {
-    let clone3 = libc::SYS_clone3.cast_unsigned().try_into().unwrap_or(u32::MAX);
+    let clone3 = libc::SYS_clone3
+        .cast_unsigned()
+        .try_into()
+        .unwrap_or(u32::MAX);
     let unknown = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned();
     vec![
         statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, NUMBER_OFFSET),
@@ -186,7 +191,12 @@ mod tests {
             let args = [family as u64, stream, 0];
             assert_eq!(answer(libc::SYS_socket, &args), ALLOWED, "{family}");
         }
-        for family in [libc::AF_VSOCK, libc::AF_PACKET, libc::AF_ALG, libc::AF_BLUETOOTH] {
+        for family in [
+            libc::AF_VSOCK,
+            libc::AF_PACKET,
+            libc::AF_ALG,
+            libc::AF_BLUETOOTH,
+        ] {
             for call in [libc::SYS_socket, libc::SYS_socketpair] {
                 let args = [family as u64, stream, 0];
                 assert_eq!(answer(call, &args), DENIED, "{family}");
@@ -210,7 +220,11 @@ mod tests {
     #[test]
     fn nobody_types_into_a_terminal() {
         for request in [0x5412_u64, 0x541c, (1 << 32) | 0x5412] {
-            assert_eq!(answer(libc::SYS_ioctl, &[0, request]), DENIED, "{request:#x}");
+            assert_eq!(
+                answer(libc::SYS_ioctl, &[0, request]),
+                DENIED,
+                "{request:#x}"
+            );
         }
         assert_eq!(answer(libc::SYS_ioctl, &[0, 0x5401]), ALLOWED);
     }

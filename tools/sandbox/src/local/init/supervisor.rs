@@ -4,9 +4,7 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{
-    Pid, WaitOptions, WaitStatus, getpid, set_child_subreaper, wait, waitpid,
-};
+use rustix::process::{Pid, WaitOptions, WaitStatus, getpid, set_child_subreaper, wait, waitpid};
 
 use super::command::{self, Refusal};
 use super::{Inside, sweep};
@@ -53,7 +51,10 @@ pub(super) fn run(inside: &Inside<'_>, spawn: Spawn, descriptors: Vec<OwnedFd>) 
 }
 
 /// Ends this process and nothing else: what is buffered or registered belongs to its parent.
-#[expect(unsafe_code, reason = "a forked process must not run its parent's exit handlers")]
+#[expect(
+    unsafe_code,
+    reason = "a forked process must not run its parent's exit handlers"
+)]
 fn leave(code: i32) -> ! {
     // SAFETY: it does not return.
     unsafe { libc::_exit(code) }

@@ -109,15 +109,25 @@ pub(super) fn generate(tree: &Tree, plan: &Plan) -> Result<(), Failure> {
         ),
         (
             "hosts",
-            format!("127.0.0.1 localhost {name}\n::1 localhost ip6-localhost ip6-loopback {name}\n"),
+            format!(
+                "127.0.0.1 localhost {name}\n::1 localhost ip6-localhost ip6-loopback {name}\n"
+            ),
         ),
         ("hostname", format!("{name}\n")),
         ("resolv.conf", String::new()),
         (
             "nsswitch.conf",
-            ["passwd", "group", "shadow", "hosts", "networks", "protocols", "services"]
-                .map(|table| format!("{table}: files\n"))
-                .concat(),
+            [
+                "passwd",
+                "group",
+                "shadow",
+                "hosts",
+                "networks",
+                "protocols",
+                "services",
+            ]
+            .map(|table| format!("{table}: files\n"))
+            .concat(),
         ),
     ];
     for (file, content) in files {
@@ -132,7 +142,13 @@ mod tests {
 
     #[test]
     fn families_are_those_of_toolchains() {
-        for name in ["java", "java-17-openjdk", "python3", "python3.11", "ImageMagick-6"] {
+        for name in [
+            "java",
+            "java-17-openjdk",
+            "python3",
+            "python3.11",
+            "ImageMagick-6",
+        ] {
             assert!(is_of_a_family(name), "{name}");
         }
         for name in ["java_secrets", "shadow", "python", "ssh", "rubytoken~"] {
@@ -143,8 +159,22 @@ mod tests {
     #[test]
     fn nothing_secret_is_shown() {
         let secret = [
-            "shadow", "gshadow", "passwd", "group", "hosts", "ssh", "ssl", "ssl/private", "sudoers",
-            "machine-id", "environment", "npmrc", "pip.conf", "gitconfig", "maven", "krb5.conf",
+            "shadow",
+            "gshadow",
+            "passwd",
+            "group",
+            "hosts",
+            "ssh",
+            "ssl",
+            "ssl/private",
+            "sudoers",
+            "machine-id",
+            "environment",
+            "npmrc",
+            "pip.conf",
+            "gitconfig",
+            "maven",
+            "krb5.conf",
         ];
         for name in secret {
             assert!(!SHOWN.contains(&name), "{name}");

@@ -9,7 +9,7 @@ use rustix::fs::fstat;
 use rustix::mount::MountAttrFlags;
 
 use super::super::mount::{self, PLAIN, READ_ONLY};
-use super::tree::{Tree, is_link, look};
+use super::tree::{Tree, is_folder, is_link, look};
 use super::{devices, etc, make_private};
 use crate::local::plan::{HOME, Plan, WORKSPACE};
 use crate::local::step::{During as _, Failure, Step};
@@ -47,11 +47,15 @@ impl Sources {
         }
         for name in devices::NODES {
             let path = format!("dev/{name}");
-            sources.add(&Path::new("/").join(&path), &path, MountAttrFlags::MOUNT_ATTR_NOSUID)?;
+            sources.add(
+                &Path::new("/").join(&path),
+                &path,
+                MountAttrFlags::MOUNT_ATTR_NOSUID,
+            )?;
         }
         sources.read_only(plan)?;
-        sources.add(&plan.workspace, WORKSPACE, PLAIN)?;
-        sources.add(&plan.home, HOME, PLAIN)?;
+        sources.folder(&plan.workspace, WORKSPACE)?;
+        sources.folder(&plan.home, HOME)?;
         Ok(sources)
     }
 
@@ -75,15 +79,24 @@ impl Sources {
         wanted.sort_by_key(|wanted| wanted.target.as_os_str().len());
         for wanted in wanted {
             let source = wanted.source.canonicalize();
-            let source = source.during(Step::Source, || {
-                format!("find {}", wanted.source.display())
-            })?;
+            let source =
+                source.during(Step::Source, || format!("find {}", wanted.source.display()))?;
             self.add(&source, &wanted.target, READ_ONLY)?;
             if let Some(taken) = self.taken.last_mut() {
                 taken.known = true;
             }
         }
         Ok(())
+    }
+
+    /// A folder that can be changed, and not a link to another.
+    fn folder(&mut self, source: &Path, target: &str) -> Result<(), Failure> {
+        let detail = || format!("use {} as a folder", source.display());
+        let found = look(source).during(Step::Source, detail)?;
+        match found.as_ref().is_some_and(is_folder) {
+            true => self.add(source, target, PLAIN),
+            false => Err(rustix::io::Errno::NOTDIR).during(Step::Source, detail),
+        }
     }
 
     fn add(
@@ -150,8 +163,14 @@ mod tests {
 
     #[test]
     fn a_target_stays_inside() {
-        assert_eq!(relative(Path::new("/opt//go/")).unwrap(), Path::new("opt/go"));
-        assert_eq!(relative(Path::new("dev/null")).unwrap(), Path::new("dev/null"));
+        assert_eq!(
+            relative(Path::new("/opt//go/")).unwrap(),
+            Path::new("opt/go")
+        );
+        assert_eq!(
+            relative(Path::new("dev/null")).unwrap(),
+            Path::new("dev/null")
+        );
         for bad in ["/opt/../etc", "..", "./x"] {
             assert!(relative(Path::new(bad)).is_err(), "{bad}");
         }

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use seccompiler::{
-    BackendError, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule,
-};
+use seccompiler::{BackendError, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule};
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
@@ -140,7 +138,10 @@ fn with_namespaces() -> Result<Vec<SeccompRule>, BackendError> {
 fn sockets() -> Result<Vec<SeccompRule>, BackendError> {
     let netlink = low(0, SeccompCmpOp::Eq, number(libc::AF_NETLINK))?;
     let other = low(2, SeccompCmpOp::Ne, number(libc::NETLINK_ROUTE))?;
-    Ok(vec![other_families()?, SeccompRule::new(vec![netlink, other])?])
+    Ok(vec![
+        other_families()?,
+        SeccompRule::new(vec![netlink, other])?,
+    ])
 }
 
 fn other_families() -> Result<SeccompRule, BackendError> {
