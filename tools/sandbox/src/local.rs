@@ -4,11 +4,12 @@
 //! the server's executable, started once with [`LAUNCHER_ARGUMENT`] and then only forked:
 //!
 //! ```text
-//! server ── launcher ──▶ init, process 1 inside ── supervisor ──▶ the command and all it starts
-//!    └───────── one socket ────────┘└───────────────────┘
+//! server ── launcher ──▶ init, process 1 inside ──▶ supervisor ──▶ the command and all it starts
+//!    └─────── a socket for each sandbox ──┴──────────────┘
 //! ```
 //!
-//! - The launcher creates the namespaces, maps the one user, and waits. It never hears from inside.
+//! - The launcher, one for all sandboxes, creates the namespaces, maps the one user, and waits. It
+//!   never hears from inside.
 //! - Init builds the view of the file system, gives up every right, and then starts processes for
 //!   the server, whose descriptors come over the socket.
 //! - A supervisor waits for one command and ends whatever that command left running, before its
@@ -27,7 +28,7 @@ mod signals;
 mod step;
 mod wire;
 
-pub use client::{InnerCommand, LocalInit};
+pub use client::{InnerCommand, Launcher, LocalInit};
 pub use launcher::launcher_main;
 pub use plan::{HOME, Limits, Plan, ReadOnly, USER_ID, WORKSPACE};
 

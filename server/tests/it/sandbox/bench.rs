@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use pullwright_core::sandbox::{ProcessExit, SandboxProcess};
-use pullwright_sandbox::local::{HOME, InnerCommand, Limits, LocalInit, Plan, WORKSPACE};
+use pullwright_sandbox::local::{HOME, InnerCommand, Launcher, Limits, LocalInit, Plan, WORKSPACE};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 
@@ -23,6 +23,7 @@ const USERS: u32 = 410_000;
 pub(super) struct Bench {
     pub(super) folder: TempDir,
     pub(super) plan: Plan,
+    pub(super) launcher: Launcher,
 }
 
 #[derive(Debug)]
@@ -59,11 +60,15 @@ impl Bench {
             hostname: "box".to_owned(),
             proxy_port: None,
         };
-        Self { folder, plan }
+        Self {
+            folder,
+            plan,
+            launcher: Launcher::new(&launcher()),
+        }
     }
 
     pub(super) async fn open(&self) -> LocalInit {
-        let opened = in_time(LocalInit::start(&launcher(), &self.plan)).await;
+        let opened = in_time(self.launcher.open(&self.plan)).await;
         opened.unwrap_or_else(|error| panic!("{error}"))
     }
 }

@@ -7,9 +7,9 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::Path;
 
 use pullwright_core::sandbox::ProcessExit;
-use pullwright_sandbox::local::{LocalInit, ReadOnly};
+use pullwright_sandbox::local::ReadOnly;
 
-use super::bench::{Bench, command, exists_inside, finish, launcher, make_executable, run};
+use super::bench::{Bench, command, exists_inside, finish, make_executable, run};
 use crate::support::in_time;
 
 #[tokio::test]
@@ -222,7 +222,7 @@ async fn a_linked_workspace_is_refused() {
     let link = bench.folder.path().join("linked");
     symlink("/etc", &link).unwrap();
     bench.plan.workspace = link;
-    let refused = in_time(LocalInit::start(&launcher(), &bench.plan)).await;
+    let refused = in_time(bench.launcher.open(&bench.plan)).await;
     let error = refused.err().unwrap().to_string();
     assert!(error.contains("linked as a folder: ENOTDIR"), "{error}");
 }

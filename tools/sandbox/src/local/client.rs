@@ -1,30 +1,33 @@
 //! The server's side: starts the launcher, then asks init for processes.
 
 mod connection;
+mod init;
+mod launcher;
+mod open;
 mod pending;
 mod pipes;
-mod start;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::AsFd as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pullwright_core::sandbox::{KillSwitch, SandboxError, SandboxProcess};
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::Child;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
+pub use launcher::Launcher;
+
 use connection::Connection;
+use init::Init;
+use launcher::Running;
 use pending::{Answer, Pending};
 use pipes::Pipes;
 
 use super::KIND;
-use super::plan::Plan;
 use super::wire::{self, MAX_MESSAGE_BYTES, Request, Spawn};
 
 /// A sandbox that does not answer for this long hangs in the kernel, or was stopped from outside.
@@ -34,14 +37,15 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running sandbox. Dropping it kills everything inside.
 pub struct LocalInit {
+    init: Init,
     connection: Arc<Connection>,
     pending: Arc<Pending>,
-    /// Gone once the sandbox is closed.
-    launcher: tokio::sync::Mutex<Option<Child>>,
     proxy: Mutex<Option<TcpListener>>,
     /// The user inside, as the host knows it, where it is not the server's own.
     user: Option<u32>,
     runtime: Handle,
+    /// Dropped last: the launcher's end is that of its sandboxes.
+    _launcher: Arc<Running>,
 }
 
 /// A process to start, in terms of the inside.
@@ -56,27 +60,25 @@ pub struct InnerCommand {
 }
 
 impl LocalInit {
-    /// Opens a sandbox. `launcher` is an executable that calls [`launcher_main`] when its first
-    /// argument is [`LAUNCHER_ARGUMENT`].
-    ///
-    /// # Errors
-    /// The kernel refuses a step, which the error names with its remedy.
-    ///
-    /// [`launcher_main`]: super::launcher_main
-    /// [`LAUNCHER_ARGUMENT`]: super::LAUNCHER_ARGUMENT
-    pub async fn start(launcher: &Path, plan: &Plan) -> Result<Self, SandboxError> {
-        let opened = start::open(launcher, plan).await?;
-        let connection = Arc::new(opened.connection);
+    fn new(
+        launcher: Arc<Running>,
+        connection: Connection,
+        init: Init,
+        proxy: Option<TcpListener>,
+        user: Option<u32>,
+    ) -> Self {
+        let connection = Arc::new(connection);
         let pending = Arc::new(Pending::new());
         tokio::spawn(listen(Arc::clone(&connection), Arc::clone(&pending)));
-        Ok(Self {
+        Self {
+            init,
             connection,
             pending,
-            launcher: tokio::sync::Mutex::new(Some(opened.launcher)),
-            proxy: Mutex::new(opened.proxy),
-            user: plan.user,
+            proxy: Mutex::new(proxy),
+            user,
             runtime: Handle::current(),
-        })
+            _launcher: launcher,
+        }
     }
 
     /// The listener inside on the plan's proxy port. It is given once.
@@ -137,18 +139,21 @@ impl LocalInit {
     /// Something inside hangs in the kernel.
     pub async fn close(&self) -> Result<(), SandboxError> {
         self.pending.close("it is closed");
-        let Some(mut launcher) = self.launcher.lock().await.take() else {
-            return Ok(());
+        self.init.kill();
+        let ended = async {
+            self.init.ended().await?;
+            // All who wait are told.
+            self.pending.gone().await;
+            Ok(())
         };
-        end(&launcher);
-        match timeout(CLOSE_TIMEOUT, launcher.wait()).await {
-            // How it ended says nothing: it may have been killed before.
-            Ok(_) => Ok(()),
-            Err(_) => Err(SandboxError::Io {
-                what: "cannot end every process of the sandbox".to_owned(),
-                source: io::ErrorKind::TimedOut.into(),
-            }),
-        }
+        let timed_out = |_| Err(io::ErrorKind::TimedOut.into());
+        let ended = timeout(CLOSE_TIMEOUT, ended)
+            .await
+            .unwrap_or_else(timed_out);
+        ended.map_err(|source| SandboxError::Io {
+            what: "cannot end every process of the sandbox".to_owned(),
+            source,
+        })
     }
 
     /// Waits until the sandbox is gone, however it ended.
@@ -185,15 +190,6 @@ async fn listen(connection: Arc<Connection>, pending: Arc<Pending>) {
         pending.take_note(received.message);
     }
     pending.end();
-}
-
-/// The launcher kills init, waits for the end of all inside, and ends itself.
-fn end(launcher: &Child) {
-    let pid = launcher.id().and_then(|id| i32::try_from(id).ok());
-    if let Some(pid) = pid.and_then(Pid::from_raw) {
-        // If it has ended already, so has everything inside.
-        let _ = kill_process(pid, Signal::TERM);
-    }
 }
 
 fn too_long(error: io::Error) -> io::Error {

@@ -12,6 +12,7 @@ mod serve;
 mod supervisor;
 mod sweep;
 
+use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd as _, OwnedFd};
 
@@ -20,27 +21,29 @@ use super::step::{During as _, Failure, Step};
 use super::wire::{self, Reply};
 
 /// What the processes inside are started with.
-struct Inside<'a> {
-    socket: &'a OwnedFd,
+struct Inside {
+    socket: OwnedFd,
     /// The Landlock rules of commands, where the kernel has Landlock.
     rules: Option<OwnedFd>,
     limits: Limits,
 }
 
 /// Opens the sandbox once `released`, then starts processes in it until the server is gone.
-pub(super) fn run(plan: &Plan, socket: &OwnedFd, released: OwnedFd) -> Result<(), Failure> {
-    let (rules, listener) = open(plan, released)?;
-    let inside = Inside {
-        socket,
-        rules,
-        limits: plan.limits,
-    };
-    let attached: Vec<_> = listener.iter().map(|listener| listener.as_fd()).collect();
-    rustix::thread::set_name(c"init").during(Step::Identity, || "take a name".to_owned())?;
-    wire::send(socket, &Reply::Ready, &attached)
-        .during(Step::Socket, || "tell the server".to_owned())?;
-    drop(listener);
-    serve::serve(&inside).during(Step::Socket, || "serve the server".to_owned())
+pub(super) fn run(plan: Plan, socket: OwnedFd, released: OwnedFd) -> io::Result<()> {
+    let opened = open(&plan, released).and_then(|(rules, listener)| {
+        let attached: Vec<_> = listener.iter().map(|listener| listener.as_fd()).collect();
+        wire::send(&socket, &Reply::Ready, &attached)
+            .during(Step::Socket, || "tell the server".to_owned())?;
+        Ok(rules)
+    });
+    match opened {
+        Ok(rules) => serve::serve(&Inside {
+            socket,
+            rules,
+            limits: plan.limits,
+        }),
+        Err(failure) => wire::send(&socket, &Reply::Failed(failure), &[]),
+    }
 }
 
 /// The order matters: sources of the host are taken with the rights of the server's user; mounting
@@ -57,5 +60,6 @@ fn open(plan: &Plan, released: OwnedFd) -> Result<(Option<OwnedFd>, Option<TcpLi
     let rules = landlock::rules()?;
     privileges::give_up()?;
     seccomp::install()?;
+    rustix::thread::set_name(c"init").during(Step::Identity, || "take a name".to_owned())?;
     Ok((rules, listener))
 }

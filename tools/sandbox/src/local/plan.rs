@@ -84,9 +84,9 @@ impl Plan {
         Ok(file.into())
     }
 
-    pub(super) fn from_file(file: OwnedFd) -> io::Result<Self> {
+    pub(super) fn from_file(file: &OwnedFd) -> io::Result<Self> {
         let mut bytes = Vec::new();
-        File::from(file)
+        File::from(file.try_clone()?)
             .take(MAX_PLAN_BYTES)
             .read_to_end(&mut bytes)?;
         Ok(serde_json::from_slice(&bytes)?)
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn a_plan_arrives_as_it_was() {
         let file = plan().to_file().unwrap();
-        assert_eq!(Plan::from_file(file).unwrap(), plan());
+        assert_eq!(Plan::from_file(&file).unwrap(), plan());
     }
 
     #[test]
@@ -138,6 +138,6 @@ mod tests {
         let mut long = plan();
         long.read_only = vec![long.read_only[0].clone(); 5000];
         let file = long.to_file().unwrap();
-        assert_eq!(Plan::from_file(file).unwrap(), long);
+        assert_eq!(Plan::from_file(&file).unwrap(), long);
     }
 }

@@ -2,8 +2,10 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::ptr;
+
+use rustix::event::{PollFd, PollFlags, poll};
 
 /// The signals that were blocked, one after the other.
 pub(super) struct Signals(OwnedFd);
@@ -26,6 +28,17 @@ impl Signals {
         }
     }
 
+    /// Waits until there is a signal or something to read from `socket`, and says which.
+    pub(super) fn or_input(&self, socket: &OwnedFd) -> io::Result<(bool, bool)> {
+        let mut ready = [&self.0, socket].map(|from| PollFd::new(from, PollFlags::IN));
+        match poll(&mut ready, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let [signal, input] = ready.map(|ready| !ready.revents().is_empty());
+        Ok((signal, input))
+    }
+
     /// Waits for the next signal.
     #[expect(unsafe_code, reason = "no crate here offers signalfd")]
     pub(super) fn next(&self) -> io::Result<libc::c_int> {
@@ -44,12 +57,6 @@ impl Signals {
                 return Err(error);
             }
         }
-    }
-}
-
-impl AsFd for Signals {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
     }
 }
 

@@ -26,7 +26,7 @@ const MAX_DESCRIPTORS: usize = 3;
 /// From the server.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
-    /// Opens the sandbox; its plan is the attached file.
+    /// Tells the launcher to open a sandbox; its plan and its socket are attached.
     Open,
     /// Starts a process whose standard input, output and error are attached.
     Spawn(Spawn),
@@ -45,6 +45,8 @@ pub(super) struct Spawn {
 /// From the sandbox.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Reply {
+    /// The launcher has created init, whose descriptor is attached.
+    Created,
     /// The sandbox is open. The proxy's listener is attached if one was asked for.
     Ready,
     /// The sandbox cannot be opened.

@@ -120,7 +120,7 @@ impl Pending {
                     let _ = process.exit.send(exit_of(end));
                 }
             }
-            Reply::Ready | Reply::Failed(_) => {}
+            Reply::Created | Reply::Ready | Reply::Failed(_) => {}
         }
     }
 

@@ -43,7 +43,7 @@ impl Refusal {
 }
 
 /// Becomes the program, and returns only if that fails.
-pub(super) fn start(inside: &Inside<'_>, spawn: &Spawn, descriptors: &[OwnedFd]) -> Refusal {
+pub(super) fn start(inside: &Inside, spawn: &Spawn, descriptors: &[OwnedFd]) -> Refusal {
     match become_program(inside, spawn, descriptors) {
         Ok(never) => match never {},
         Err(refusal) => refusal,
@@ -53,7 +53,7 @@ pub(super) fn start(inside: &Inside<'_>, spawn: &Spawn, descriptors: &[OwnedFd])
 enum Never {}
 
 fn become_program(
-    inside: &Inside<'_>,
+    inside: &Inside,
     spawn: &Spawn,
     descriptors: &[OwnedFd],
 ) -> Result<Never, Refusal> {

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 
-use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 
 use super::supervisor::{self, Forked};
@@ -20,12 +19,12 @@ const SIGNALS: [libc::c_int; 2] = [libc::SIGCHLD, supervisor::KILL];
 type Supervisors = BTreeMap<u64, Pid>;
 
 /// Serves until the server closes the socket.
-pub(super) fn serve(inside: &Inside<'_>) -> io::Result<()> {
+pub(super) fn serve(inside: &Inside) -> io::Result<()> {
     let signals = Signals::queue(&SIGNALS)?;
     let mut supervisors = Supervisors::new();
     let mut buffer = vec![0; MAX_MESSAGE_BYTES];
     loop {
-        let (socket_ready, signal_ready) = await_either(inside.socket, &signals)?;
+        let (signal_ready, socket_ready) = signals.or_input(&inside.socket)?;
         if signal_ready {
             signals.next()?;
             reap(inside, &mut supervisors)?;
@@ -33,7 +32,7 @@ pub(super) fn serve(inside: &Inside<'_>) -> io::Result<()> {
         if !socket_ready {
             continue;
         }
-        let Some(received) = wire::receive::<Request>(inside.socket, &mut buffer)? else {
+        let Some(received) = wire::receive::<Request>(&inside.socket, &mut buffer)? else {
             return Ok(());
         };
         match received.message {
@@ -46,21 +45,8 @@ pub(super) fn serve(inside: &Inside<'_>) -> io::Result<()> {
     }
 }
 
-fn await_either(socket: &OwnedFd, signals: &Signals) -> io::Result<(bool, bool)> {
-    let mut ready = [
-        PollFd::new(socket, PollFlags::IN),
-        PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),
-    ];
-    match poll(&mut ready, None) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let [socket, signals] = ready.map(|ready| !ready.revents().is_empty());
-    Ok((socket, signals))
-}
-
 fn start(
-    inside: &Inside<'_>,
+    inside: &Inside,
     supervisors: &mut Supervisors,
     spawn: Spawn,
     descriptors: Vec<OwnedFd>,
@@ -75,7 +61,7 @@ fn start(
         Err(error) => {
             let errno = error.raw_os_error().unwrap_or(0);
             let why = "no further process can be started".to_owned();
-            wire::send(inside.socket, &Reply::Refused { id, why, errno }, &[])
+            wire::send(&inside.socket, &Reply::Refused { id, why, errno }, &[])
         }
     }
 }
@@ -88,7 +74,7 @@ fn kill(supervisors: &Supervisors, id: u64) {
 }
 
 /// Takes note of every child that has ended.
-fn reap(inside: &Inside<'_>, supervisors: &mut Supervisors) -> io::Result<()> {
+fn reap(inside: &Inside, supervisors: &mut Supervisors) -> io::Result<()> {
     let mut killed = Vec::new();
     let mut strangers = false;
     while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
@@ -110,7 +96,7 @@ fn reap(inside: &Inside<'_>, supervisors: &mut Supervisors) -> io::Result<()> {
     }
     for id in killed {
         let end = End::Signal(libc::SIGKILL);
-        wire::send(inside.socket, &Reply::Exit { id, end }, &[])?;
+        wire::send(&inside.socket, &Reply::Exit { id, end }, &[])?;
     }
     Ok(())
 }

@@ -35,7 +35,7 @@ pub(super) fn fork() -> io::Result<Forked> {
 }
 
 /// The whole life of a supervisor.
-pub(super) fn run(inside: &Inside<'_>, spawn: Spawn, descriptors: Vec<OwnedFd>) -> ! {
+pub(super) fn run(inside: &Inside, spawn: Spawn, descriptors: Vec<OwnedFd>) -> ! {
     let id = spawn.id;
     let code = match supervise(inside, spawn, descriptors) {
         Ok(()) => DONE,
@@ -43,7 +43,7 @@ pub(super) fn run(inside: &Inside<'_>, spawn: Spawn, descriptors: Vec<OwnedFd>) 
             let errno = error.raw_os_error().unwrap_or(0);
             let why = "its supervisor failed".to_owned();
             // After a start it is too late for a refusal; the server then waits for init's word.
-            let _ = wire::send(inside.socket, &Reply::Refused { id, why, errno }, &[]);
+            let _ = wire::send(&inside.socket, &Reply::Refused { id, why, errno }, &[]);
             FAILED
         }
     };
@@ -60,7 +60,7 @@ fn leave(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-fn supervise(inside: &Inside<'_>, spawn: Spawn, descriptors: Vec<OwnedFd>) -> io::Result<()> {
+fn supervise(inside: &Inside, spawn: Spawn, descriptors: Vec<OwnedFd>) -> io::Result<()> {
     let id = spawn.id;
     rustix::thread::set_name(c"supervisor")?;
     set_child_subreaper(Some(getpid()))?;
@@ -79,12 +79,12 @@ fn supervise(inside: &Inside<'_>, spawn: Spawn, descriptors: Vec<OwnedFd>) -> io
     if let Some(refusal) = await_start(&told)? {
         waitpid(Some(command), WaitOptions::empty())?;
         let Refusal { why, errno } = refusal;
-        return wire::send(inside.socket, &Reply::Refused { id, why, errno }, &[]);
+        return wire::send(&inside.socket, &Reply::Refused { id, why, errno }, &[]);
     }
     let pid = command.as_raw_nonzero().get();
-    wire::send(inside.socket, &Reply::Started { id, pid }, &[])?;
+    wire::send(&inside.socket, &Reply::Started { id, pid }, &[])?;
     let end = await_end(command, &signals)?;
-    wire::send(inside.socket, &Reply::Exit { id, end }, &[])
+    wire::send(&inside.socket, &Reply::Exit { id, end }, &[])
 }
 
 /// The pipe closes without a word when the program is started.
