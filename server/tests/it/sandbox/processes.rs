@@ -246,6 +246,17 @@ async fn bombs_and_storms_end() {
 }
 
 #[tokio::test]
+async fn a_crash_dumps_nothing() {
+    let bench = Bench::new();
+    let sandbox = bench.open().await;
+    // With a limit of zero, a host whose dumps go to a program would start it.
+    let script = "ulimit -c 0 && sed -n 's/Max core file size *//p' /proc/self/limits | tr -s ' '";
+    assert_eq!(run(&sandbox, script).await.stdout, "1 1 bytes \n");
+    let ran = run(&sandbox, "sh -c 'kill -SEGV $$'; ls -A").await;
+    assert_eq!(ran.stdout, "");
+}
+
+#[tokio::test]
 async fn limits_hold() {
     let bench = Bench::new();
     let sandbox = bench.open().await;

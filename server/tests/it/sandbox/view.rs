@@ -130,6 +130,8 @@ async fn the_rest_of_the_system_cannot_be_changed() {
         let ran = run(&sandbox, &format!("echo x >> {path}")).await;
         assert_ne!(ran.exit, ProcessExit::Code(0), "{path}");
     }
+    let limit = run(&sandbox, "cat /proc/sys/user/max_user_namespaces").await;
+    assert_eq!(limit.stdout, "0\n");
     let ran = run(
         &sandbox,
         "mount -o remount,rw /usr || mount -t tmpfs x /usr || unshare -Ur true",

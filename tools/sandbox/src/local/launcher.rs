@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
-use rustix::process::{Pid, WaitOptions, wait, waitpid};
+use rustix::process::{Pid, Resource, Rlimit, WaitOptions, setrlimit, wait, waitpid};
 
 use create::{Created, Sandbox};
 
@@ -36,6 +36,20 @@ struct Launcher {
     control: OwnedFd,
     signals: Signals,
     sandboxes: Vec<Sandbox>,
+}
+
+/// One byte, not none: where the host passes dumps to a program, which it runs as root, the kernel
+/// does so in spite of a limit of zero, but not of this one.
+fn dump_nothing() -> io::Result<()> {
+    let one = Rlimit {
+        current: Some(1),
+        maximum: Some(1),
+    };
+    match setrlimit(Resource::Core, one) {
+        // The server may not have even one.
+        Err(rustix::io::Errno::PERM) => Ok(()),
+        set => Ok(set?),
+    }
 }
 
 /// Serves until the server is gone. Returns also in each init, when that has ended.
@@ -72,6 +86,7 @@ impl Launcher {
     fn new() -> io::Result<Self> {
         let control = take_socket()?;
         reset_actions();
+        dump_nothing()?;
         Ok(Self {
             control,
             signals: Signals::queue(&SIGNALS)?,

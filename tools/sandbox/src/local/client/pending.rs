@@ -110,9 +110,13 @@ impl Pending {
                 }
             }
             Reply::Refused { id, why, errno } => {
-                let process = state.processes.remove(&id);
-                if let Some(answer) = process.and_then(|process| process.answer) {
-                    drop(answer.send(Answer::Refused(refused(why, errno))));
+                // Of one that was started, init tells the end.
+                let refused = |process: &&mut Process| process.answer.is_some();
+                if state.processes.get_mut(&id).filter(refused).is_some()
+                    && let Some(process) = state.processes.remove(&id)
+                    && let Some(answer) = process.answer
+                {
+                    drop(answer.send(Answer::Refused(error_of(why, errno))));
                 }
             }
             Reply::Exit { id, end } => {
@@ -157,7 +161,7 @@ impl Pending {
 
 const DIED: &str = "its process 1 ended, killed from outside or for lack of memory";
 
-fn refused(why: String, errno: i32) -> io::Error {
+fn error_of(why: String, errno: i32) -> io::Error {
     let error = io::Error::from_raw_os_error(errno);
     match (errno, error.kind()) {
         (0, _) => io::Error::other(why),

@@ -98,7 +98,6 @@ fn enter(cwd: &Path) -> Result<(), Refusal> {
 /// Never more than this process may have itself.
 fn limit(limits: &Limits) -> io::Result<()> {
     let wanted = [
-        (Resource::Core, Some(0)),
         (Resource::Nproc, Some(limits.processes)),
         (Resource::Nofile, Some(limits.open_files)),
         (Resource::Fsize, Some(limits.file_bytes)),

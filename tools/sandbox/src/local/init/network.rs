@@ -36,7 +36,7 @@ fn raise_loopback() -> io::Result<()> {
     // SAFETY: zero is a valid value of every field.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(LOOPBACK) {
-        *to = from.cast_signed().into();
+        *to = *from as libc::c_char;
     }
     let up = libc::c_short::try_from(libc::IFF_UP | libc::IFF_RUNNING).unwrap_or_default();
     request.ifr_ifru.ifru_flags = up;

@@ -8,36 +8,45 @@ mod denied;
 
 use std::io;
 
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, sock_filter};
+use seccompiler::{
+    BackendError, BpfProgram, SeccompAction, SeccompFilter, TargetArch, sock_filter,
+};
 
 use crate::local::step::{During as _, Failure, Step};
 
 /// A call of the x32 ABI, in which every call has a second number, bears this bit.
 const X32_BIT: u32 = 0x4000_0000;
 
-/// Takes the filter upon init and all that it starts.
+/// Takes the filters upon init and all that it starts.
 pub(super) fn install() -> Result<(), Failure> {
     let install = || {
-        let program = program()?;
-        seccompiler::apply_filter(&program).map_err(of_filter)
+        for program in programs()? {
+            seccompiler::apply_filter(&program).map_err(of_filter)?;
+        }
+        Ok::<_, io::Error>(())
     };
     install().during(Step::Seccomp, || {
         "install the system call filter".to_owned()
     })
 }
 
-fn program() -> io::Result<BpfProgram> {
+/// The kernel asks each of them, and a refusal outweighs a permission.
+fn programs() -> io::Result<[BpfProgram; 2]> {
+    let denied = filter(denied::calls(), libc::EPERM)?;
+    let pretended = filter(denied::pretended(), 0)?;
+    Ok([[unknown_calls(), denied].concat(), pretended])
+}
+
+/// A filter that answers these calls with `errno` and lets all others pass.
+fn filter(
+    calls: Result<denied::Calls, BackendError>,
+    errno: libc::c_int,
+) -> io::Result<BpfProgram> {
     let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(io::Error::other)?;
-    let denied = SeccompFilter::new(
-        denied::calls().map_err(io::Error::other)?,
-        SeccompAction::Allow,
-        SeccompAction::Errno(libc::EPERM.cast_unsigned()),
-        arch,
-    );
-    let denied: BpfProgram = denied
-        .and_then(TryInto::try_into)
-        .map_err(io::Error::other)?;
-    Ok([unknown_calls(), denied].concat())
+    let answer = SeccompAction::Errno(errno.cast_unsigned());
+    let filter =
+        calls.and_then(|calls| SeccompFilter::new(calls, SeccompAction::Allow, answer, arch));
+    filter.and_then(TryInto::try_into).map_err(io::Error::other)
 }
 
 /// Calls that do not exist for the processes inside: all of the x32 ABI, which the list does not
@@ -99,7 +108,13 @@ mod tests {
         data.extend(arch.to_ne_bytes());
         data.extend(0_u64.to_ne_bytes());
         data.extend(args.iter().flat_map(|arg| arg.to_ne_bytes()));
-        let program = program().unwrap();
+        let answers = programs().unwrap().map(|program| run(&program, &data));
+        // The kernel takes the strictest, which has the lowest number but for the first bit.
+        let strictness = |answer: &u32| (*answer & libc::SECCOMP_RET_ACTION_FULL).cast_signed();
+        answers.into_iter().min_by_key(strictness).unwrap()
+    }
+
+    fn run(program: &[sock_filter], data: &[u8]) -> u32 {
         let (mut at, mut accumulator) = (0, 0_u32);
         loop {
             let step = &program[at];
@@ -215,6 +230,47 @@ mod tests {
         };
         assert_eq!(netlink(libc::NETLINK_ROUTE), ALLOWED);
         assert_eq!(netlink(libc::NETLINK_NETFILTER), DENIED);
+    }
+
+    #[test]
+    fn rare_protocols_are_not_loaded() {
+        let socket = |kind: i32, protocol: i32| {
+            let cloexec = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+            let args = [
+                libc::AF_INET6 as u64,
+                (kind | cloexec) as u64,
+                protocol as u64,
+            ];
+            answer(libc::SYS_socket, &args)
+        };
+        for (kind, protocol) in [
+            (libc::SOCK_STREAM, 0),
+            (libc::SOCK_STREAM, libc::IPPROTO_TCP),
+            (libc::SOCK_STREAM, libc::IPPROTO_MPTCP),
+            (libc::SOCK_DGRAM, libc::IPPROTO_UDP),
+            (libc::SOCK_DGRAM, libc::IPPROTO_ICMPV6),
+        ] {
+            assert_eq!(socket(kind, protocol), ALLOWED, "{kind} {protocol}");
+        }
+        for (kind, protocol) in [
+            (libc::SOCK_STREAM, libc::IPPROTO_SCTP),
+            (libc::SOCK_SEQPACKET, 0),
+            (libc::SOCK_DCCP, 0),
+            (libc::SOCK_DGRAM, libc::IPPROTO_UDPLITE),
+        ] {
+            assert_eq!(socket(kind, protocol), DENIED, "{kind} {protocol}");
+        }
+    }
+
+    #[test]
+    fn the_limit_of_core_dumps_seems_to_change() {
+        let core = u64::from(libc::RLIMIT_CORE);
+        let files = u64::from(libc::RLIMIT_NOFILE);
+        let pretended = libc::SECCOMP_RET_ERRNO;
+        assert_eq!(answer(libc::SYS_setrlimit, &[core, 1]), pretended);
+        assert_eq!(answer(libc::SYS_prlimit64, &[0, core, 1, 0]), pretended);
+        assert_eq!(answer(libc::SYS_prlimit64, &[0, core, 0, 1]), ALLOWED);
+        assert_eq!(answer(libc::SYS_prlimit64, &[0, files, 1, 0]), ALLOWED);
     }
 
     #[test]

@@ -84,7 +84,7 @@ fn is_of_a_family(name: &str) -> bool {
                 .all(|letter| letter.is_ascii_alphanumeric() || letter == '.' || letter == '-')
         })
     };
-    SHOWN_FAMILIES.iter().any(|family| of(family))
+    SHOWN_FAMILIES.iter().any(of)
 }
 
 /// Writes what the host's files would say too much in.

@@ -1,14 +1,17 @@
 //! `/proc`: this sandbox's processes, and no switch of the kernel.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, fstat, openat};
+use rustix::io::Errno;
+use rustix::mount::MountAttrFlags;
 
 use super::super::mount::{self, DATA};
 use super::tree::{Tree, is_folder};
 use crate::local::step::{During as _, Failure, Step};
-use rustix::fs::fstat;
-use rustix::mount::MountAttrFlags;
 
 /// Settings of the whole kernel. User ids alone would keep most of them from being written.
 const READ_ONLY: [&str; 5] = ["sys", "sysrq-trigger", "irq", "bus", "fs"];
@@ -37,11 +40,28 @@ pub(super) fn mount(tree: &Tree) -> Result<(), Failure> {
     let detail = || "make a /proc of its own".to_owned();
     let proc = mount::new("proc", &[], DATA).during(Step::Proc, detail)?;
     tree.mount_folder(&proc, Path::new("proc"))?;
+    forbid_namespaces(tree).during(Step::Proc, || "forbid further user namespaces".to_owned())?;
     for name in READ_ONLY {
         seal(tree, name).during(Step::Proc, || format!("make /proc/{name} read-only"))?;
     }
     mask_all(tree).during(Step::Proc, || "hide files of /proc".to_owned())
 }
+
+/// A second lock behind the filter of system calls, counted by the kernel itself.
+fn forbid_namespaces(tree: &Tree) -> io::Result<()> {
+    match openat(
+        tree,
+        NAMESPACE_LIMIT,
+        OFlags::WRONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    ) {
+        Ok(limit) => File::from(limit).write_all(b"0"),
+        Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+const NAMESPACE_LIMIT: &str = "proc/sys/user/max_user_namespaces";
 
 fn seal(tree: &Tree, name: &str) -> io::Result<()> {
     let Some(place) = tree.find(&Path::new("proc").join(name))? else {

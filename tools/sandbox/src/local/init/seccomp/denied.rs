@@ -1,10 +1,11 @@
-//! The denied calls.
+//! The denied calls, and those that only seem to succeed.
 
 use std::collections::BTreeMap;
 
 use seccompiler::{BackendError, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule};
 
-type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+/// Calls with the conditions, one of which must hold; without conditions, always.
+pub(super) type Calls = BTreeMap<i64, Vec<SeccompRule>>;
 
 /// Denied whatever the arguments.
 const ALWAYS: &[libc::c_long] = &[
@@ -97,6 +98,21 @@ const FAMILIES: [libc::c_int; 4] = [
     libc::AF_NETLINK,
 ];
 
+/// What this network's sockets may speak: 0 is the usual protocol of the type.
+const PROTOCOLS: [libc::c_int; 6] = [
+    0,
+    libc::IPPROTO_TCP,
+    libc::IPPROTO_MPTCP,
+    libc::IPPROTO_UDP,
+    libc::IPPROTO_ICMP,
+    libc::IPPROTO_ICMPV6,
+];
+
+/// Types whose usual protocol is another one, which the kernel may have to load first.
+const RARE_TYPES: [libc::c_int; 2] = [libc::SOCK_SEQPACKET, libc::SOCK_DCCP];
+/// The rest of the argument is flags.
+const TYPE_MASK: u64 = 0xf;
+
 /// Types into the terminal it is called on, as if a person did.
 const TERMINAL_INPUT: [u64; 2] = [0x5412, 0x541c];
 
@@ -111,11 +127,8 @@ const MODES: &[(libc::c_long, u8)] = &[
 ];
 
 /// The denied calls, with the conditions under which they are.
-pub(super) fn calls() -> Result<Rules, BackendError> {
-    let mut rules: Rules = ALWAYS
-        .iter()
-        .map(|number| (i64::from(*number), Vec::new()))
-        .collect();
+pub(super) fn calls() -> Result<Calls, BackendError> {
+    let mut rules: Calls = ALWAYS.iter().map(|number| (*number, Vec::new())).collect();
     rules.insert(libc::SYS_clone, with_namespaces()?);
     rules.insert(libc::SYS_socket, sockets()?);
     rules.insert(libc::SYS_socketpair, vec![other_families()?]);
@@ -125,6 +138,21 @@ pub(super) fn calls() -> Result<Rules, BackendError> {
         rules.insert(*number, vec![SeccompRule::new(vec![setuid])?]);
     }
     Ok(rules)
+}
+
+/// The calls that do nothing and seem to succeed. Scripts lower the limit of core dumps, which is as
+/// low as it can be; a lower one would let them out.
+pub(super) fn pretended() -> Result<Calls, BackendError> {
+    let core = u64::from(libc::RLIMIT_CORE);
+    let a_new_one = SeccompCondition::new(2, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, 0)?;
+    let changed = vec![low(1, SeccompCmpOp::Eq, core)?, a_new_one];
+    Ok(Calls::from([
+        (
+            libc::SYS_setrlimit,
+            vec![SeccompRule::new(vec![low(0, SeccompCmpOp::Eq, core)?])?],
+        ),
+        (libc::SYS_prlimit64, vec![SeccompRule::new(changed)?]),
+    ]))
 }
 
 fn with_namespaces() -> Result<Vec<SeccompRule>, BackendError> {
@@ -138,10 +166,20 @@ fn with_namespaces() -> Result<Vec<SeccompRule>, BackendError> {
 fn sockets() -> Result<Vec<SeccompRule>, BackendError> {
     let netlink = low(0, SeccompCmpOp::Eq, number(libc::AF_NETLINK))?;
     let other = low(2, SeccompCmpOp::Ne, number(libc::NETLINK_ROUTE))?;
-    Ok(vec![
-        other_families()?,
-        SeccompRule::new(vec![netlink, other])?,
-    ])
+    let mut rules = vec![other_families()?, SeccompRule::new(vec![netlink, other])?];
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        let of_family = low(0, SeccompCmpOp::Eq, number(family))?;
+        for kind in RARE_TYPES {
+            let of_kind = low(1, SeccompCmpOp::MaskedEq(TYPE_MASK), number(kind))?;
+            rules.push(SeccompRule::new(vec![of_family.clone(), of_kind])?);
+        }
+        let mut unusual = vec![of_family];
+        for protocol in PROTOCOLS {
+            unusual.push(low(2, SeccompCmpOp::Ne, number(protocol))?);
+        }
+        rules.push(SeccompRule::new(unusual)?);
+    }
+    Ok(rules)
 }
 
 fn other_families() -> Result<SeccompRule, BackendError> {
