@@ -16,7 +16,7 @@
 //!   end is told.
 //!
 //! Each dies with the one before it, so nothing outlives the server. What is deliberately absent:
-//! a weaker mode. If the kernel refuses a step, the sandbox is refused ([`refusal`]).
+//! a weaker mode. If the kernel refuses a step, the sandbox is refused, with the error and the remedy.
 
 mod client;
 mod descriptors;
