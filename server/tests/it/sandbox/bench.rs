@@ -35,8 +35,12 @@ pub(super) struct Ran {
 
 impl Bench {
     pub(super) fn new() -> Self {
+        Self::of(is_root().then(new_user))
+    }
+
+    /// With this user, whose id the host must have.
+    pub(super) fn of(user: Option<u32>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let user = is_root().then(new_user);
         let made = |name: &str| {
             let path = folder.path().join(name);
             fs::create_dir(&path).unwrap();

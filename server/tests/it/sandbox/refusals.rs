@@ -1,6 +1,7 @@
 //! What cannot be opened is refused with the reason and the remedy, and leaves nothing.
 
 use std::path::Path;
+use std::process::Command;
 
 use pullwright_core::sandbox::SandboxError;
 use pullwright_sandbox::local::{Launcher, ReadOnly};
@@ -67,4 +68,43 @@ async fn a_program_that_is_no_launcher_is_told() {
     let told = refusal(&bench).await.to_string();
     let start = "cannot start the launcher /no/such/launcher";
     assert!(told.starts_with(start), "{told}");
+}
+
+/// Tells this executable to be a server on a machine that refuses.
+const BE_REFUSED: &str = "PULLWRIGHT_TEST_BE_REFUSED";
+
+#[test]
+fn a_machine_without_further_namespaces_is_told() {
+    // In a namespace of its own, the test can set the machine's limit.
+    let script = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"";
+    let refused = Command::new("unshare")
+        .args(["-Ur", "sh", "-c", script, "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "sandbox::refusals::the_refused", "--nocapture"])
+        .arg("--include-ignored")
+        .env(BE_REFUSED, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&refused.stdout);
+    if !said.contains("running 1 test") {
+        eprintln!("SKIPPED: no namespace to try it in: {refused:?}");
+        return;
+    }
+    for words in [
+        "cannot create user, mount, process",
+        "ENOSPC",
+        "sysctl user.max_user_namespaces",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "it is the server that another test has refused"]
+async fn the_refused() {
+    if std::env::var_os(BE_REFUSED).is_none() {
+        return;
+    }
+    let bench = Bench::of(None);
+    println!("{}", refusal(&bench).await);
 }
