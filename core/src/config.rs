@@ -23,7 +23,7 @@ use std::path::Path;
 pub use error::ConfigError;
 pub use policy::{AgentConfig, BudgetConfig, ChecksConfig, RepositoriesConfig, SetupConfig};
 pub use provider::{ProviderConfig, ProviderLink};
-pub use sandbox::{NetworkConfig, SandboxConfig, SandboxKind};
+pub use sandbox::{CommandConfig, LocalConfig, NetworkConfig, SandboxConfig, SandboxKind};
 pub use server::ServerConfig;
 pub use tool::{Runs, ToolConfig, ToolLink};
 

@@ -6,6 +6,7 @@ mod detect;
 mod evidence;
 mod finish;
 mod forge;
+mod notices;
 mod prepare;
 mod prompt;
 mod publish;
@@ -23,6 +24,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use pullwright_protocol::provider::ProviderError;
 use pullwright_protocol::{CheckReport, Event, FailureKind, Outcome, RunId, RunRequest, Stage};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::Halt;
@@ -127,6 +129,8 @@ struct Run<'a> {
     /// Filled by the stages as they go; `finish` gives back whatever is there.
     base: Option<Base>,
     sandbox: Option<Arc<dyn Sandbox>>,
+    /// What sandboxes told and is not recorded yet.
+    notices: Vec<JoinHandle<()>>,
     host_servers: Vec<Arc<ToolServer>>,
     forge: Option<forge::Forge>,
     conversation: Option<Conversation>,
@@ -172,6 +176,7 @@ impl<'a> Run<'a> {
             owned,
             base: None,
             sandbox: None,
+            notices: Vec::new(),
             host_servers: Vec::new(),
             forge: None,
             conversation: None,

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use pullwright_protocol::RunId;
+use pullwright_protocol::{NetworkAccess, RunId};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 /// Opens sandboxes of one kind.
 #[async_trait]
@@ -25,11 +25,37 @@ pub trait SandboxHost: Send + Sync {
         None
     }
 
-    /// Opens a sandbox around `checkout`, a folder no untrusted process has touched yet.
-    async fn open(&self, run: &RunId, checkout: &Path) -> Result<Arc<dyn Sandbox>, SandboxError>;
+    /// Finds out whether this machine gives such a sandbox, before a run counts on it.
+    async fn check(&self) -> Result<(), SandboxError> {
+        Ok(())
+    }
+
+    /// Opens a sandbox. Nothing can be reached from inside before [`Sandbox::allow`].
+    async fn open(&self, opening: Opening<'_>) -> Result<Arc<dyn Sandbox>, SandboxError>;
 
     /// Finds a sandbox again by the handle of an earlier [`Sandbox::handle`].
     async fn attach(&self, handle: &SandboxHandle) -> Result<Arc<dyn Sandbox>, SandboxError>;
+}
+
+/// What a sandbox is opened for.
+#[derive(Clone, Debug)]
+pub struct Opening<'a> {
+    /// The run.
+    pub run: &'a RunId,
+    /// Its checkout, a folder no untrusted process has touched yet.
+    pub checkout: &'a Path,
+    /// Where the sandbox tells what happens in it. It waits for a slow reader, and does not mind
+    /// one that is gone.
+    pub notices: mpsc::Sender<SandboxNotice>,
+}
+
+/// Something that happened in a sandbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SandboxNotice {
+    /// A process asked for the network.
+    Network(NetworkAccess),
+    /// Something a person should know, such as a limit that was reached.
+    Warning(String),
 }
 
 /// An open sandbox.
@@ -43,6 +69,17 @@ pub trait Sandbox: Send + Sync {
 
     /// Starts a process.
     async fn spawn(&self, command: SandboxCommand) -> Result<SandboxProcess, SandboxError>;
+
+    /// Lets processes inside reach these hosts from now on, and no others: what is under way to
+    /// others is cut off. A kind that does not limit the network says so in its warning.
+    async fn allow(&self, _hosts: &[String]) -> Result<(), SandboxError> {
+        Ok(())
+    }
+
+    /// Why it is gone, where it is and knows it. What fails in it afterwards has this reason.
+    fn lost(&self) -> Option<SandboxError> {
+        None
+    }
 
     /// What [`SandboxHost::attach`] needs to find this sandbox again.
     fn handle(&self) -> SandboxHandle;

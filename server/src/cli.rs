@@ -3,7 +3,9 @@
 mod code;
 mod config;
 mod demo;
+mod doctor;
 mod providers;
+mod sandbox;
 mod serve;
 mod tool_host;
 mod view;
@@ -35,6 +37,10 @@ enum Command {
     Code(code::Code),
     /// Show the main job with a scripted model, the local machine and a git remote on disk.
     Demo(demo::Demo),
+    /// Run a command in a sandbox.
+    Sandbox(sandbox::Sandbox),
+    /// Say what this machine and the configuration give a run, and what they do not.
+    Doctor(doctor::Doctor),
     /// Play a script file as a provider plugin over standard input and output.
     #[command(hide = true)]
     Provider(providers::Provider),
@@ -70,6 +76,8 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
             Command::Serve(serve) => serve.run().await,
             Command::Code(code) => code.run().await,
             Command::Demo(demo) => demo.run().await,
+            Command::Sandbox(sandbox) => sandbox.run().await,
+            Command::Doctor(doctor) => doctor.run().await,
             Command::Provider(provider) => provider.run().await,
             Command::ToolHost(tool_host) => tool_host.run().await,
         }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use pullwright_core::config::Config;
+use pullwright_core::config::{Config, Runs, SandboxConfig, ToolLink};
 use pullwright_core::run::RunParts;
 use pullwright_core::sandbox::SandboxHost;
 use pullwright_core::store::RunStore;
@@ -75,15 +75,34 @@ fn source_config(config: &Config, setting: &Setting) -> SourceConfig {
     }
 }
 
-/// Opens the sandbox host a configuration asks for.
+/// The `[sandbox]` of a configuration, with the programs of the tool servers that run in it: a row
+/// that names a program of this machine must find it inside.
+#[must_use]
+pub fn sandbox_config(config: &Config) -> SandboxConfig {
+    let mut sandbox = config.sandbox.clone();
+    let inside = config
+        .tools
+        .values()
+        .filter(|row| row.runs == Runs::Sandbox);
+    let programs = inside.filter_map(|row| match &row.link {
+        ToolLink::Command { command, .. } => Some(PathBuf::from(command)),
+        _ => None,
+    });
+    let named = programs.filter(|program| program.is_absolute() && program.is_file());
+    sandbox.local.read_only.extend(named);
+    sandbox
+}
+
+/// Opens the sandbox host a configuration asks for, and tries it.
 ///
 /// # Errors
 /// When this machine or this version refuses it.
-pub fn sandbox_host(config: &Config, data_dir: &Path) -> anyhow::Result<Arc<dyn SandboxHost>> {
+pub async fn sandbox_host(
+    config: &Config,
+    data_dir: &Path,
+) -> anyhow::Result<Arc<dyn SandboxHost>> {
     let tool_host = std::env::current_exe().context("cannot find this program's own file")?;
-    Ok(pullwright_sandbox::open_host(
-        &config.sandbox,
-        data_dir,
-        &tool_host,
-    )?)
+    let host = pullwright_sandbox::open_host(&sandbox_config(config), data_dir, &tool_host)?;
+    host.check().await?;
+    Ok(host)
 }

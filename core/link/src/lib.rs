@@ -19,5 +19,5 @@ mod rpc;
 pub use child::{ChildCommand, ChildGuard, ChildProcess};
 pub use child_lines::LinePeer;
 pub use in_process::InProcessPeer;
-pub use limited_reader::{LimitedReader, LineLimits};
+pub use limited_reader::{Asked, LimitedReader, LineLimits};
 pub use rpc::{RpcError, RpcPeer, RpcSubscription, to_params};

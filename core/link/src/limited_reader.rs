@@ -2,6 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
@@ -17,13 +19,25 @@ pub struct LineLimits {
     /// How many lines in a row may be something else than a JSON-RPC message: a program that logs
     /// to standard output without end would keep its reader busy for ever.
     pub max_junk_lines: usize,
+    /// How many lines of any kind may come without anything being asked: a peer that sends messages
+    /// nobody waits for would keep its reader busy for ever too. No limit where an answer is a stream.
+    pub max_unasked_lines: Option<usize>,
+    /// How deep a message may be nested: readers of JSON drop a deeper one, and who waits for it
+    /// would never know.
+    pub max_depth: usize,
 }
+
+/// Says when a peer is asked something, which gives it the right to speak again.
+#[derive(Clone, Debug, Default)]
+pub struct Asked(Arc<AtomicUsize>);
 
 impl Default for LineLimits {
     fn default() -> Self {
         Self {
             max_line_bytes: 16 * 1024 * 1024,
             max_junk_lines: 1000,
+            max_unasked_lines: None,
+            max_depth: 120,
         }
     }
 }
@@ -38,6 +52,7 @@ pub struct LimitedReader<R> {
     limits: LineLimits,
     line: LineState,
     junk_lines: usize,
+    unasked_lines: Asked,
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +60,28 @@ struct LineState {
     bytes: usize,
     first: Option<u8>,
     mark_matched: usize,
+    nesting: Nesting,
+}
+
+/// How deep the brackets of a JSON text are nested, outside its strings.
+#[derive(Debug, Default)]
+struct Nesting {
+    depth: usize,
+    deepest: usize,
+    in_string: bool,
+    escaped: bool,
+}
+
+impl Asked {
+    /// Something is asked now.
+    pub fn now(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    /// One more line has come; answers how many since something was asked.
+    fn count(&self) -> usize {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
 }
 
 impl<R> LimitedReader<R> {
@@ -55,7 +92,14 @@ impl<R> LimitedReader<R> {
             limits,
             line: LineState::default(),
             junk_lines: 0,
+            unasked_lines: Asked::default(),
         }
+    }
+
+    /// What is to be told when the peer is asked something.
+    #[must_use]
+    pub fn asked(&self) -> Asked {
+        self.unasked_lines.clone()
     }
 
     fn inspect(&mut self, mut bytes: &[u8]) -> io::Result<()> {
@@ -75,6 +119,12 @@ impl<R> LimitedReader<R> {
                 self.limits.max_line_bytes
             )));
         }
+        if self.line.nesting.deepest > self.limits.max_depth {
+            return Err(flood(format!(
+                "a message is nested deeper than {}",
+                self.limits.max_depth
+            )));
+        }
         Ok(())
     }
 
@@ -91,13 +141,20 @@ impl<R> LimitedReader<R> {
                 self.limits.max_junk_lines
             )));
         }
-        Ok(())
+        let unasked = self.unasked_lines.count();
+        match self.limits.max_unasked_lines {
+            Some(most) if unasked > most => Err(flood(format!(
+                "more than {most} lines came since anything was asked"
+            ))),
+            _ => Ok(()),
+        }
     }
 }
 
 impl LineState {
     fn extend(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len();
+        self.nesting.extend(bytes);
         if self.first.is_none() {
             self.first = bytes.iter().copied().find(|b| !b.is_ascii_whitespace());
         }
@@ -120,6 +177,26 @@ impl LineState {
 
     fn is_message(&self) -> bool {
         self.first == Some(b'{') && self.mark_matched == MESSAGE_MARK.len()
+    }
+}
+
+impl Nesting {
+    /// The deepest point is kept: what closes again was deep all the same.
+    fn extend(&mut self, bytes: &[u8]) {
+        let mut open = self.depth;
+        for &byte in bytes {
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' if self.in_string => self.escaped = true,
+                b'"' => self.in_string = !self.in_string,
+                _ if self.in_string => {}
+                b'{' | b'[' => open += 1,
+                b'}' | b']' => open = open.saturating_sub(1),
+                _ => continue,
+            }
+            self.deepest = self.deepest.max(open);
+        }
+        self.depth = open;
     }
 }
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::check::CheckReport;
 use crate::item::{Item, Part, Provenance};
+use crate::network::NetworkAccess;
 use crate::outcome::{FailureKind, Outcome};
 use crate::provider::{StopReason, TokenUsage};
 use crate::request::RunRequest;
@@ -73,6 +74,11 @@ pub enum Event {
         kind: String,
         /// What re-attaches to it.
         handle: Value,
+    },
+    /// A process in the sandbox asked for the network; accesses that are alike are joined.
+    NetworkAccessed {
+        /// What it asked for, and what became of it.
+        access: NetworkAccess,
     },
     /// A conversation starts; its system prompt and tools are frozen.
     ConversationStarted {

@@ -122,6 +122,10 @@ impl Frame {
                 stage: *stage,
                 message: message.clone(),
             },
+            Event::NetworkAccessed { access } => NamedFrame::Status {
+                stage: Stage::Sandbox,
+                message: access.complaint()?,
+            },
             Event::ReasoningDelta { delta } => NamedFrame::AiThinking {
                 delta: delta.clone(),
             },

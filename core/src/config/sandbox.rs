@@ -1,10 +1,16 @@
 //! Where tool servers run.
 
+mod command;
+mod local;
+
 use super::ConfigError;
 use super::section::{Section, nearest};
 
+pub use command::CommandConfig;
+pub use local::LocalConfig;
+
 /// Where tool servers run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SandboxConfig {
     /// The kind; `local` if the file does not say.
     pub kind: SandboxKind,
@@ -12,6 +18,10 @@ pub struct SandboxConfig {
     pub memory_mb: u64,
     /// What it may reach.
     pub network: NetworkConfig,
+    /// The limits and the view of a `local` sandbox; the usual ones for every other kind.
+    pub local: LocalConfig,
+    /// What a `command` sandbox is started with; absent for every other kind.
+    pub command: Option<CommandConfig>,
 }
 
 /// A kind of sandbox.
@@ -32,7 +42,26 @@ pub enum SandboxKind {
 pub struct NetworkConfig {
     /// The hosts; empty for no network.
     pub allow: Vec<String>,
+    /// Those of them that may have an address in a private network, or on this machine.
+    pub private: Vec<String>,
 }
+
+const KEYS: &[&str] = &[
+    "kind",
+    "memory_mb",
+    "network",
+    "command",
+    "env_vars",
+    "startup_timeout_sec",
+    "processes",
+    "cpus",
+    "disk_mb",
+    "file_mb",
+    "tmp_mb",
+    "open_files",
+    "read_only",
+    "path",
+];
 
 const KINDS: [SandboxKind; 4] = [
     SandboxKind::Local,
@@ -41,16 +70,35 @@ const KINDS: [SandboxKind; 4] = [
     SandboxKind::None,
 ];
 
+impl Default for SandboxConfig {
+    /// The sandbox of a file that says nothing of it.
+    fn default() -> Self {
+        Self {
+            kind: SandboxKind::Local,
+            memory_mb: 4096,
+            network: NetworkConfig::default(),
+            local: LocalConfig::default(),
+            command: None,
+        }
+    }
+}
+
 impl SandboxConfig {
     pub(super) fn read(root: &Section<'_>) -> Result<Self, ConfigError> {
-        let section = root.section("sandbox", &["kind", "memory_mb", "network"])?;
-        let network = section.section("network", &["allow"])?;
+        let section = root.section("sandbox", KEYS)?;
+        let network = section.section("network", &["allow", "private"])?;
+        let kind = read_kind(&section)?;
         Ok(Self {
-            kind: read_kind(&section)?,
-            memory_mb: section.integer("memory_mb", 64..=1 << 24)?.unwrap_or(4096),
+            kind,
+            memory_mb: section
+                .integer("memory_mb", 64..=1 << 24)?
+                .unwrap_or(Self::default().memory_mb),
             network: NetworkConfig {
                 allow: network.hosts("allow")?.unwrap_or_default(),
+                private: read_private(&network, kind)?,
             },
+            local: LocalConfig::read(&section, kind)?,
+            command: CommandConfig::read(&section, &network, kind)?,
         })
     }
 }
@@ -66,6 +114,30 @@ impl SandboxKind {
             Self::None => "none",
         }
     }
+}
+
+/// Keys of one kind say nothing in another, and must not look as if they did.
+fn refuse_keys(
+    section: &Section<'_>,
+    keys: &[&str],
+    of: SandboxKind,
+    kind: SandboxKind,
+) -> Result<(), ConfigError> {
+    match keys.iter().find(|key| section.has(key)) {
+        Some(key) => {
+            let (of, kind) = (of.name(), kind.name());
+            let message = format!("it goes with `kind = \"{of}\"`, not with `{kind}`");
+            Err(section.error(key, message))
+        }
+        None => Ok(()),
+    }
+}
+
+fn read_private(network: &Section<'_>, kind: SandboxKind) -> Result<Vec<String>, ConfigError> {
+    if kind != SandboxKind::Local {
+        refuse_keys(network, &["private"], SandboxKind::Local, kind)?;
+    }
+    Ok(network.hosts("private")?.unwrap_or_default())
 }
 
 fn read_kind(section: &Section<'_>) -> Result<SandboxKind, ConfigError> {

@@ -113,17 +113,29 @@ impl<'d> Section<'d> {
         Ok(path.map(|path| self.document.resolve(&path)))
     }
 
+    /// Paths, resolved against the configuration's folder.
+    pub(super) fn paths(&self, key: &str) -> Result<Vec<PathBuf>, ConfigError> {
+        let paths = self.strings(key)?.unwrap_or_default();
+        if paths.iter().any(String::is_empty) {
+            return Err(self.error(key, "one of the paths is empty"));
+        }
+        let resolve = |path: &String| self.document.resolve(path);
+        Ok(paths.iter().map(resolve).collect())
+    }
+
     /// A program: resolved against the configuration's folder if it has a slash, else looked up in
     /// `PATH` by whoever starts it.
     pub(super) fn program(&self, key: &str) -> Result<Option<String>, ConfigError> {
-        let Some(program) = self.non_empty(key)? else {
-            return Ok(None);
-        };
+        let program = self.non_empty(key)?;
+        Ok(program.map(|program| self.resolve_program(program)))
+    }
+
+    pub(super) fn resolve_program(&self, program: String) -> String {
         if !program.contains('/') {
-            return Ok(Some(program));
+            return program;
         }
         let path = self.document.resolve(&program);
-        Ok(Some(path.to_string_lossy().into_owned()))
+        path.to_string_lossy().into_owned()
     }
 
     /// A string with something in it.

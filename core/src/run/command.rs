@@ -57,6 +57,10 @@ pub(crate) async fn run_shell(
         let _ = tokio::time::timeout(DRAIN_TIMEOUT, tail.read(&mut stdout)).await;
     }
     process.kill.kill();
+    // No exit at all is no verdict on the command.
+    if let (Ok(Err(_)), Some(lost)) = (&exit_code, sandbox.lost()) {
+        return Err(lost);
+    }
     Ok(Ran {
         exit_code: match exit_code {
             Ok(exit) => exit.ok().map(|exit| exit.shell_code()),

@@ -16,6 +16,9 @@ const SALVAGE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long closing a sandbox may take before it is left to the next start's sweep.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long the end of a run waits for what its sandboxes still have to tell.
+const NOTICES_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How long the end of a run waits for a folder to be removed.
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -25,6 +28,7 @@ const DONE_RETRY_WAIT: Duration = Duration::from_secs(1);
 
 impl Run<'_> {
     pub(super) async fn finish(mut self, ended: Result<Ended, Halt>) {
+        let ended = ended.map_err(|halt| self.blame_sandbox(halt));
         if ended.is_err() {
             self.salvage().await;
         }
@@ -38,7 +42,20 @@ impl Run<'_> {
             Err(halt) => self.explain(halt).await,
         };
         self.discard().await;
+        self.end_notices(NOTICES_TIMEOUT).await;
         self.say_done(ended).await;
+    }
+
+    /// A sandbox that is gone is why something in it failed.
+    fn blame_sandbox(&self, halt: Halt) -> Halt {
+        let lost = self.sandbox.as_ref().and_then(|sandbox| sandbox.lost());
+        match (halt, lost) {
+            (
+                Halt::Failed(FailureKind::ToolServer | FailureKind::Setup | FailureKind::Export, _),
+                Some(lost),
+            ) => lost.into(),
+            (halt, _) => halt,
+        }
     }
 
     /// Saves what an interrupted run changed, where there is something to save.

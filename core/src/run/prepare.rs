@@ -10,7 +10,7 @@ use super::detect::{self, Commands};
 use super::{Prepared, Run};
 use crate::agent::Halt;
 use crate::provider::Provider;
-use crate::sandbox::SandboxCommand;
+use crate::sandbox::{Opening, Sandbox, SandboxCommand};
 use crate::source::{Base, Fetch, Repository, Work};
 
 /// How many paths of a repository are looked at.
@@ -151,11 +151,12 @@ impl Run<'_> {
         let workspace = self.run_dir().join("workspace");
         self.make_run_dir().await?;
         self.parts.source.checkout(base, work, &workspace).await?;
-        let sandbox = self
-            .parts
-            .sandboxes
-            .open(&self.owned.id, &workspace)
-            .await?;
+        let opening = Opening {
+            run: &self.owned.id.clone(),
+            checkout: &workspace,
+            notices: self.open_notices(),
+        };
+        let sandbox = self.parts.sandboxes.open(opening).await?;
         let handle = sandbox.handle();
         let opened = Event::SandboxOpened {
             kind: handle.kind,
@@ -185,14 +186,26 @@ impl Run<'_> {
         })
     }
 
-    /// Installs dependencies.
+    /// Installs dependencies, with a network of its own that is closed again before anything else
+    /// runs.
     pub(super) async fn set_up(&self, commands: &Commands) -> Result<(), Halt> {
         let sandbox = self.sandbox()?;
+        let config = &self.parts.config;
+        let always = &config.sandbox.network.allow;
+        let meanwhile: Vec<String> = always.iter().chain(&config.setup.allow).cloned().collect();
+        if !commands.setup.is_empty() {
+            sandbox.allow(&meanwhile).await?;
+            self.run_setup(sandbox.as_ref(), commands).await?;
+        }
+        Ok(sandbox.allow(always).await?)
+    }
+
+    async fn run_setup(&self, sandbox: &dyn Sandbox, commands: &Commands) -> Result<(), Halt> {
         let limit = Duration::from_secs(self.parts.config.setup.timeout_sec);
         for command in &commands.setup {
             self.status(Stage::Sandbox, format!("setup: {command}"))
                 .await;
-            let ran = run_shell(sandbox.as_ref(), command, limit).await?;
+            let ran = run_shell(sandbox, command, limit).await?;
             if !ran.passed() {
                 let how = ran.exit_code.map_or_else(
                     || format!("did not end within {} s", limit.as_secs()),

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pullwright_link::{LimitedReader, LineLimits};
+use pullwright_link::{Asked, LimitedReader, LineLimits};
 use pullwright_protocol::Part;
 use pullwright_protocol::tool::{OFFSET_META_KEY, STREAMED_META_KEY};
 use rmcp::RoleClient;
@@ -30,10 +30,8 @@ use super::progress::{GatedReader, Piece, Reorder, Router};
 /// The longest message taken from a tool server, in bytes: a longer one ends the connection.
 const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 
-const LINE_LIMITS: LineLimits = LineLimits {
-    max_line_bytes: MAX_MESSAGE_BYTES,
-    max_junk_lines: 1000,
-};
+/// The most lines from a tool server since its last call: more than any progress needs.
+const MAX_UNASKED_LINES: usize = 100_000;
 
 /// How long to wait for a cancellation notice to be written to a server that may not read.
 const CANCEL_NOTICE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -78,6 +76,7 @@ pub struct ToolServer {
     tools: Vec<Tool>,
     service: RunningService<RoleClient, Client>,
     router: Arc<Router>,
+    asked: Asked,
     _guard: Box<dyn Any + Send + Sync>,
 }
 
@@ -162,7 +161,13 @@ impl ToolServer {
             router: Arc::clone(&router),
         };
         let reader = GatedReader::new(io.read, Arc::clone(&router));
-        let reader = LimitedReader::new(reader, LINE_LIMITS);
+        let limits = LineLimits {
+            max_line_bytes: MAX_MESSAGE_BYTES,
+            max_unasked_lines: Some(MAX_UNASKED_LINES),
+            ..LineLimits::default()
+        };
+        let reader = LimitedReader::new(reader, limits);
+        let asked = reader.asked();
         let transport =
             AsyncRwTransport::new_client(reader, io.write).with_max_line_length(MAX_MESSAGE_BYTES);
         let service = client
@@ -179,6 +184,7 @@ impl ToolServer {
             tools,
             service,
             router,
+            asked,
             _guard: io.guard,
         })
     }
@@ -231,6 +237,7 @@ impl ToolServer {
         params.meta = Some(meta);
         let request = ClientRequest::CallToolRequest(CallToolRequest::new(params));
         let options = PeerRequestOptions::no_options();
+        self.asked.now();
         let sent = self
             .service
             .peer()

@@ -156,6 +156,39 @@ fn hosts_may_have_a_port() {
 }
 
 #[test]
+fn a_command_sandbox_has_a_command() {
+    let config =
+        with("[sandbox]\nkind = 'command'\ncommand = ['./engine', '{workspace}:/w', '{x}']");
+    let command = config.sandbox.command.unwrap();
+    assert_eq!(command.argv, ["conf/engine", "{workspace}:/w", "{x}"]);
+    assert!(command.uses("workspace") && !command.uses("run"));
+    assert_eq!(command.startup_timeout, Duration::from_secs(120));
+    assert!(command.env_vars.is_empty());
+    let limited =
+        "[sandbox]\nkind = 'command'\ncommand = ['docker', '-m{memory_mb}m']\nmemory_mb = 512";
+    assert_eq!(with(limited).sandbox.memory_mb, 512);
+    assert_eq!(with("[sandbox]\nkind = 'none'").sandbox.command, None);
+}
+
+#[test]
+fn the_example_sandboxes_are_accepted() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/sandboxes");
+    for (name, program, shares) in [
+        ("docker", "docker", true),
+        ("podman", "podman", true),
+        ("kubectl", "kubectl", false),
+        ("ssh", "ssh", false),
+    ] {
+        let config = Config::load(&folder.join(format!("{name}.toml"))).unwrap();
+        let command = config.sandbox.command.unwrap();
+        assert_eq!(command.argv[0], program);
+        assert_eq!(command.uses("workspace"), shares, "{name}");
+        let words = command.argv.join(" ");
+        assert!(words.contains("pullwright tool-host spawner"), "{words}");
+    }
+}
+
+#[test]
 fn a_file_is_loaded_with_its_path() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plugins.toml");

@@ -15,6 +15,7 @@ mod first_frame;
 mod model;
 mod repository;
 mod sample;
+mod sandbox;
 mod server;
 mod store;
 mod tools;
@@ -29,6 +30,7 @@ pub(crate) struct Effort {
     pub(crate) events: usize,
     pub(crate) files: usize,
     pub(crate) repeats: usize,
+    pub(crate) sandboxes: usize,
 }
 
 const FULL: Effort = Effort {
@@ -38,6 +40,7 @@ const FULL: Effort = Effort {
     events: 300,
     files: 5_000,
     repeats: 5,
+    sandboxes: 300,
 };
 
 /// Enough to see that everything works: `cargo test --benches` runs it too.
@@ -48,6 +51,7 @@ const QUICK: Effort = Effort {
     events: 10,
     files: 100,
     repeats: 1,
+    sandboxes: 5,
 };
 
 type Part = (&'static str, fn(Effort));
@@ -58,6 +62,7 @@ const PARTS: &[Part] = &[
     ("tools", tools::measure),
     ("store", store::measure),
     ("repository", repository::measure),
+    ("sandbox", sandbox::measure),
 ];
 
 fn main() {

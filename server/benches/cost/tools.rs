@@ -57,7 +57,7 @@ async fn start(effort: Effort, folder: &Path) -> Sample {
     sample
 }
 
-async fn connect(name: &str, folder: &Path) -> ToolServer {
+pub(crate) async fn connect(name: &str, folder: &Path) -> ToolServer {
     let process = ChildCommand {
         name: name.to_owned(),
         program: PULLWRIGHT.into(),
@@ -71,7 +71,11 @@ async fn connect(name: &str, folder: &Path) -> ToolServer {
         write: Box::new(process.stdin),
         guard: Box::new(process.guard),
     };
-    let options = ToolServerOptions {
+    ToolServer::connect(options(name), io).await.unwrap()
+}
+
+pub(crate) fn options(name: &str) -> ToolServerOptions {
+    ToolServerOptions {
         name: name.to_owned(),
         builtin: true,
         short_names: true,
@@ -80,8 +84,7 @@ async fn connect(name: &str, folder: &Path) -> ToolServer {
         enabled_tools: None,
         disabled_tools: Vec::new(),
         required: true,
-    };
-    ToolServer::connect(options, io).await.unwrap()
+    }
 }
 
 fn edit(number: usize) -> Value {
@@ -92,7 +95,7 @@ fn edit(number: usize) -> Value {
     json!({"path": "a.txt", "old_str": old, "new_str": new})
 }
 
-async fn calls(
+pub(crate) async fn calls(
     server: &ToolServer,
     tool: &str,
     effort: Effort,
@@ -110,7 +113,7 @@ async fn calls(
     sample
 }
 
-async fn call(server: &ToolServer, tool: &str, arguments: Map<String, Value>) {
+pub(crate) async fn call(server: &ToolServer, tool: &str, arguments: Map<String, Value>) {
     let (output, _pieces) = mpsc::channel(64);
     let cancel = CancellationToken::new();
     let answer = server

@@ -61,7 +61,7 @@ impl Code {
         let config = config::load(self.config.as_deref())?;
         let data_dir = config::data_dir(&config)?;
         pullwright_sandbox::harden_server()?;
-        let sandboxes = compose::sandbox_host(&config, &data_dir)?;
+        let sandboxes = compose::sandbox_host(&config, &data_dir).await?;
         let setting = Setting {
             data_dir,
             allow_local_paths: true,

@@ -8,10 +8,7 @@ use pullwright_core::config::Config;
 /// The configuration named on the command line, else the one in the user's config folder. Never one
 /// in the current folder: it may be a repository somebody else wrote.
 pub(super) fn load(named: Option<&Path>) -> anyhow::Result<Config> {
-    let path = match named {
-        Some(path) => path.to_owned(),
-        None => default_path()?,
-    };
+    let path = path(named)?;
     if named.is_none() && !path.exists() {
         bail!(
             "there is no configuration at {}; name one with --config, for example the plugins.toml \
@@ -22,16 +19,25 @@ pub(super) fn load(named: Option<&Path>) -> anyhow::Result<Config> {
     Ok(Config::load(&path)?)
 }
 
-/// Where runs, mirrors and the store live: `[server] data_dir`, else the user's data folder.
-pub(super) fn data_dir(config: &Config) -> anyhow::Result<PathBuf> {
-    if let Some(dir) = &config.server.data_dir {
-        return Ok(dir.clone());
+/// The file that [`load`] reads.
+pub(super) fn path(named: Option<&Path>) -> anyhow::Result<PathBuf> {
+    match named {
+        Some(path) => Ok(path.to_owned()),
+        None => Ok(user_folder("XDG_CONFIG_HOME", ".config")?.join("pullwright/plugins.toml")),
     }
-    Ok(user_folder("XDG_DATA_HOME", ".local/share")?.join("pullwright"))
 }
 
-fn default_path() -> anyhow::Result<PathBuf> {
-    Ok(user_folder("XDG_CONFIG_HOME", ".config")?.join("pullwright/plugins.toml"))
+/// Where runs, mirrors and the store live: `[server] data_dir`, else the user's data folder.
+pub(super) fn data_dir(config: &Config) -> anyhow::Result<PathBuf> {
+    match &config.server.data_dir {
+        Some(dir) => Ok(dir.clone()),
+        None => default_data_dir(),
+    }
+}
+
+/// The user's data folder.
+pub(super) fn default_data_dir() -> anyhow::Result<PathBuf> {
+    Ok(user_folder("XDG_DATA_HOME", ".local/share")?.join("pullwright"))
 }
 
 fn user_folder(variable: &str, below_home: &str) -> anyhow::Result<PathBuf> {

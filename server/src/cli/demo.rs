@@ -72,7 +72,7 @@ impl Demo {
         let mut config = write_config(path)?;
         let data_dir = path.join("data");
         pullwright_sandbox::harden_server()?;
-        let sandboxes = open_sandbox(&mut config, &data_dir)?;
+        let sandboxes = open_sandbox(&mut config, &data_dir).await?;
         let setting = Setting {
             data_dir,
             allow_local_paths: true,
@@ -97,8 +97,11 @@ impl Demo {
 
 /// The demo's model is our own script, so the demo alone may go on without isolation, once it has
 /// said what was refused and why.
-fn open_sandbox(config: &mut Config, data_dir: &Path) -> anyhow::Result<Arc<dyn SandboxHost>> {
-    let refusal = match compose::sandbox_host(config, data_dir) {
+async fn open_sandbox(
+    config: &mut Config,
+    data_dir: &Path,
+) -> anyhow::Result<Arc<dyn SandboxHost>> {
+    let refusal = match compose::sandbox_host(config, data_dir).await {
         Ok(host) => return Ok(host),
         Err(refusal) => refusal,
     };
@@ -107,7 +110,7 @@ fn open_sandbox(config: &mut Config, data_dir: &Path) -> anyhow::Result<Arc<dyn 
          with kind = \"none\".\n"
     ));
     config.sandbox.kind = SandboxKind::None;
-    compose::sandbox_host(config, data_dir)
+    compose::sandbox_host(config, data_dir).await
 }
 
 fn request(remote: &str) -> RunRequest {

@@ -35,7 +35,7 @@ impl Serve {
         api::check_listen(self.listen)?;
         let data_dir = config::data_dir(&config)?;
         pullwright_sandbox::harden_server()?;
-        let sandboxes = compose::sandbox_host(&config, &data_dir)?;
+        let sandboxes = compose::sandbox_host(&config, &data_dir).await?;
         if let Some(warning) = sandboxes.warning() {
             complain(&format!("WARNING: {warning}"));
         }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use pullwright_git::{ExportOptions, WorkspaceError};
+use pullwright_sandbox::command::inside::{self, SpawnerOptions};
 use pullwright_tool_kit::serve_stdio;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -28,6 +29,17 @@ enum Task {
         #[arg(long, default_value = ".")]
         root: PathBuf,
     },
+    /// Start processes for the server at the other end of standard input and output: the last word of
+    /// `[sandbox] command`.
+    Spawner {
+        /// The workspace where the command shares it (by default the current folder), else where a
+        /// fresh one is made (by default the folder for temporary files).
+        #[arg(long)]
+        root: Option<PathBuf>,
+        /// A variable of the environment here that the processes get too; may be repeated.
+        #[arg(long = "env-var", value_name = "NAME")]
+        env_vars: Vec<String>,
+    },
     /// Keep the base's objects outside the workspace, before anything untrusted runs in it.
     Keep,
     /// Write the working tree as a git bundle on top of a commit to standard output.
@@ -48,6 +60,9 @@ impl ToolHost {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         match self.task {
             Task::Serve { server, root } => serve(&server, root).await?,
+            Task::Spawner { root, env_vars } => {
+                inside::serve(SpawnerOptions { root, env_vars }).await?;
+            }
             Task::Keep => keep()?,
             Task::Export { base } => export(&base)?,
             Task::Settle { to } => settle(&to)?,
@@ -67,6 +82,8 @@ async fn serve(server: &str, root: PathBuf) -> anyhow::Result<()> {
 }
 
 async fn serve_here(server: &str, root: PathBuf) -> anyhow::Result<()> {
+    // A command of the model is the same user, and must not speak for the tool server.
+    pullwright_sandbox::make_non_dumpable().context("cannot close this process to others")?;
     let root = std::fs::canonicalize(&root)
         .with_context(|| format!("cannot work in {}", root.display()))?;
     match server {

@@ -9,8 +9,11 @@
 
 mod api;
 mod architecture;
+mod doctor;
 mod main_job;
 mod peers;
 mod runs;
+#[cfg(target_os = "linux")]
+mod sandbox;
 mod store;
 mod support;

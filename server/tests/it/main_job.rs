@@ -292,7 +292,7 @@ fn config_text(forge: &Forge, model: &Aimock) -> String {
         hosts = ["{host}"]
         env_vars = ["GITHUB_TOKEN"]
         [sandbox]
-        kind = "none"
+        kind = "local"
         [server]
         data_dir = "data"
         "#

@@ -3,10 +3,12 @@
 
 mod checks;
 mod command_line;
+mod command_sandbox;
 mod crash;
 mod demo;
 mod endings;
 mod faults;
+mod inside;
 mod lab;
 mod links;
 mod project;

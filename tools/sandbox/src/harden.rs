@@ -12,16 +12,24 @@ pub fn harden_server() -> io::Result<()> {
     make_non_dumpable()
 }
 
+/// Closes this process's memory, environment and descriptors to others of the same user.
+///
+/// # Errors
+/// The kernel refuses.
 #[cfg(target_os = "linux")]
-fn make_non_dumpable() -> io::Result<()> {
+pub fn make_non_dumpable() -> io::Result<()> {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     Ok(())
 }
 
+/// Other systems have no such switch.
+///
+/// # Errors
+/// None here.
 #[cfg(not(target_os = "linux"))]
 #[expect(clippy::unnecessary_wraps, reason = "other systems can refuse")]
-fn make_non_dumpable() -> io::Result<()> {
+pub fn make_non_dumpable() -> io::Result<()> {
     Ok(())
 }

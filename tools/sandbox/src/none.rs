@@ -6,37 +6,32 @@
 
 mod folders;
 mod guard;
-mod launch;
-mod process;
-mod slot;
-mod sweep;
-mod tool_host;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use pullwright_core::sandbox::{
-    Sandbox, SandboxCommand, SandboxError, SandboxHandle, SandboxHost, SandboxProcess,
+    Opening, Sandbox, SandboxCommand, SandboxError, SandboxHandle, SandboxHost, SandboxProcess,
 };
 use pullwright_protocol::RunId;
 use serde::{Deserialize, Serialize};
 
 use folders::Folders;
 use guard::Guard;
-use slot::Slot;
-use sweep::Marker;
+
+use crate::handover::{self, io_error};
+use crate::launch::Launch;
+use crate::process;
+use crate::sweep::{self, Marker, Suspects};
+use crate::tool_host;
+use crate::users::Slot;
+use crate::{RUN_VARIABLE, SPAWN_VARIABLE};
 
 /// The name of this kind.
 const KIND: &str = "none";
-
-/// The variable by which a run's processes are found again.
-const RUN_VARIABLE: &str = "PULLWRIGHT_RUN";
-/// The variable by which the processes of one spawn are found again.
-const SPAWN_VARIABLE: &str = "PULLWRIGHT_SPAWN";
 
 /// Opens `none` sandboxes.
 pub struct NoneHost {
@@ -75,7 +70,7 @@ impl NoneHost {
             .map_err(io_error("cannot find the data folder", data_dir))?;
         let separate = runs_as_root();
         let tool_host = match separate {
-            true => tool_host::publish(tool_host, &data_dir)?,
+            true => tool_host::publish(KIND, tool_host, &data_dir)?,
             false => tool_host.to_owned(),
         };
         Ok(Self {
@@ -119,7 +114,7 @@ impl NoneHost {
         }
         let slot = handle
             .uid
-            .map(|uid| Slot::again(uid, &handle.workspace))
+            .map(|uid| Slot::again(KIND, uid, &handle.workspace))
             .transpose()?;
         sweep_run(&handle.run, slot.as_ref())?;
         self.open_with(&handle.run, &handle.workspace, slot)
@@ -152,17 +147,17 @@ impl SandboxHost for NoneHost {
         Some(warning)
     }
 
-    async fn open(&self, run: &RunId, checkout: &Path) -> Result<Arc<dyn Sandbox>, SandboxError> {
-        let (run, checkout) = (run.clone(), checkout.to_owned());
+    async fn open(&self, opening: Opening<'_>) -> Result<Arc<dyn Sandbox>, SandboxError> {
+        let (run, checkout) = (opening.run.clone(), opening.checkout.to_owned());
         self.blocking(move |host| {
             let workspace = std::path::absolute(&checkout)
                 .map_err(io_error("cannot find the checkout", &checkout))?;
             let slot = match runs_as_root() {
-                true => Some(Slot::free(&workspace)?),
+                true => Some(Slot::free(KIND, &workspace)?),
                 false => None,
             };
             if let Some(slot) = &slot {
-                folders::give(&workspace, slot.uid())?;
+                handover::give(KIND, &workspace, slot.uid())?;
             }
             host.open_with(&run, &workspace, slot)
         })
@@ -219,13 +214,16 @@ impl Sandbox for NoneSandbox {
             .folders
             .workspace
             .join(command.cwd.as_deref().unwrap_or(Path::new("")));
-        let launch = launch::Launch {
+        let uid = self.slot.as_ref().map(Slot::uid);
+        let launch = Launch {
             env: self.environment(&marker, command.env),
             argv: command.argv,
             cwd,
-            uid: self.slot.as_ref().map(Slot::uid),
+            uid,
+            may_gain_rights: false,
         };
-        process::start(launch, marker).await
+        let suspects = Suspects::User(uid.unwrap_or_else(own_user));
+        process::start(launch, marker, suspects).await
     }
 
     fn handle(&self) -> SandboxHandle {
@@ -291,7 +289,7 @@ fn sweep_processes(run: &RunId, uid: Option<u32>) -> Result<(), SandboxError> {
         Some(uid) => sweep::user(uid),
         None => sweep::marked(
             &Marker::new(RUN_VARIABLE, &run.to_string()),
-            rustix::process::geteuid().as_raw(),
+            Suspects::User(own_user()),
         ),
     };
     swept.map_err(|source| SandboxError::Io {
@@ -304,13 +302,10 @@ fn runs_as_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-fn lost(reason: String) -> SandboxError {
-    SandboxError::Lost { kind: KIND, reason }
+fn own_user() -> u32 {
+    rustix::process::geteuid().as_raw()
 }
 
-fn io_error<'p>(what: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> SandboxError + 'p {
-    move |source| SandboxError::Io {
-        what: format!("{what} {}", path.display()),
-        source,
-    }
+fn lost(reason: String) -> SandboxError {
+    SandboxError::Lost { kind: KIND, reason }
 }

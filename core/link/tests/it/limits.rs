@@ -7,6 +7,8 @@ use tokio::io::AsyncReadExt;
 const LIMITS: LineLimits = LineLimits {
     max_line_bytes: 64,
     max_junk_lines: 2,
+    max_unasked_lines: Some(20),
+    max_depth: 3,
 };
 
 fn read(pieces: Vec<Vec<u8>>) -> std::io::Result<Vec<u8>> {
@@ -45,12 +47,37 @@ fn a_mark_that_starts_twice_is_found() {
 #[test]
 fn junk_lines_count_only_in_a_row() {
     let good = "{\"jsonrpc\":\"2.0\"}\n";
-    let fine = format!("a\nb\n{good}c\nd\n{good}").repeat(5);
+    let fine = format!("a\nb\n{good}c\nd\n{good}").repeat(3);
     assert_eq!(read(cut(fine.as_bytes(), 3)).unwrap(), fine.as_bytes());
     let error = read(cut(b"a\nb\nc\n", 2)).unwrap_err();
     assert_eq!(
         error.to_string(),
         "more than 2 lines in a row are not JSON-RPC messages"
+    );
+}
+
+#[test]
+fn a_message_may_be_as_deep_as_the_limit_and_no_deeper() {
+    let fine = b"{\"jsonrpc\":[{}],\"a\":[[]]}\n{\"jsonrpc\":\"[[[[\\\"[[[[\"}\n";
+    assert_eq!(read(cut(fine, 5)).unwrap(), fine);
+    let deep = b"{\"jsonrpc\":[[[]]]}\n";
+    let error = read(cut(deep, 5)).unwrap_err();
+    assert_eq!(error.to_string(), "a message is nested deeper than 3");
+}
+
+#[tokio::test]
+async fn lines_nobody_asked_for_count_until_something_is_asked() {
+    let line = b"{\"jsonrpc\":\"2.0\"}\n";
+    let mut reader = LimitedReader::new(std::io::Cursor::new(line.repeat(41)), LIMITS);
+    let asked = reader.asked();
+    let mut buffer = vec![0; line.len() * 20];
+    reader.read_exact(&mut buffer).await.unwrap();
+    asked.now();
+    reader.read_exact(&mut buffer).await.unwrap();
+    let error = reader.read_exact(&mut buffer[..line.len()]).await;
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "more than 20 lines came since anything was asked"
     );
 }
 

@@ -39,6 +39,7 @@ fn few_limits() -> LineLimits {
     LineLimits {
         max_line_bytes: 10_000,
         max_junk_lines: 3,
+        ..LineLimits::default()
     }
 }
 

@@ -70,7 +70,7 @@ async fn the_next_server_ends_the_runs_of_a_killed_one() {
     );
     assert_eq!(processes_of(&run.id), []);
     assert_eq!(entries(&desk.path.join("data/runs")), [""; 0]);
-    assert_eq!(entries(&desk.path.join("data/none")), [""; 0]);
+    assert_eq!(entries(&desk.path.join("data/local")), [""; 0]);
 }
 
 fn start(desk: &Desk, arguments: &[&str]) -> Child {

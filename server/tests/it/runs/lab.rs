@@ -327,7 +327,7 @@ pub(super) fn write_config(folder: &Path, sections: &str, host: &str) -> Config 
         ("[tools.fs]", "builtin = \"fs\""),
         ("[tools.bash]", "builtin = \"bash\""),
         ("[tools.git]", "builtin = \"git\""),
-        ("[sandbox]", "kind = \"none\""),
+        ("[sandbox]", "kind = \"local\""),
     ];
     let mut text = sections.to_owned();
     for (header, body) in usual {
@@ -348,7 +348,8 @@ async fn serve(config: Config, data_dir: &Path) -> (Arc<dyn RunStore>, String) {
     let program = Path::new(PROGRAM);
     std::fs::create_dir_all(data_dir).expect("make the data folder");
     std::fs::set_permissions(data_dir, Permissions::from_mode(0o711)).expect("set the mode");
-    let sandboxes = pullwright_sandbox::open_host(&config.sandbox, data_dir, program);
+    let sandboxes =
+        pullwright_sandbox::open_host(&compose::sandbox_config(&config), data_dir, program);
     let parts = compose::parts(config, sandboxes.expect("a sandbox"), &setting).await;
     let executor = Executor::new(parts.expect("the parts"));
     let store = Arc::clone(&executor.parts().store);

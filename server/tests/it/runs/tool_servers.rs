@@ -119,3 +119,74 @@ steps = [{ text = "Greet shortly" }]
     played.ended("branch only");
     assert_eq!(lab.pushed_paths(), "M\tsrc/greeting.txt\n");
 }
+
+/// Speaks MCP until the call, and then misbehaves in one way.
+const HOSTILE: &str = r#"#!/usr/bin/env python3
+import json, sys
+way = sys.argv[1]
+def say(message):
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+for line in sys.stdin:
+    asked = json.loads(line)
+    method, id = asked.get("method"), asked.get("id")
+    if method == "initialize":
+        say({"jsonrpc": "2.0", "id": id, "result": {"protocolVersion": "2025-06-18",
+            "capabilities": {"tools": {}}, "serverInfo": {"name": "hostile", "version": "1"}}})
+    elif method == "tools/list":
+        say({"jsonrpc": "2.0", "id": id, "result": {"tools": [
+            {"name": "go", "inputSchema": {"type": "object"}}]}})
+    elif method == "tools/call":
+        while way == "garbage":
+            print("no message at all")
+        while way == "flood":
+            print('{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"x"}}')
+        while way == "strange-ids":
+            print('{"jsonrpc":"2.0","id":4294967295,"result":{}}')
+        if way == "deep":
+            print('{"jsonrpc":"2.0","id":%d,"result":%s1%s}' % (id, "[" * 100000, "]" * 100000))
+        if way == "long":
+            sys.stdout.write('{"jsonrpc":"2.0","id":%d,"result":"%s"}' % (id, "x" * 20000000))
+        sys.stdout.flush()
+    elif id is not None:
+        say({"jsonrpc": "2.0", "id": id, "error": {"code": -32601, "message": "unknown"}})
+"#;
+
+const CALL_HOSTILE: &str = r#"
+[[replies]]
+steps = [
+  { tool_call = { name = "edit", arguments = { path = "src/greeting.txt", old_str = "hello", new_str = "hi" } } },
+]
+[[replies]]
+steps = [{ tool_call = { name = "hostile__go", arguments = {} } }]
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hostile_tool_server_ends_its_run_and_nothing_else() {
+    for way in ["garbage", "flood", "strange-ids", "deep", "long"] {
+        let row = format!(
+            "[tools.hostile]\ncommand = \"./hostile\"\nargs = [\"{way}\"]\nruns = \"host\"\n\
+             required = true\ntool_timeout_sec = 120\n"
+        );
+        let lab = Lab::start(Plan {
+            script: CALL_HOSTILE,
+            config: &row,
+            beside: &[("hostile", HOSTILE)],
+            ..Plan::default()
+        })
+        .await;
+        let played = lab.run().await;
+        played.ended("failed(tool_server)");
+        assert!(
+            played.summary().contains("hostile"),
+            "{way}: {}",
+            played.summary()
+        );
+        assert!(
+            lab.patch(&played.id).await.is_some(),
+            "{way}: the work is kept"
+        );
+        let again = lab.run().await;
+        again.ended("failed(tool_server)");
+    }
+}

@@ -3,7 +3,8 @@
 use std::io;
 use std::process::{Child, Command, Stdio};
 
-use super::launch::{confine, kill_user};
+use crate::confine::{Confinement, confine};
+use crate::launch::kill_user;
 
 /// A shell of the run's user, which kills all of that user's processes when its input closes. The
 /// kernel closes it even when the server is killed.
@@ -24,7 +25,12 @@ impl Guard {
             .stderr(Stdio::null());
         // Without any variable it would look like a process that is just being started.
         command.env("PULLWRIGHT_GUARD", "1");
-        confine(&mut command, Some(uid), false);
+        let confinement = Confinement {
+            uid: Some(uid),
+            dies: false,
+            may_gain_rights: false,
+        };
+        confine(&mut command, confinement);
         Ok(Self {
             uid,
             shell: command.spawn()?,

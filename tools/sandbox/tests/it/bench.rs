@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use pullwright_core::sandbox::{ProcessExit, Sandbox, SandboxCommand, SandboxHost, SandboxProcess};
+use pullwright_core::sandbox::{
+    Opening, ProcessExit, Sandbox, SandboxCommand, SandboxError, SandboxHost, SandboxProcess,
+};
 use pullwright_protocol::RunId;
 use pullwright_sandbox::NoneHost;
 use tempfile::TempDir;
@@ -37,7 +39,7 @@ impl Bench {
     pub(crate) async fn open(&self) -> Arc<dyn Sandbox> {
         let run = new_run();
         let checkout = self.checkout(&run);
-        self.host.open(&run, &checkout).await.unwrap()
+        open_in(&self.host, &run, &checkout).await.unwrap()
     }
 
     /// A folder with a file in it.
@@ -47,6 +49,20 @@ impl Bench {
         fs::write(checkout.join("file"), "content\n").unwrap();
         checkout
     }
+}
+
+/// Opens a sandbox whose notices nobody reads.
+pub(crate) async fn open_in(
+    host: &dyn SandboxHost,
+    run: &RunId,
+    checkout: &Path,
+) -> Result<Arc<dyn Sandbox>, SandboxError> {
+    let opening = Opening {
+        run,
+        checkout,
+        notices: tokio::sync::mpsc::channel(1).0,
+    };
+    host.open(opening).await
 }
 
 /// A folder that no other user can enter, as a home folder may be.

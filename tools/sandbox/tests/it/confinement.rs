@@ -8,7 +8,9 @@ use std::path::Path;
 use pullwright_core::sandbox::{ProcessExit, SandboxCommand, SandboxHost as _};
 use pullwright_sandbox::NoneHost;
 
-use crate::bench::{Bench, is_root, new_run, private_folder, run, sh, skipped_without_root};
+use crate::bench::{
+    Bench, is_root, new_run, open_in, private_folder, run, sh, skipped_without_root,
+};
 
 #[tokio::test]
 async fn the_environment_is_its_own() {
@@ -170,7 +172,7 @@ async fn what_a_checkout_shares_with_a_mirror_stays_the_servers() {
     fs::hard_link(&mirror, checkout.join("object")).unwrap();
     std::os::unix::fs::symlink(&mirror, checkout.join("link")).unwrap();
 
-    let sandbox = bench.host.open(&id, &checkout).await.unwrap();
+    let sandbox = open_in(&bench.host, &id, &checkout).await.unwrap();
     let script = "chmod u+w object; echo changed > object; stat -c '%U %a' object; chmod 777 link";
     let ran = run(&*sandbox, sh(script)).await;
     assert!(ran.stderr.contains("not permitted"), "{}", ran.stderr);
@@ -192,7 +194,7 @@ async fn a_hidden_tool_host_is_put_where_it_can_be_started() {
     let id = new_run();
     let checkout = data.path().join("checkout");
     fs::create_dir(&checkout).unwrap();
-    let sandbox = host.open(&id, &checkout).await.unwrap();
+    let sandbox = open_in(&host, &id, &checkout).await.unwrap();
 
     assert_eq!(sandbox.tool_host() != program, is_root());
     let path = sandbox.tool_host().to_str().unwrap();
@@ -202,7 +204,7 @@ async fn a_hidden_tool_host_is_put_where_it_can_be_started() {
     let again = NoneHost::new(data.path(), &program).unwrap();
     let other = data.path().join("other");
     fs::create_dir(&other).unwrap();
-    let same = again.open(&new_run(), &other).await.unwrap();
+    let same = open_in(&again, &new_run(), &other).await.unwrap();
     assert_eq!(same.tool_host(), sandbox.tool_host());
 }
 

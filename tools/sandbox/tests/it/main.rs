@@ -9,8 +9,14 @@
 
 mod attach;
 mod bench;
+#[cfg(target_os = "linux")]
+mod cgroup;
+mod command;
 mod confinement;
 mod death;
+#[cfg(target_os = "linux")]
+mod disk;
+mod egress;
 mod harden;
 mod processes;
 mod refusals;

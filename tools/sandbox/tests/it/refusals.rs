@@ -5,16 +5,16 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use pullwright_core::config::Config;
-use pullwright_core::sandbox::{SandboxCommand, SandboxError, SandboxHost as _};
+use pullwright_core::sandbox::{SandboxCommand, SandboxError};
 use pullwright_protocol::RunId;
 use pullwright_sandbox::{NoneHost, open_host};
 
-use crate::bench::{Bench, new_run, private_folder, run, sh, skipped_without_root};
+use crate::bench::{Bench, new_run, open_in, private_folder, run, sh, skipped_without_root};
 
 #[test]
 fn only_the_configured_kind_is_opened() {
     let data = private_folder();
-    for kind in ["local", "modal", "command"] {
+    for kind in ["local", "modal"] {
         let Err(error) = open(kind, data.path()) else {
             panic!("{kind} was opened");
         };
@@ -92,7 +92,7 @@ async fn an_argument_with_a_nul_is_refused() {
 async fn a_checkout_that_is_not_there_is_named() {
     let bench = Bench::new();
     let missing = bench.data.path().join("missing");
-    let Err(error) = bench.host.open(&new_run(), &missing).await else {
+    let Err(error) = open_in(&bench.host, &new_run(), &missing).await else {
         panic!("it was opened");
     };
     assert!(error.to_string().contains("missing"), "{error}");
@@ -103,7 +103,7 @@ async fn a_run_cannot_name_a_folder_outside() {
     let bench = Bench::new();
     let checkout = bench.checkout(&new_run());
     for id in ["../up", "", "a/b", "."] {
-        let Err(error) = bench.host.open(&RunId(id.to_owned()), &checkout).await else {
+        let Err(error) = open_in(&bench.host, &RunId(id.to_owned()), &checkout).await else {
             panic!("{id:?} was opened");
         };
         assert!(matches!(error, SandboxError::Refused { .. }), "{error}");
@@ -119,7 +119,7 @@ async fn a_way_that_belongs_to_somebody_else_is_not_opened() {
     let elsewhere = private_folder();
     let checkout = elsewhere.path().join("checkout");
     fs::create_dir(&checkout).unwrap();
-    let Err(error) = bench.host.open(&new_run(), &checkout).await else {
+    let Err(error) = open_in(&bench.host, &new_run(), &checkout).await else {
         panic!("it was opened");
     };
     let told = error.to_string();

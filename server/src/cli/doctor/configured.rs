@@ -1,0 +1,115 @@
+//! What the configuration asks for, and whether it is there.
+
+use std::path::Path;
+use std::time::Duration;
+
+use pullwright_core::config::{Config, ProviderLink, ToolLink};
+use pullwright_sandbox::machine::Finding;
+
+use crate::compose;
+
+/// A name server that takes longer does not answer at all.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Where the `https` of a host without a port is.
+const HTTPS_PORT: u16 = 443;
+
+/// Opens the configured sandbox's host, as a server would.
+pub(super) async fn sandbox(config: &Config, data_dir: &Path) -> Finding {
+    let name = format!("sandbox `{}`", config.sandbox.kind.name());
+    match compose::sandbox_host(config, data_dir).await {
+        Err(error) => Finding::no(name, format!("{error:#}")),
+        Ok(host) => match host.warning() {
+            None => Finding::ok(name, "what the model runs is kept from this machine"),
+            Some(warning) => Finding::partial(name, warning),
+        },
+    }
+}
+
+/// Whether the variables that hold secrets are set; never what they hold.
+pub(super) fn keys(config: &Config) -> Vec<Finding> {
+    let providers = config.providers.iter().filter_map(|(row, provider)| {
+        let variables = match &provider.link {
+            ProviderLink::Wire { env_key, .. } => env_key.as_slice(),
+            ProviderLink::Command { env_vars, .. } => env_vars.as_slice(),
+            ProviderLink::Url { .. } | ProviderLink::Library { .. } => &[],
+        };
+        let name = format!("provider `{row}`");
+        let first = config.agent.provider == *row;
+        secrets(name, variables, first)
+    });
+    let tools = config.tools.iter().filter_map(|(row, tool)| {
+        let bearer = match &tool.link {
+            ToolLink::Url {
+                bearer_token_env_var,
+                ..
+            } => bearer_token_env_var.as_slice(),
+            _ => &[],
+        };
+        let variables = [tool.env_vars.as_slice(), bearer].concat();
+        secrets(format!("tool `{row}`"), &variables, tool.required)
+    });
+    providers.chain(tools).collect()
+}
+
+/// `None` where there is nothing to set.
+fn secrets(name: String, variables: &[String], needed: bool) -> Option<Finding> {
+    let is_set = |name: &String| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let missing: Vec<&str> = variables
+        .iter()
+        .filter(|variable| !is_set(variable))
+        .map(String::as_str)
+        .collect();
+    if variables.is_empty() {
+        return None;
+    }
+    if missing.is_empty() {
+        return Some(Finding::ok(
+            name,
+            format!("{} is set", variables.join(", ")),
+        ));
+    }
+    let missing = missing.join(", ");
+    let found = match needed {
+        true => Finding::no(
+            name,
+            format!("{missing} is not set: runs that need it fail"),
+        ),
+        false => Finding::partial(name, format!("{missing} is not set: it cannot be used")),
+    };
+    Some(found.remedy(format!("set {missing} where Pullwright starts")))
+}
+
+/// Whether the hosts of repositories are found.
+pub(super) async fn hosts(config: &Config) -> Vec<Finding> {
+    let hosts = &config.repositories.hosts;
+    let found = hosts.iter().map(|host| async move {
+        let found = tokio::time::timeout(LOOKUP_TIMEOUT, look_up(host)).await;
+        let name = format!("host {host}");
+        match found {
+            Ok(Ok(())) => Finding::ok(name, "repositories there are accepted"),
+            Ok(Err(error)) => unreachable(name, &error.to_string()),
+            Err(_) => unreachable(name, "the name server does not answer"),
+        }
+    });
+    futures_util::future::join_all(found).await
+}
+
+async fn look_up(host: &str) -> std::io::Result<()> {
+    let with_port = host
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let mut found = match with_port {
+        true => tokio::net::lookup_host(host).await?.collect::<Vec<_>>(),
+        false => tokio::net::lookup_host((host, HTTPS_PORT)).await?.collect(),
+    };
+    match found.pop() {
+        Some(_) => Ok(()),
+        None => Err(std::io::Error::other("it has no address")),
+    }
+}
+
+fn unreachable(name: String, why: &str) -> Finding {
+    Finding::partial(name, format!("its address is not found: {why}"))
+        .remedy("check the network and its name server, or take it out of `[repositories] hosts`")
+}

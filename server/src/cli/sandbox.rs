@@ -1,0 +1,222 @@
+//! `pullwright sandbox run`: one command in a sandbox, as a run would start it.
+
+use std::fs::Permissions;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use pullwright_core::config::{Config, SandboxConfig};
+use pullwright_core::sandbox::{
+    Opening, ProcessExit, Sandbox as OpenSandbox, SandboxCommand, SandboxHost, SandboxNotice,
+    SandboxProcess,
+};
+use pullwright_protocol::RunId;
+use pullwright_sandbox::Loan;
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::complain;
+
+/// How many notices of the sandbox may wait to be printed.
+const QUEUED_NOTICES: usize = 64;
+
+/// How much of the input is read at once, and how many such pieces may wait for the command.
+const INPUT_BYTES: usize = 64 * 1024;
+const QUEUED_INPUT: usize = 4;
+
+#[derive(Args)]
+pub(super) struct Sandbox {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run a command in a fresh sandbox, with its input, output and exit code passed through.
+    Run(Run),
+}
+
+#[derive(Args)]
+struct Run {
+    /// The folder to work in, which the command may change; a fresh one if absent.
+    #[arg(long)]
+    workspace: Option<PathBuf>,
+    /// A host that may be reached; may be given several times.
+    #[arg(long = "allow")]
+    allow: Vec<String>,
+    /// The configuration whose `[sandbox]` counts; the usual local sandbox if absent.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// The command.
+    #[arg(last = true, required = true)]
+    command: Vec<String>,
+}
+
+impl Sandbox {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        match self.task {
+            Task::Run(run) => run.run().await,
+        }
+    }
+}
+
+impl Run {
+    async fn run(self) -> anyhow::Result<ExitCode> {
+        let own = own_folder()?;
+        let config = self.sandbox_config()?;
+        pullwright_sandbox::harden_server()?;
+        let executable = std::env::current_exe().context("cannot find this program's own file")?;
+        let host = pullwright_sandbox::open_host(&config, own.path(), &executable)?;
+        if let Some(warning) = host.warning() {
+            complain(&format!("warning: {warning}"));
+        }
+        let workspace = match &self.workspace {
+            Some(folder) => folder
+                .canonicalize()
+                .with_context(|| format!("cannot work in {}", folder.display()))?,
+            None => fresh_workspace(own.path())?,
+        };
+        let loan = Loan::of(&workspace)?;
+        let exit = self.run_in(host, &workspace, &config).await;
+        loan.give_back()?;
+        Ok(ExitCode::from(
+            u8::try_from(exit?.shell_code()).unwrap_or(u8::MAX),
+        ))
+    }
+
+    fn sandbox_config(&self) -> anyhow::Result<SandboxConfig> {
+        Ok(match &self.config {
+            Some(path) => Config::load(path)?.sandbox,
+            None => SandboxConfig::default(),
+        })
+    }
+
+    async fn run_in(
+        &self,
+        host: Arc<dyn SandboxHost>,
+        workspace: &Path,
+        config: &SandboxConfig,
+    ) -> anyhow::Result<ProcessExit> {
+        let (notices, told) = mpsc::channel(QUEUED_NOTICES);
+        let telling = tokio::spawn(tell(told));
+        let opening = Opening {
+            run: &RunId(format!("command-{}", std::process::id())),
+            checkout: workspace,
+            notices,
+        };
+        let sandbox = host.open(opening).await?;
+        let exit = self.run_inside(sandbox.as_ref(), config).await;
+        let lost = sandbox.lost();
+        let closed = sandbox.close().await;
+        drop(sandbox);
+        telling.await.context("the notices cannot be printed")?;
+        if let Some(lost) = lost {
+            return Err(lost.into());
+        }
+        closed?;
+        exit
+    }
+
+    async fn run_inside(
+        &self,
+        sandbox: &dyn OpenSandbox,
+        config: &SandboxConfig,
+    ) -> anyhow::Result<ProcessExit> {
+        let allow: Vec<String> = config
+            .network
+            .allow
+            .iter()
+            .chain(&self.allow)
+            .cloned()
+            .collect();
+        sandbox.allow(&allow).await?;
+        let command = SandboxCommand::new(self.command.iter().cloned());
+        let process = sandbox.spawn(command).await?;
+        let mut terminated = signal(SignalKind::terminate())?;
+        tokio::select! {
+            exit = pass_through(process) => exit,
+            _ = terminated.recv() => Ok(ProcessExit::Signal(SignalKind::terminate().as_raw_value())),
+            _ = tokio::signal::ctrl_c() => {
+                Ok(ProcessExit::Signal(SignalKind::interrupt().as_raw_value()))
+            }
+        }
+    }
+}
+
+/// Passes everything through until the command has ended and all it wrote is read.
+async fn pass_through(process: SandboxProcess) -> anyhow::Result<ProcessExit> {
+    let SandboxProcess {
+        mut stdin,
+        mut stdout,
+        mut stderr,
+        exit,
+        kill,
+    } = process;
+    let mut input = own_input();
+    let feeding = tokio::spawn(async move {
+        while let Some(bytes) = input.recv().await {
+            // A command need not read what it is given.
+            if stdin.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    });
+    let (mut out, mut err) = (tokio::io::stdout(), tokio::io::stderr());
+    let copied = tokio::join!(
+        tokio::io::copy(&mut stdout, &mut out),
+        tokio::io::copy(&mut stderr, &mut err),
+        exit,
+    );
+    feeding.abort();
+    drop(kill);
+    out.flush().await?;
+    copied.2.context("the sandbox ended before the command did")
+}
+
+/// Standard input, read on a thread that nobody waits for: it may never end.
+fn own_input() -> mpsc::Receiver<Vec<u8>> {
+    let (sender, input) = mpsc::channel(QUEUED_INPUT);
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; INPUT_BYTES];
+        while let Ok(count @ 1..) = std::io::stdin().read(&mut buffer) {
+            if sender.blocking_send(buffer[..count].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    input
+}
+
+async fn tell(mut notices: mpsc::Receiver<SandboxNotice>) {
+    while let Some(notice) = notices.recv().await {
+        let message = match notice {
+            SandboxNotice::Network(access) => access.complaint(),
+            SandboxNotice::Warning(message) => Some(message),
+        };
+        if let Some(message) = message {
+            complain(&format!("pullwright: {message}"));
+        }
+    }
+}
+
+/// Users of sandboxes pass through it and do not look around.
+fn own_folder() -> anyhow::Result<TempDir> {
+    tempfile::Builder::new()
+        .prefix("pullwright-sandbox-")
+        .permissions(Permissions::from_mode(0o711))
+        .tempdir()
+        .context("cannot make a temporary folder")
+}
+
+fn fresh_workspace(own: &Path) -> anyhow::Result<PathBuf> {
+    let workspace = own.join("workspace");
+    std::fs::create_dir(&workspace)
+        .with_context(|| format!("cannot make {}", workspace.display()))?;
+    Ok(workspace)
+}

@@ -1,0 +1,143 @@
+//! The started command: its stream, its complaints, and its end.
+
+use std::process::ExitStatus;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use pullwright_core::sandbox::SandboxError;
+use pullwright_protocol::RunId;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::{Child, ChildStdin, ChildStdout};
+use tokio::task::JoinHandle;
+
+use super::refused;
+use crate::RUN_VARIABLE;
+use crate::sweep::{self, Marker, Suspects};
+
+/// How much of the end of the command's standard error is kept for messages.
+const COMPLAINT_BYTES: usize = 2048;
+
+/// How long its last words may take to arrive once it has ended: a process it left behind may hold
+/// its standard error open for ever.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// How long a killed command may take to be gone.
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A running command, which is a group of processes. Dropping it kills them.
+pub(super) struct Engine {
+    child: Child,
+    group: Option<Pid>,
+    program: String,
+    run: RunId,
+    complaint: Arc<Mutex<Vec<u8>>>,
+    listener: JoinHandle<()>,
+    stream: Option<(ChildStdin, ChildStdout)>,
+}
+
+impl Engine {
+    pub(super) fn new(mut child: Child, program: &str, run: &RunId) -> Result<Self, SandboxError> {
+        let id = child.id().and_then(|id| i32::try_from(id).ok());
+        let group = id.and_then(Pid::from_raw);
+        let stream = child.stdin.take().zip(child.stdout.take());
+        let (Some(stderr), Some(stream)) = (child.stderr.take(), stream) else {
+            let reason = format!("`{program}` ended before it began");
+            return Err(refused(reason, "start it by hand to see why"));
+        };
+        let complaint = Arc::default();
+        let listener = tokio::spawn(listen(stderr, Arc::clone(&complaint)));
+        Ok(Self {
+            child,
+            group,
+            program: program.to_owned(),
+            run: run.clone(),
+            complaint,
+            listener,
+            stream: Some(stream),
+        })
+    }
+
+    /// Its standard input and output, once.
+    pub(super) fn take_stream(&mut self) -> Result<(ChildStdin, ChildStdout), SandboxError> {
+        self.stream
+            .take()
+            .ok_or_else(|| super::lost("its stream was taken before".to_owned()))
+    }
+
+    /// Waits for its end for as long as `grace`, then kills it, and what it left on this machine.
+    /// Says how it ended, where it ended by itself.
+    pub(super) async fn end(&mut self, grace: Duration) -> Option<ExitStatus> {
+        let by_itself = tokio::time::timeout(grace, self.child.wait()).await;
+        self.kill_group();
+        let waited = tokio::time::timeout(KILL_TIMEOUT, self.child.wait()).await;
+        if waited.is_err() {
+            tracing::warn!(run = %self.run, program = self.program, "it is still there after SIGKILL");
+        }
+        self.group = None;
+        self.sweep().await;
+        let _ = tokio::time::timeout(LAST_WORDS_TIMEOUT, &mut self.listener).await;
+        by_itself.ok().and_then(Result::ok)
+    }
+
+    /// What is known of its end: its status and its last words.
+    pub(super) fn describe(&self, status: Option<ExitStatus>) -> String {
+        let program = &self.program;
+        let ended = match status {
+            Some(status) => format!("`{program}` ended with {status}"),
+            None => format!("`{program}` was killed"),
+        };
+        let complaint = self
+            .complaint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let said = readable(&complaint);
+        match said.is_empty() {
+            true => ended,
+            false => format!("{ended} and complained: {said}"),
+        }
+    }
+
+    /// Where the engine is a process of this machine, what it started bears the run's marker.
+    async fn sweep(&self) {
+        let marker = Marker::new(RUN_VARIABLE, &self.run.0);
+        let sweep = move || sweep::marked(&marker, Suspects::Nobody);
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(sweep).await {
+            tracing::warn!(run = %self.run, %error, "cannot kill all that a run left behind");
+        }
+    }
+
+    fn kill_group(&self) {
+        if let Some(group) = self.group {
+            // Nothing is left of it in the usual case.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.kill_group();
+    }
+}
+
+/// Text of an untrusted side as one line for people.
+pub(super) fn readable(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control());
+    words
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Keeps standard error flowing, and its end at hand.
+async fn listen(mut stderr: impl AsyncRead + Unpin, complaint: Arc<Mutex<Vec<u8>>>) {
+    let mut buffer = [0; 1024];
+    while let Ok(count @ 1..) = stderr.read(&mut buffer).await {
+        let mut kept = complaint.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.extend(&buffer[..count]);
+        let excess = kept.len().saturating_sub(COMPLAINT_BYTES);
+        kept.drain(..excess);
+    }
+}
