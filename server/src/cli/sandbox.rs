@@ -1,7 +1,7 @@
 //! `pullwright sandbox run`: one command in a sandbox, as a run would start it.
 
 use std::fs::Permissions;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ use pullwright_core::sandbox::{
 use pullwright_protocol::RunId;
 use pullwright_sandbox::Loan;
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -153,8 +153,8 @@ impl Run {
 async fn pass_through(process: SandboxProcess) -> anyhow::Result<ProcessExit> {
     let SandboxProcess {
         mut stdin,
-        mut stdout,
-        mut stderr,
+        stdout,
+        stderr,
         exit,
         kill,
     } = process;
@@ -167,16 +167,34 @@ async fn pass_through(process: SandboxProcess) -> anyhow::Result<ProcessExit> {
             }
         }
     });
-    let (mut out, mut err) = (tokio::io::stdout(), tokio::io::stderr());
     let copied = tokio::join!(
-        tokio::io::copy(&mut stdout, &mut out),
-        tokio::io::copy(&mut stderr, &mut err),
+        pass_on(stdout, tokio::io::stdout()),
+        pass_on(stderr, tokio::io::stderr()),
         exit,
     );
     feeding.abort();
     drop(kill);
-    out.flush().await?;
+    copied
+        .0
+        .and(copied.1)
+        .context("cannot pass on what the command writes")?;
     copied.2.context("the sandbox ended before the command did")
+}
+
+/// Passes everything on. When nobody reads it any more, nobody reads from the command either, which
+/// then hears of it as it would without a sandbox.
+async fn pass_on(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+) -> io::Result<()> {
+    let mut passing = async || {
+        tokio::io::copy(&mut from, &mut to).await?;
+        to.flush().await
+    };
+    match passing().await {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        passed => passed,
+    }
 }
 
 /// Standard input, read on a thread that nobody waits for: it may never end.
@@ -184,7 +202,7 @@ fn own_input() -> mpsc::Receiver<Vec<u8>> {
     let (sender, input) = mpsc::channel(QUEUED_INPUT);
     std::thread::spawn(move || {
         let mut buffer = vec![0; INPUT_BYTES];
-        while let Ok(count @ 1..) = std::io::stdin().read(&mut buffer) {
+        while let Ok(count @ 1..) = io::stdin().read(&mut buffer) {
             if sender.blocking_send(buffer[..count].to_vec()).is_err() {
                 return;
             }

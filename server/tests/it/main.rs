@@ -10,6 +10,8 @@
 mod api;
 mod architecture;
 mod doctor;
+#[cfg(target_os = "linux")]
+mod escapes;
 mod main_job;
 mod peers;
 mod runs;

@@ -1,6 +1,6 @@
 //! The local sandbox's launcher, which is the real executable: what it promises to the server.
 
-mod bench;
+pub(crate) mod bench;
 mod death;
 mod ordinary_user;
 mod processes;

@@ -1,13 +1,17 @@
 //! Folders of the host that a sandbox's user gets, and gives back.
 
+use std::ffi::CString;
 use std::fs::{self, DirBuilder, Metadata, Permissions};
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, lchown};
 use std::path::{Path, PathBuf};
 
 use pullwright_core::removal::remove_tree;
 use pullwright_core::sandbox::SandboxError;
 use pullwright_protocol::RunId;
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Uid, chownat, openat, statat};
+use rustix::path::Arg;
 
 /// What everybody else needs on a folder to pass through it, and nothing more.
 const PASS_THROUGH: u32 = 0o011;
@@ -122,14 +126,54 @@ fn give_all(path: &Path, user: u32) -> io::Result<()> {
 
 /// Makes `owner` the owner of a folder and of all in it, and changes nothing else. Safe only when no
 /// process can change it meanwhile.
+///
+/// However deep it is: no path is longer than a name, and one folder is open at a time.
 pub(crate) fn take_all(path: &Path, owner: (u32, u32)) -> io::Result<()> {
-    let found = path.symlink_metadata()?;
-    if found.is_dir() {
-        for entry in fs::read_dir(path)? {
-            take_all(&entry?.path(), owner)?;
+    let owner = (Uid::from_raw(owner.0), Gid::from_raw(owner.1));
+    take(CWD, path, owner)?;
+    let mut folder = openat(CWD, path, FOLDER, Mode::empty())?;
+    let mut pending = vec![take_entries(&folder, owner)?];
+    while let Some(folders) = pending.last_mut() {
+        match folders.pop() {
+            Some(name) => {
+                folder = openat(&folder, name, FOLDER, Mode::empty())?;
+                pending.push(take_entries(&folder, owner)?);
+            }
+            None => {
+                pending.pop();
+                folder = openat(&folder, c"..", FOLDER, Mode::empty())?;
+            }
         }
     }
-    lchown(path, Some(owner.0), Some(owner.1))
+    Ok(())
+}
+
+const FOLDER: OFlags = OFlags::DIRECTORY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// Takes what is in a folder, and answers which of it are folders.
+fn take_entries(folder: &OwnedFd, owner: (Uid, Gid)) -> io::Result<Vec<CString>> {
+    let mut folders = Vec::new();
+    for entry in Dir::read_from(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if [c".", c".."].contains(&name) {
+            continue;
+        }
+        take(folder, name, owner)?;
+        let found = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if FileType::from_raw_mode(found.st_mode) == FileType::Directory {
+            folders.push(name.to_owned());
+        }
+    }
+    Ok(folders)
+}
+
+/// Changes the owner of what is there, itself if it is a link.
+fn take(folder: impl AsFd, name: impl Arg, (user, group): (Uid, Gid)) -> io::Result<()> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    Ok(chownat(folder, name, Some(user), Some(group), flags)?)
 }
 
 /// Replaces a hard link by a copy, so that what it shares with a mirror stays the server's.
@@ -157,5 +201,28 @@ pub(crate) fn io_error<'p>(
     move |source| SandboxError::Io {
         what: format!("{what} {}", path.display()),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_of_any_depth_is_taken() {
+        let root = tempfile::tempdir().unwrap();
+        let tree = root.path().join("tree");
+        fs::create_dir(&tree).unwrap();
+        std::os::unix::fs::symlink("/nowhere", tree.join("link")).unwrap();
+        // Built from the bottom up, because no path could reach it from the top.
+        for _ in 0..5000 {
+            let above = root.path().join("above");
+            fs::create_dir(&above).unwrap();
+            fs::rename(&tree, above.join("d")).unwrap();
+            fs::rename(&above, &tree).unwrap();
+        }
+        let own = fs::metadata(&tree).unwrap();
+        take_all(&tree, (own.uid(), own.gid())).unwrap();
+        remove_tree(&tree, &root.path().join("trash")).unwrap();
     }
 }

@@ -15,7 +15,7 @@ use tokio::io::AsyncReadExt as _;
 use crate::support::in_time;
 
 /// Where another launcher than the one just built is, for a user who cannot reach that.
-pub(super) const LAUNCHER: &str = "PULLWRIGHT_TEST_LAUNCHER";
+pub(crate) const LAUNCHER: &str = "PULLWRIGHT_TEST_LAUNCHER";
 
 /// Far from the numbers that servers give to runs.
 const USERS: u32 = 410_000;
@@ -78,11 +78,11 @@ impl Bench {
     }
 }
 
-pub(super) fn launcher() -> PathBuf {
+pub(crate) fn launcher() -> PathBuf {
     std::env::var_os(LAUNCHER).map_or_else(|| env!("CARGO_BIN_EXE_pullwright").into(), Into::into)
 }
 
-pub(super) fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 

@@ -57,6 +57,8 @@ struct State {
     /// Why nothing is started any more.
     closed: Option<Cow<'static, str>>,
     closed_by_us: bool,
+    /// It is known before those who wait are told, who ask at once why it ended.
+    ended: bool,
 }
 
 struct Process {
@@ -144,8 +146,12 @@ impl Pending {
 
     /// Tells all who wait that the sandbox is gone, and their processes with it.
     pub(super) fn end(&self) {
-        self.state().closed.get_or_insert(Cow::Borrowed(DIED));
-        let processes = std::mem::take(&mut self.state().processes);
+        let processes = {
+            let mut state = self.state();
+            state.ended = true;
+            state.closed.get_or_insert(Cow::Borrowed(DIED));
+            std::mem::take(&mut state.processes)
+        };
         for (_, process) in processes {
             let _ = process.exit.send(ProcessExit::Signal(libc::SIGKILL));
         }
@@ -159,8 +165,11 @@ impl Pending {
 
     /// Why the sandbox is gone, where nobody closed it.
     pub(super) fn ended_by_itself(&self) -> Option<SandboxError> {
-        let gone = *self.gone.borrow() && !self.state().closed_by_us;
-        gone.then(|| self.lost())
+        let by_itself = {
+            let state = self.state();
+            state.ended && !state.closed_by_us
+        };
+        by_itself.then(|| self.lost())
     }
 
     /// The error of one whose sandbox is gone.

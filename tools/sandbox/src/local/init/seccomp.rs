@@ -292,6 +292,15 @@ mod tests {
         assert_eq!(answer(libc::SYS_fchmod, &[3, setuid]), DENIED);
         assert_eq!(answer(libc::SYS_fchmodat, &[cwd, 0, setuid]), DENIED);
         assert_eq!(answer(libc::SYS_fchmodat, &[cwd, 0, 0o2755]), ALLOWED);
+        assert_eq!(answer(libc::SYS_mknodat, &[cwd, 0, 0o104_755, 0]), DENIED);
+        for flag in [libc::O_CREAT, libc::O_TMPFILE] {
+            let flags = (flag | libc::O_WRONLY) as u64;
+            let open = |mode| answer(libc::SYS_openat, &[cwd, 0, flags, mode]);
+            assert_eq!((open(setuid), open(0o755)), (DENIED, ALLOWED), "{flag:#x}");
+        }
+        // Nothing is made, so the mode is whatever was there.
+        let flags = (libc::O_RDONLY | libc::O_DIRECTORY) as u64;
+        assert_eq!(answer(libc::SYS_openat, &[cwd, 0, flags, setuid]), ALLOWED);
     }
 
     #[test]

@@ -121,10 +121,26 @@ const TERMINAL_INPUT: [u64; 2] = [0x5412, 0x541c];
 const MODES: &[(libc::c_long, u8)] = &[
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_chmod, 1),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_creat, 1),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_mknod, 1),
+    (libc::SYS_mknodat, 2),
     (libc::SYS_fchmod, 1),
     (libc::SYS_fchmodat, 2),
     (SYS_FCHMODAT2, 2),
 ];
+
+/// The calls that make a file when they open it, and the argument that is the flags. The mode comes
+/// after the flags, and says nothing where no file is made. `openat2` has both where a filter cannot
+/// see them.
+const OPENS: &[(libc::c_long, u8)] = &[
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_open, 1),
+    (libc::SYS_openat, 2),
+];
+/// The flags of those that make one. The second is the part of `O_TMPFILE` that is its own.
+const MAKING: [libc::c_int; 2] = [libc::O_CREAT, libc::O_TMPFILE & !libc::O_DIRECTORY];
 
 /// The denied calls, with the conditions under which they are.
 pub(super) fn calls() -> Result<Calls, BackendError> {
@@ -137,7 +153,18 @@ pub(super) fn calls() -> Result<Calls, BackendError> {
         let setuid = masked(*mode, u64::from(libc::S_ISUID))?;
         rules.insert(*number, vec![SeccompRule::new(vec![setuid])?]);
     }
+    for (number, flags) in OPENS {
+        rules.insert(*number, making_privileged(*flags)?);
+    }
     Ok(rules)
+}
+
+fn making_privileged(flags: u8) -> Result<Vec<SeccompRule>, BackendError> {
+    let rule = |flag: libc::c_int| {
+        let setuid = masked(flags + 1, u64::from(libc::S_ISUID))?;
+        SeccompRule::new(vec![masked(flags, number(flag))?, setuid])
+    };
+    MAKING.into_iter().map(rule).collect()
 }
 
 /// The calls that do nothing and seem to succeed. Scripts lower the limit of core dumps, which is as
