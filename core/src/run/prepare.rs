@@ -195,9 +195,10 @@ impl Run<'_> {
         let meanwhile: Vec<String> = always.iter().chain(&config.setup.allow).cloned().collect();
         if !commands.setup.is_empty() {
             sandbox.allow(&meanwhile).await?;
-            self.run_setup(sandbox.as_ref(), commands).await?;
         }
-        Ok(sandbox.allow(always).await?)
+        let ran = self.run_setup(sandbox.as_ref(), commands).await;
+        sandbox.allow(always).await?;
+        ran
     }
 
     async fn run_setup(&self, sandbox: &dyn Sandbox, commands: &Commands) -> Result<(), Halt> {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use pullwright_core::config::{Config, SandboxConfig};
+use pullwright_core::removal::remove_tree;
 use pullwright_core::sandbox::{
     Opening, ProcessExit, Sandbox as OpenSandbox, SandboxCommand, SandboxHost, SandboxNotice,
     SandboxProcess,
@@ -19,7 +20,7 @@ use pullwright_sandbox::Loan;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::complain;
 
@@ -68,6 +69,7 @@ impl Sandbox {
 
 impl Run {
     async fn run(self) -> anyhow::Result<ExitCode> {
+        let stop = stop_on_signals()?;
         let own = own_folder()?;
         let config = self.sandbox_config()?;
         pullwright_sandbox::harden_server()?;
@@ -77,14 +79,17 @@ impl Run {
             complain(&format!("warning: {warning}"));
         }
         let workspace = match &self.workspace {
-            Some(folder) => folder
-                .canonicalize()
-                .with_context(|| format!("cannot work in {}", folder.display()))?,
+            Some(folder) => lent_workspace(folder)?,
             None => fresh_workspace(own.path())?,
         };
         let loan = Loan::of(&workspace)?;
-        let exit = self.run_in(host, &workspace, &config).await;
-        loan.give_back()?;
+        let exit = self.run_in(host, &workspace, &config, &stop).await;
+        match &self.workspace {
+            Some(_) => loan.give_back()?,
+            // The command may have closed its folders.
+            None => remove_tree(&workspace, &own.path().join("removal"))
+                .with_context(|| format!("cannot remove {}", workspace.display()))?,
+        }
         Ok(ExitCode::from(
             u8::try_from(exit?.shell_code()).unwrap_or(u8::MAX),
         ))
@@ -102,6 +107,7 @@ impl Run {
         host: Arc<dyn SandboxHost>,
         workspace: &Path,
         config: &SandboxConfig,
+        stop: &Stop,
     ) -> anyhow::Result<ProcessExit> {
         let (notices, told) = mpsc::channel(QUEUED_NOTICES);
         let telling = tokio::spawn(tell(told));
@@ -111,7 +117,7 @@ impl Run {
             notices,
         };
         let sandbox = host.open(opening).await?;
-        let exit = self.run_inside(sandbox.as_ref(), config).await;
+        let exit = self.run_inside(sandbox.as_ref(), config, stop).await;
         let lost = sandbox.lost();
         let closed = sandbox.close().await;
         drop(sandbox);
@@ -127,6 +133,7 @@ impl Run {
         &self,
         sandbox: &dyn OpenSandbox,
         config: &SandboxConfig,
+        stop: &Stop,
     ) -> anyhow::Result<ProcessExit> {
         let allow: Vec<String> = config
             .network
@@ -138,16 +145,62 @@ impl Run {
         sandbox.allow(&allow).await?;
         let command = SandboxCommand::new(self.command.iter().cloned());
         let process = sandbox.spawn(command).await?;
-        let mut terminated = signal(SignalKind::terminate())?;
+        let mut stopped = stop.clone();
         tokio::select! {
             exit = pass_through(process) => exit,
-            _ = terminated.recv() => Ok(ProcessExit::Signal(SignalKind::terminate().as_raw_value())),
-            _ = tokio::signal::ctrl_c() => {
-                Ok(ProcessExit::Signal(SignalKind::interrupt().as_raw_value()))
-            }
+            Ok(signal) = stopped.wait_for(|signal| *signal != 0) => Ok(ProcessExit::Signal(*signal)),
         }
     }
 }
+
+/// The signal that came, 0 while none has.
+type Stop = watch::Receiver<i32>;
+
+/// From the start to the very end: a signal ends the command, and what was lent is given back.
+fn stop_on_signals() -> anyhow::Result<Stop> {
+    let (told, stop) = watch::channel(0);
+    let kinds = [
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::hangup(),
+        SignalKind::quit(),
+    ];
+    for kind in kinds {
+        let mut signals = signal(kind).context("cannot watch for signals")?;
+        let told = told.clone();
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                told.send_replace(kind.as_raw_value());
+            }
+        });
+    }
+    Ok(stop)
+}
+
+/// A person's folder. The sandbox's user becomes its owner for a while, so it must not be one that
+/// others live by.
+fn lent_workspace(folder: &Path) -> anyhow::Result<PathBuf> {
+    let folder = folder
+        .canonicalize()
+        .with_context(|| format!("cannot work in {}", folder.display()))?;
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let holds_home = home.is_some_and(|home| {
+        home.starts_with(&folder)
+            || home
+                .canonicalize()
+                .is_ok_and(|home| home.starts_with(&folder))
+    });
+    if folder.components().count() <= SYSTEM_DEPTH || holds_home {
+        anyhow::bail!(
+            "{} is not a folder of one project; name one that the command may change",
+            folder.display()
+        );
+    }
+    Ok(folder)
+}
+
+/// `/` and the folders in it are the system's.
+const SYSTEM_DEPTH: usize = 2;
 
 /// Passes everything through until the command has ended and all it wrote is read.
 async fn pass_through(process: SandboxProcess) -> anyhow::Result<ProcessExit> {

@@ -3,15 +3,18 @@
 use std::ffi::CString;
 use std::fs::{self, DirBuilder, Metadata, Permissions};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, lchown};
 use std::path::{Path, PathBuf};
 
 use pullwright_core::removal::remove_tree;
 use pullwright_core::sandbox::SandboxError;
 use pullwright_protocol::RunId;
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Uid, chownat, openat, statat};
-use rustix::path::Arg;
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Stat, Uid, chownat, openat, statat,
+};
+
+use crate::users;
 
 /// What everybody else needs on a folder to pass through it, and nothing more.
 const PASS_THROUGH: u32 = 0o011;
@@ -20,7 +23,11 @@ const PRIVATE: u32 = 0o700;
 
 /// Gives everything in `folder` to `user`. Safe only before an untrusted process has touched it.
 pub(crate) fn give(kind: &'static str, folder: &Path, user: u32) -> Result<(), SandboxError> {
-    give_all(folder, user).map_err(|error| match error.raw_os_error() {
+    give_all(folder, user).map_err(refused(kind, folder, user))
+}
+
+fn refused(kind: &'static str, folder: &Path, user: u32) -> impl FnOnce(io::Error) -> SandboxError {
+    move |error| match error.raw_os_error() {
         Some(libc::EINVAL | libc::EPERM) => SandboxError::Refused {
             kind,
             reason: format!("cannot give {} to user {user}: {error}", folder.display()),
@@ -30,7 +37,7 @@ pub(crate) fn give(kind: &'static str, folder: &Path, user: u32) -> Result<(), S
             ),
         },
         _ => io_error("cannot hand over", folder)(error),
-    })
+    }
 }
 
 /// The first folder on the way to `path`, itself included, that other users cannot enter.
@@ -124,20 +131,53 @@ fn give_all(path: &Path, user: u32) -> io::Result<()> {
     lchown(path, Some(user), Some(user))
 }
 
-/// Makes `owner` the owner of a folder and of all in it, and changes nothing else. Safe only when no
-/// process can change it meanwhile.
+/// Lets `user` change what is in `folder` as its owner can, without touching what may be somebody
+/// else's: files of other owners, files with a second name that may lie elsewhere, and programs that
+/// lend their owner's rights stay as they are.
+pub(crate) fn lend(kind: &'static str, folder: &Path, user: u32) -> Result<(), SandboxError> {
+    let owner = folder
+        .symlink_metadata()
+        .map_err(io_error("cannot look at", folder))?
+        .uid();
+    let user = (Uid::from_raw(user), Gid::from_raw(user));
+    let lent = |found: &Stat| {
+        let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
+        let is_shared = is_file && (found.st_nlink > 1 || found.st_mode & LENDS_RIGHTS != 0);
+        let is_theirs = found.st_uid == owner || users::is_of_runs(found.st_uid);
+        (is_theirs && !is_shared).then_some(user)
+    };
+    change_owners(folder, &lent).map_err(refused(kind, folder, user.0.as_raw()))
+}
+
+/// Makes `owner` the owner of everything in `folder` that belongs to a user of runs.
+pub(crate) fn take_back(folder: &Path, owner: (u32, u32)) -> io::Result<()> {
+    let owner = (Uid::from_raw(owner.0), Gid::from_raw(owner.1));
+    change_owners(folder, &|found| {
+        users::is_of_runs(found.st_uid).then_some(owner)
+    })
+}
+
+/// The bits by which a program runs with the rights of its owner or group.
+const LENDS_RIGHTS: u32 = 0o6000;
+
+const FOLDER: OFlags = OFlags::DIRECTORY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+type NewOwner<'a> = &'a dyn Fn(&Stat) -> Option<(Uid, Gid)>;
+
+/// Changes the owners of what is in a folder, never through a link. Safe only when no process can
+/// change it meanwhile.
 ///
 /// However deep it is: no path is longer than a name, and one folder is open at a time.
-pub(crate) fn take_all(path: &Path, owner: (u32, u32)) -> io::Result<()> {
-    let owner = (Uid::from_raw(owner.0), Gid::from_raw(owner.1));
-    take(CWD, path, owner)?;
+fn change_owners(path: &Path, new_owner: NewOwner<'_>) -> io::Result<()> {
     let mut folder = openat(CWD, path, FOLDER, Mode::empty())?;
-    let mut pending = vec![take_entries(&folder, owner)?];
+    let mut pending = vec![change_entries(&folder, new_owner)?];
     while let Some(folders) = pending.last_mut() {
         match folders.pop() {
             Some(name) => {
                 folder = openat(&folder, name, FOLDER, Mode::empty())?;
-                pending.push(take_entries(&folder, owner)?);
+                pending.push(change_entries(&folder, new_owner)?);
             }
             None => {
                 pending.pop();
@@ -148,12 +188,8 @@ pub(crate) fn take_all(path: &Path, owner: (u32, u32)) -> io::Result<()> {
     Ok(())
 }
 
-const FOLDER: OFlags = OFlags::DIRECTORY
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
-
-/// Takes what is in a folder, and answers which of it are folders.
-fn take_entries(folder: &OwnedFd, owner: (Uid, Gid)) -> io::Result<Vec<CString>> {
+/// Changes the owners of a folder's entries, and answers which of them are folders.
+fn change_entries(folder: &OwnedFd, new_owner: NewOwner<'_>) -> io::Result<Vec<CString>> {
     let mut folders = Vec::new();
     for entry in Dir::read_from(folder)? {
         let entry = entry?;
@@ -161,8 +197,16 @@ fn take_entries(folder: &OwnedFd, owner: (Uid, Gid)) -> io::Result<Vec<CString>>
         if [c".", c".."].contains(&name) {
             continue;
         }
-        take(folder, name, owner)?;
         let found = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if let Some((user, group)) = new_owner(&found) {
+            chownat(
+                folder,
+                name,
+                Some(user),
+                Some(group),
+                AtFlags::SYMLINK_NOFOLLOW,
+            )?;
+        }
         if FileType::from_raw_mode(found.st_mode) == FileType::Directory {
             folders.push(name.to_owned());
         }
@@ -170,23 +214,21 @@ fn take_entries(folder: &OwnedFd, owner: (Uid, Gid)) -> io::Result<Vec<CString>>
     Ok(folders)
 }
 
-/// Changes the owner of what is there, itself if it is a link.
-fn take(folder: impl AsFd, name: impl Arg, (user, group): (Uid, Gid)) -> io::Result<()> {
-    let flags = AtFlags::SYMLINK_NOFOLLOW;
-    Ok(chownat(folder, name, Some(user), Some(group), flags)?)
-}
-
-/// Replaces a hard link by a copy, so that what it shares with a mirror stays the server's.
+/// Replaces a hard link by a copy, so that what it shares with a mirror stays the server's. The copy
+/// is a new file under a name that nobody can foresee.
 fn unshare(path: &Path, found: &Metadata) -> io::Result<()> {
-    let copy = path.with_file_name(format!(".pullwright-copy-{}", found.ino()));
-    fs::copy(path, &copy)?;
-    fs::set_permissions(&copy, found.permissions())?;
-    fs::rename(&copy, path)
+    let folder = path.parent().unwrap_or(path);
+    let mut copy = tempfile::NamedTempFile::new_in(folder)?;
+    io::copy(&mut fs::File::open(path)?, &mut copy)?;
+    copy.as_file().set_permissions(found.permissions())?;
+    copy.persist(path)?;
+    Ok(())
 }
 
 /// Removes the server's own folder of a run.
 pub(crate) fn remove_own(folder: &Path) -> Result<(), SandboxError> {
-    match remove_tree(folder, &folder.with_extension("removal")) {
+    let beside = folder.with_extension(format!("removal-{}", pullwright_core::log::now_ms()));
+    match remove_tree(folder, &beside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(io_error("cannot remove", folder)(error))
         }
@@ -209,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tree_of_any_depth_is_taken() {
+    fn a_tree_of_any_depth_is_walked() {
         let root = tempfile::tempdir().unwrap();
         let tree = root.path().join("tree");
         fs::create_dir(&tree).unwrap();
@@ -221,8 +263,61 @@ mod tests {
             fs::rename(&tree, above.join("d")).unwrap();
             fs::rename(&above, &tree).unwrap();
         }
-        let own = fs::metadata(&tree).unwrap();
-        take_all(&tree, (own.uid(), own.gid())).unwrap();
+        let seen = std::cell::Cell::new(0);
+        let count = |_: &Stat| {
+            seen.set(seen.get() + 1);
+            None
+        };
+        change_owners(&tree, &count).unwrap();
+        assert_eq!(seen.get(), 5001);
         remove_tree(&tree, &root.path().join("trash")).unwrap();
+    }
+
+    #[test]
+    fn only_what_is_the_owner_s_alone_is_lent_and_it_comes_back() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("folder");
+        fs::create_dir_all(folder.join("sub")).unwrap();
+        for name in ["plain", "shared", "setuid", "foreign", "sub/inner"] {
+            fs::write(folder.join(name), name).unwrap();
+        }
+        fs::hard_link(folder.join("shared"), root.path().join("outside")).unwrap();
+        fs::set_permissions(folder.join("setuid"), Permissions::from_mode(0o4755)).unwrap();
+        lchown(folder.join("foreign"), Some(1234), Some(1234)).unwrap();
+        std::os::unix::fs::symlink(root.path().join("outside"), folder.join("link")).unwrap();
+        let owner = |name: &str| folder.join(name).symlink_metadata().unwrap().uid();
+        let owners = || ["plain", "sub/inner", "link", "shared", "setuid", "foreign"].map(owner);
+        let outside = || root.path().join("outside").metadata().unwrap().uid();
+
+        lend("local", &folder, 400_001).unwrap();
+        assert_eq!(owners(), [400_001, 400_001, 400_001, 0, 0, 1234]);
+        assert_eq!(outside(), 0);
+        // A program that the sandbox's user left, with their rights.
+        fs::write(folder.join("left"), "").unwrap();
+        lchown(folder.join("left"), Some(400_001), Some(400_001)).unwrap();
+        fs::set_permissions(folder.join("left"), Permissions::from_mode(0o6755)).unwrap();
+
+        take_back(&folder, (0, 0)).unwrap();
+        assert_eq!(owners(), [0, 0, 0, 0, 0, 1234]);
+        let mode = |name: &str| folder.join(name).metadata().unwrap().mode() & 0o7777;
+        assert_eq!((mode("left"), mode("setuid")), (0o755, 0o4755));
+    }
+
+    #[test]
+    fn a_link_that_waits_for_a_copy_is_not_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let (a, b) = (root.path().join("a"), root.path().join("b"));
+        fs::write(&a, "content").unwrap();
+        fs::hard_link(&a, &b).unwrap();
+        let victim = root.path().join("victim");
+        let foreseen = format!(".pullwright-copy-{}", a.metadata().unwrap().ino());
+        std::os::unix::fs::symlink(&victim, root.path().join(foreseen)).unwrap();
+        unshare(&a, &a.metadata().unwrap()).unwrap();
+        assert!(!victim.exists());
+        assert_eq!(a.metadata().unwrap().nlink(), 1);
+        assert_eq!(fs::read_to_string(&a).unwrap(), "content");
     }
 }

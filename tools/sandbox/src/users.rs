@@ -25,6 +25,11 @@ const LOCKS: &str = "/run/pullwright/users";
 /// Longer than any path; a longer record is not one.
 const MAX_RECORD_BYTES: u64 = 8192;
 
+/// Whether this is a user of runs, of this server or another.
+pub(crate) fn is_of_runs(uid: u32) -> bool {
+    USERS.contains(&uid)
+}
+
 /// A user that this run alone has, for as long as this lives.
 pub(crate) struct Slot {
     uid: u32,

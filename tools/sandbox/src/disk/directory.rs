@@ -26,17 +26,22 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    /// The folder `name` in `parent`. `None` if it has gone, is none any more, or something is
-    /// mounted there.
+    /// The folder `name` in `parent`. `None` if it has gone, is none any more, something is mounted
+    /// there, or it is another owner's and closed.
     pub(super) fn open(parent: &OwnedFd, name: &CStr, device: u64) -> Result<Option<Self>, Errno> {
-        let (fd, closed) = match open(parent, name, OFlags::RDONLY) {
-            Ok(fd) => (fd, None),
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => return Ok(None),
-            Err(Errno::ACCESS) => unlock(&open(parent, name, OFlags::PATH)?)?,
-            Err(error) => return Err(error),
+        let opened = match open(parent, name, OFlags::RDONLY) {
+            Ok(fd) => Self::held(fd, None).map(Some),
+            Err(Errno::ACCESS) => {
+                open(parent, name, OFlags::PATH).and_then(|held| Self::unlocked(&held))
+            }
+            Err(error) => Err(error),
         };
-        let directory = Self::held(fd, closed)?;
-        Ok((directory.id.0 == device).then_some(directory))
+        match opened {
+            Ok(found) => Ok(found.filter(|directory| directory.id.0 == device)),
+            Err(Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => Ok(None),
+            Err(error) if is_vanished(error) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The folder that `child` is in, if it is still the one that is expected.
@@ -45,14 +50,27 @@ impl Directory {
         (id(&fstat(&fd).ok()?) == expected).then_some(fd)
     }
 
-    /// A folder that is open already.
-    pub(super) fn root(fd: &OwnedFd) -> Result<Self, Errno> {
-        let (again, closed) = match openat(fd, c".", FOLDER, Mode::empty()) {
-            Ok(again) => (again, None),
-            Err(Errno::ACCESS) => unlock(fd)?,
-            Err(error) => return Err(error),
+    /// A folder that is held already. `None` as above.
+    pub(super) fn root(fd: &OwnedFd) -> Result<Option<Self>, Errno> {
+        let opened = match openat(fd, c".", FOLDER, Mode::empty()) {
+            Ok(again) => Self::held(again, None).map(Some),
+            Err(Errno::ACCESS) => Self::unlocked(fd),
+            Err(error) => Err(error),
         };
-        Self::held(again, closed)
+        match opened {
+            Err(error) if is_vanished(error) => Ok(None),
+            opened => opened,
+        }
+    }
+
+    /// A folder that may not be opened. `None` if it is another owner's, in which this user cannot
+    /// write either.
+    fn unlocked(held: &OwnedFd) -> Result<Option<Self>, Errno> {
+        if !is_own(&fstat(held)?) {
+            return Ok(None);
+        }
+        let (fd, closed) = unlock(held)?;
+        Self::held(fd, Some(closed)).map(Some)
     }
 
     fn held(fd: OwnedFd, closed: Option<Mode>) -> Result<Self, Errno> {
@@ -82,17 +100,13 @@ pub(super) fn close_again(fd: impl AsFd, before: Mode) {
 }
 
 /// Opens a folder of this user that may not be opened. Answers what it allowed before.
-fn unlock(held: &OwnedFd) -> Result<(OwnedFd, Option<Mode>), Errno> {
-    let stat = fstat(held)?;
-    if !is_own(&stat) {
-        return Err(Errno::ACCESS);
-    }
-    let before = Mode::from_raw_mode(stat.st_mode);
+fn unlock(held: &OwnedFd) -> Result<(OwnedFd, Mode), Errno> {
+    let before = Mode::from_raw_mode(fstat(held)?.st_mode);
     // By this name it is the folder that is held, whatever has its own name by now.
     let path = format!("/proc/self/fd/{}", held.as_raw_fd());
     chmod(path, before | LOOK)?;
     let opened = openat(held, c".", FOLDER, Mode::empty())?;
-    Ok((opened, Some(before)))
+    Ok((opened, before))
 }
 
 /// Follows no link and enters no mount.
@@ -112,6 +126,19 @@ pub(super) fn id(stat: &Stat) -> Id {
 
 pub(super) fn blocks(stat: &Stat) -> u64 {
     u64::try_from(stat.st_blocks).unwrap_or_default()
+}
+
+/// What was there a moment ago was removed: it takes no room.
+pub(super) fn is_vanished(error: Errno) -> bool {
+    // Network file systems say it the second way.
+    matches!(error, Errno::NOENT | Errno::STALE)
+}
+
+/// Whether an error in reading a folder hides nothing that the sandbox could have written. Its own
+/// folders it can close while they are read, so those count as not looked at.
+pub(super) fn may_be_skipped(folder: &OwnedFd, error: Errno) -> bool {
+    let is_others = || fstat(folder).is_ok_and(|stat| !is_own(&stat));
+    is_vanished(error) || error == Errno::ACCESS && is_others()
 }
 
 fn is_own(stat: &Stat) -> bool {

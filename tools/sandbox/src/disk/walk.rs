@@ -13,7 +13,9 @@ use std::time::Instant;
 use rustix::fs::{AtFlags, FileType, Mode, RawDir, Stat, statat};
 use rustix::io::Errno;
 
-use super::directory::{Directory, Id, Names, blocks, close_again, id};
+use super::directory::{
+    Directory, Id, Names, blocks, close_again, id, is_vanished, may_be_skipped,
+};
 use super::{Usage, WalkBudget};
 
 /// The unit of `st_blocks`, whatever the file system's own is.
@@ -39,7 +41,7 @@ pub(super) fn walk(folders: &[OwnedFd], budget: &WalkBudget) -> Usage {
     let mut roots = Vec::new();
     for folder in folders {
         match Directory::root(folder) {
-            Ok(root) if walk.roots.insert(root.id) => roots.push(root),
+            Ok(Some(root)) if walk.roots.insert(root.id) => roots.push(root),
             Ok(_) => {}
             Err(_) => walk.usage.complete = false,
         }
@@ -140,13 +142,10 @@ impl<'b> Walk<'b> {
             closed,
         } = directory;
         self.count(blocks);
-        let names = match self.read(&fd, id.0) {
-            Ok(names) => names,
-            Err((names, _)) => {
-                self.usage.complete = false;
-                names
-            }
-        };
+        let (names, read) = self.read(&fd, id.0);
+        if read.is_err_and(|error| !may_be_skipped(&fd, error)) {
+            self.usage.complete = false;
+        }
         if self.stack.len() > HELD
             && let Some(above) = self.stack.last_mut()
         {
@@ -160,15 +159,13 @@ impl<'b> Walk<'b> {
         });
     }
 
-    fn read(&mut self, fd: &OwnedFd, device: u64) -> Result<Names, (Names, Errno)> {
+    /// The folders in it, as far as it could be read.
+    fn read(&mut self, fd: &OwnedFd, device: u64) -> (Names, Result<(), Errno>) {
         let mut names = Names::default();
         let mut buffer = std::mem::take(&mut self.buffer);
         let read = self.read_into(fd, device, buffer.spare_capacity_mut(), &mut names);
         self.buffer = buffer;
-        match read {
-            Ok(()) => Ok(names),
-            Err(error) => Err((names, error)),
-        }
+        (names, read)
     }
 
     fn read_into(
@@ -190,7 +187,7 @@ impl<'b> Walk<'b> {
             }
             let stat = match statat(fd, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => stat,
-                Err(Errno::NOENT) => continue,
+                Err(error) if is_vanished(error) => continue,
                 Err(error) => return Err(error),
             };
             if stat.st_dev != device {

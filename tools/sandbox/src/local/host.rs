@@ -66,7 +66,11 @@ impl LocalHost {
         for path in local.read_only.iter().chain(&local.path) {
             check_exists(path)?;
         }
-        let toolchains = Toolchains::find(&local.path, &local.read_only, &surroundings);
+        let mut toolchains = Toolchains::find(&local.path, &local.read_only, &surroundings);
+        // Whatever is beside a program, the server's own folder is no part of it.
+        toolchains
+            .read_only
+            .retain(|shown| !data_dir.starts_with(&shown.source));
         let cgroups = Cgroups::detect(&Cgroups::lock_folder(&data_dir));
         let swept = cgroups.sweep();
         tracing::debug!(?swept, "looked for control groups of ended servers");
@@ -138,7 +142,7 @@ impl SandboxHost for LocalHost {
                 false => None,
             };
             if let Some(slot) = &slot {
-                handover::give(KIND, &workspace, slot.uid())?;
+                handover::lend(KIND, &workspace, slot.uid())?;
             }
             Folders::prepare(&shared.data_dir, &run, &workspace, slot)
         });
@@ -181,17 +185,27 @@ impl LocalHost {
         folders: Folders,
         notices: mpsc::Sender<SandboxNotice>,
     ) -> Result<Arc<dyn Sandbox>, SandboxError> {
+        let folders = Arc::new(folders);
         let parts = Parts {
             run,
-            folders,
+            folders: Arc::clone(&folders),
             notices,
             shared: Arc::clone(&self.shared),
         };
-        Ok(Arc::new(LocalSandbox::start(parts).await?))
+        match LocalSandbox::start(parts).await {
+            Ok(sandbox) => Ok(Arc::new(sandbox)),
+            Err(error) => {
+                // What is said of it later would hide why it was refused.
+                if let Err(kept) = blocking(move || folders.give_back()).await {
+                    tracing::warn!(%kept, "the folders of a refused sandbox were not given back");
+                }
+                Err(error)
+            }
+        }
     }
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, SandboxError> + Send + 'static,
 ) -> Result<T, SandboxError> {
     let done = tokio::task::spawn_blocking(work).await;

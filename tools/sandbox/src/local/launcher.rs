@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
-use rustix::process::{Pid, Resource, Rlimit, WaitOptions, setrlimit, wait, waitpid};
+use rustix::process::{Pid, Resource, Rlimit, WaitOptions, getrlimit, setrlimit, wait, waitpid};
 
 use create::{Created, Sandbox};
 
@@ -52,6 +52,16 @@ fn dump_nothing() -> io::Result<()> {
     }
 }
 
+/// Each sandbox takes a few descriptors here. Commands get a limit of their own.
+fn open_many() -> io::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    Ok(setrlimit(Resource::Nofile, raised)?)
+}
+
 /// Serves until the server is gone. Returns also in each init, when that has ended.
 fn serve(mut launcher: Launcher) -> io::Result<()> {
     let mut buffer = vec![0; MAX_MESSAGE_BYTES];
@@ -87,6 +97,7 @@ impl Launcher {
         let control = take_socket()?;
         reset_actions();
         dump_nothing()?;
+        open_many()?;
         Ok(Self {
             control,
             signals: Signals::queue(&SIGNALS)?,
@@ -110,6 +121,8 @@ impl Launcher {
             let Some(received) = wire::receive::<Request>(&self.control, buffer)? else {
                 return Ok(None);
             };
+            // One without its descriptors, as at the limit of them, is let go of: who asked sees
+            // its socket closed, and every other sandbox stays.
             let mut descriptors = received.descriptors.into_iter();
             if let (Request::Open, Some(plan), Some(socket)) =
                 (received.message, descriptors.next(), descriptors.next())

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use tokio::task::JoinHandle;
 use super::KIND;
 use super::client::{InnerCommand, LocalInit};
 use super::folders::Folders;
-use super::host::{Handle, Shared};
+use super::host::{Handle, Shared, blocking};
 use super::network::{Network, PROXY_PORT};
 use super::plan::{HOME, Limits, Plan, ReadOnly, WORKSPACE};
 use crate::RUN_VARIABLE;
@@ -34,12 +35,16 @@ const SHM_BYTES: u64 = 64 << 20;
 /// How often is looked whether the kernel ended a process for want of memory.
 const MEMORY_LOOK: Duration = Duration::from_secs(2);
 
+/// Processes of our own inside, besides those that are limited: process 1, a supervisor for each
+/// command of the server, and the look at the disk.
+const OWN_PROCESSES: u64 = 64;
+
 const MB: u64 = 1 << 20;
 
 /// What a sandbox is made of.
 pub(super) struct Parts {
     pub(super) run: RunId,
-    pub(super) folders: Folders,
+    pub(super) folders: Arc<Folders>,
     pub(super) notices: mpsc::Sender<SandboxNotice>,
     pub(super) shared: Arc<Shared>,
 }
@@ -49,7 +54,7 @@ pub(super) struct LocalSandbox {
     run: RunId,
     init: LocalInit,
     network: Mutex<Option<Network>>,
-    cgroup: Arc<Mutex<Option<Cgroup>>>,
+    memory: Arc<Memory>,
     memory_watch: JoinHandle<()>,
     shared: Arc<Shared>,
     /// Last, so that nothing runs as the user any more when the next run gets it.
@@ -64,7 +69,8 @@ impl LocalSandbox {
             notices,
             shared,
         } = parts;
-        let cgroup = make_cgroup(&shared, &run)?;
+        let (for_cgroup, name) = (Arc::clone(&shared), run.clone());
+        let cgroup = blocking(move || make_cgroup(&for_cgroup, &name)).await?;
         let plan = plan(&shared, &folders, cgroup.as_ref());
         let init = shared.launcher.open(&plan).await?;
         let network = match init.proxy_listener() {
@@ -74,16 +80,20 @@ impl LocalSandbox {
             }
             None => None,
         };
-        let cgroup = Arc::new(Mutex::new(cgroup));
-        let memory_mb = shared.config.memory_mb;
+        let memory = Arc::new(Memory {
+            cgroup: Mutex::new(cgroup),
+            megabytes: shared.config.memory_mb,
+            told: AtomicU64::new(0),
+            notices,
+        });
         Ok(Self {
             run,
             init,
             network: Mutex::new(network),
-            memory_watch: tokio::spawn(watch_memory(Arc::clone(&cgroup), memory_mb, notices)),
-            cgroup,
+            memory_watch: tokio::spawn(Memory::watch(Arc::clone(&memory))),
+            memory,
             shared,
-            folders: Arc::new(folders),
+            folders,
         })
     }
 
@@ -153,23 +163,24 @@ impl Sandbox for LocalSandbox {
         }
     }
 
+    /// Each step is taken whatever became of the one before.
     async fn close(&self) -> Result<(), SandboxError> {
         let network = lock(&self.network).take();
         if let Some(network) = network {
             network.close().await;
         }
-        self.init.close().await?;
+        let ended = self.init.close().await;
         self.memory_watch.abort();
-        let cgroup = lock(&self.cgroup).take();
+        self.memory.look().await;
+        let cgroup = lock(&self.memory.cgroup).take();
         let folders = Arc::clone(&self.folders);
-        let given_back = tokio::task::spawn_blocking(move || {
-            cgroup.map_or(Ok(()), Cgroup::remove)?;
+        let given_back = blocking(move || {
+            let removed = cgroup.map_or(Ok(()), Cgroup::remove);
+            // Nobody else may get the user while a process of theirs is left.
+            ended.and(removed)?;
             folders.give_back()
         });
-        given_back.await.map_err(|error| SandboxError::Io {
-            what: "closing the sandbox broke off".to_owned(),
-            source: std::io::Error::other(error),
-        })?
+        given_back.await
     }
 }
 
@@ -185,7 +196,7 @@ fn make_cgroup(shared: &Shared, run: &RunId) -> Result<Option<Cgroup>, SandboxEr
     }
     let limits = CgroupLimits {
         memory_bytes: Some(shared.config.memory_mb * MB),
-        processes: Some(shared.config.local.processes),
+        processes: Some(shared.config.local.processes + OWN_PROCESSES),
         cpus: shared.config.local.cpus,
     };
     shared.cgroups.create(&run.0, &limits).map(Some)
@@ -208,8 +219,9 @@ fn plan(shared: &Shared, folders: &Folders, cgroup: Option<&Cgroup>) -> Plan {
         user: folders.uid(),
         cgroup_procs: cgroup.map(Cgroup::procs_files).unwrap_or_default(),
         limits: Limits {
-            tmp_bytes: local.tmp_mb * MB,
-            shm_bytes: SHM_BYTES,
+            // What is in memory is not freed by ending processes, so it must leave some.
+            tmp_bytes: (local.tmp_mb * MB).min(memory_bytes / 2),
+            shm_bytes: SHM_BYTES.min(memory_bytes / 4),
             processes: local.processes,
             open_files: local.open_files,
             file_bytes: local.file_mb * MB,
@@ -223,25 +235,35 @@ fn plan(shared: &Shared, folders: &Folders, cgroup: Option<&Cgroup>) -> Plan {
 
 /// Tells when a process was ended for want of memory: what is seen inside is a signal, and no
 /// reason.
-async fn watch_memory(
-    cgroup: Arc<Mutex<Option<Cgroup>>>,
-    memory_mb: u64,
+struct Memory {
+    /// Gone once the sandbox is closed.
+    cgroup: Mutex<Option<Cgroup>>,
+    megabytes: u64,
+    told: AtomicU64,
     notices: mpsc::Sender<SandboxNotice>,
-) {
-    let mut told = 0;
-    loop {
-        tokio::time::sleep(MEMORY_LOOK).await;
-        let killed = lock(&cgroup).as_ref().and_then(Cgroup::oom_kills);
-        let Some(killed) = killed else { return };
-        if killed > told {
-            told = killed;
-            let message = format!(
-                "the sandbox ran out of memory ({memory_mb} MB), and the kernel ended a process; \
-                 raise `[sandbox] memory_mb` in plugins.toml if the work needs more"
-            );
-            // A run that has ended needs no warning.
-            let _ = notices.send(SandboxNotice::Warning(message)).await;
+}
+
+impl Memory {
+    async fn watch(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(MEMORY_LOOK).await;
+            self.look().await;
         }
+    }
+
+    async fn look(&self) {
+        let killed = lock(&self.cgroup).as_ref().and_then(Cgroup::oom_kills);
+        let killed = killed.unwrap_or(0);
+        if killed <= self.told.swap(killed, Ordering::Relaxed) {
+            return;
+        }
+        let message = format!(
+            "the sandbox ran out of memory ({} MB), and the kernel ended a process; raise \
+             `[sandbox] memory_mb` in plugins.toml if the work needs more",
+            self.megabytes
+        );
+        // A run that has ended needs no warning.
+        let _ = self.notices.send(SandboxNotice::Warning(message)).await;
     }
 }
 

@@ -19,7 +19,7 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 const SYSTEM: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64"];
 
 /// Beside `bin`, these make an installation.
-const PARTS_OF_AN_INSTALLATION: &[&str] = &["lib", "lib64", "libexec", "share", "pkg"];
+const PARTS_OF_AN_INSTALLATION: &[&str] = &["lib", "lib64", "libexec", "share"];
 
 /// Folders of a home that hold programs beside everything else a person has.
 const NEVER_WHOLE: &[&str] = &[".local", "."];
@@ -65,6 +65,13 @@ impl Surroundings {
             rustup_home: named("RUSTUP_HOME"),
             other_user: rustix::process::geteuid().is_root(),
         }
+    }
+
+    /// The home as it is named, and as it really is.
+    fn homes(&self) -> Vec<PathBuf> {
+        let named = self.home.iter().cloned();
+        let real = self.home.iter().filter_map(|home| home.canonicalize().ok());
+        named.chain(real).collect()
     }
 
     fn rustup_home(&self) -> Option<PathBuf> {
@@ -130,7 +137,7 @@ fn installation(folder: &Path, host: &Surroundings) -> PathBuf {
     let Some(parent) = folder.parent().filter(|parent| *parent != Path::new("/")) else {
         return folder.to_owned();
     };
-    let is_home = host.home.as_deref().is_some_and(|home| {
+    let is_home = host.homes().iter().any(|home| {
         home.starts_with(parent) || NEVER_WHOLE.iter().any(|name| home.join(name) == parent)
     });
     let has_part = |name: &&str| parent.join(name).is_dir();
@@ -214,7 +221,7 @@ mod tests {
     fn an_installation_is_shown_whole() {
         let host = Host::new(&[
             "opt/go/bin",
-            "opt/go/pkg",
+            "opt/go/lib",
             "home/me/.nvm/v20/bin",
             "home/me/.nvm/v20/lib",
         ]);
@@ -235,6 +242,25 @@ mod tests {
         let path = ["home/me/.cargo/bin", "home/me/.local/bin", "home/me/bin"];
         let shown = host.shown(&path);
         assert_eq!(shown, path.map(|folder| host.at(folder)));
+    }
+
+    #[test]
+    fn a_home_behind_a_link_is_a_home() {
+        let host = Host::new(&[
+            "real/me/.local/bin",
+            "real/me/.local/share/keyrings",
+            "home",
+        ]);
+        symlink(host.at("real/me"), host.at("home/me")).unwrap();
+        let shown = host.shown(&["home/me/.local/bin"]);
+        let expected = ["home/me/.local/bin", "real/me/.local/bin"];
+        assert_eq!(shown, expected.map(|folder| host.at(folder)));
+    }
+
+    #[test]
+    fn the_sources_beside_go_s_programs_are_not_shown() {
+        let host = Host::new(&["home/me/go/bin", "home/me/go/pkg/mod", "home/me/go/src"]);
+        assert_eq!(host.shown(&["home/me/go/bin"]), [host.at("home/me/go/bin")]);
     }
 
     #[test]

@@ -55,10 +55,21 @@ pub(super) enum Reply {
     Started { id: u64, pid: i32 },
     /// A process was not started.
     Refused { id: u64, why: String, errno: i32 },
-    /// More disk is used than may be, or it could not be found out how much. The sandbox ends.
-    DiskFull { used_bytes: u64 },
+    /// More of the disk is used than may be. The sandbox ends.
+    DiskFull { excess: Excess },
     /// A process has ended, and nothing that it started is left.
     Exit { id: u64, end: End },
+}
+
+/// What there is too much of on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Excess {
+    /// So many bytes are used.
+    Bytes(u64),
+    /// There are more files than this, which is as many as may be.
+    Files(u64),
+    /// It could not be found out how much is used.
+    Unknown,
 }
 
 /// How a process ended.
@@ -71,7 +82,10 @@ pub(super) enum End {
 /// A message that arrived.
 pub(super) struct Received<T> {
     pub(super) message: T,
+    /// All that came with it, or none.
     pub(super) descriptors: Vec<OwnedFd>,
+    /// Not all of them could be taken, as at the limit of descriptors.
+    pub(super) cut_off: bool,
 }
 
 /// The packet of a message.
@@ -130,11 +144,13 @@ pub(super) fn receive<T: DeserializeOwned>(
         RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
         _ => None,
     });
-    let descriptors: Vec<OwnedFd> = descriptors.flatten().collect();
-    if got
-        .flags
-        .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
-    {
+    let mut descriptors: Vec<OwnedFd> = descriptors.flatten().collect();
+    let cut_off = got.flags.contains(ReturnFlags::CTRUNC);
+    if cut_off {
+        // Nobody could tell which of them are missing.
+        descriptors.clear();
+    }
+    if got.flags.contains(ReturnFlags::TRUNC) {
         return Err(io::Error::other("a message was cut off"));
     }
     if got.bytes == 0 {
@@ -144,5 +160,36 @@ pub(super) fn receive<T: DeserializeOwned>(
     Ok(Some(Received {
         message,
         descriptors,
+        cut_off,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+    use super::*;
+
+    #[test]
+    fn a_message_whose_descriptors_are_cut_off_arrives_without_any() {
+        let flags = SocketFlags::CLOEXEC;
+        let kind = SocketType::SEQPACKET;
+        let (ours, theirs) = socketpair(AddressFamily::UNIX, kind, flags, None).unwrap();
+        let many = [ours.as_fd(); 16];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(16))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(control.push(SendAncillaryMessage::ScmRights(&many)));
+        let packet = packet(&Request::Open).unwrap();
+        let data = [IoSlice::new(&packet)];
+        sendmsg(&ours, &data, &mut control, SendFlags::empty()).unwrap();
+        send(&ours, &Request::Open, &[ours.as_fd(), theirs.as_fd()]).unwrap();
+
+        let mut buffer = vec![0; MAX_MESSAGE_BYTES];
+        let mut next = || receive::<Request>(&theirs, &mut buffer).unwrap().unwrap();
+        let cut = next();
+        assert!(cut.cut_off && cut.descriptors.is_empty());
+        let whole = next();
+        assert!(!whole.cut_off);
+        assert_eq!(whole.descriptors.len(), 2);
+    }
 }

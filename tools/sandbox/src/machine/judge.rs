@@ -9,6 +9,8 @@ const USER_NAMESPACES: &str = "user namespaces";
 
 /// The first version that closes what a renamed or linked file could open.
 const GOOD_LANDLOCK: u32 = 2;
+/// The first version that keeps commands from signalling what is not theirs.
+const SCOPED_LANDLOCK: u32 = 6;
 
 pub(super) fn user_namespaces(
     facts: &Facts,
@@ -95,7 +97,7 @@ fn unknown_refusal(facts: &Facts) -> (&'static str, &'static str) {
 pub(super) fn landlock(facts: &Facts, ask: Option<&dyn Fn() -> Option<u32>>) -> Finding {
     let name = "landlock";
     let without = "the second wall around files is missing; namespaces still hold";
-    let remedy = "use a kernel from 5.19 on that is started with `landlock` in lsm=";
+    let remedy = "use a kernel from 6.12 on that is started with `landlock` in lsm=";
     let Some(ask) = ask else {
         let modules = facts.security_modules.as_deref();
         return match modules.map(|modules| modules.split(',').any(|found| found == name)) {
@@ -105,15 +107,22 @@ pub(super) fn landlock(facts: &Facts, ask: Option<&dyn Fn() -> Option<u32>>) -> 
         };
     };
     match ask() {
-        Some(abi) if abi >= GOOD_LANDLOCK => {
+        Some(abi) if abi >= SCOPED_LANDLOCK => {
             Finding::ok(name, format!("a second wall around files (version {abi})"))
         }
-        Some(abi) => {
-            let old = format!("version {abi} is old: the second wall around files has gaps");
-            Finding::partial(name, old).remedy(remedy)
-        }
+        Some(abi) => Finding::partial(name, old_landlock(abi)).remedy(remedy),
         None => Finding::partial(name, without).remedy(remedy),
     }
+}
+
+fn old_landlock(abi: u32) -> String {
+    let gaps = match abi < GOOD_LANDLOCK {
+        true => "the second wall around files has gaps, and ",
+        false => "",
+    };
+    format!(
+        "version {abi} is old: {gaps}commands can signal their supervisor, and so hinder its work"
+    )
 }
 
 pub(super) fn seccomp(facts: &Facts) -> Finding {

@@ -3,7 +3,8 @@
 use std::fs::{self, File};
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -342,6 +343,49 @@ fn own_proc(folder: &TempDir) -> std::path::PathBuf {
 }
 
 #[test]
+fn a_folder_that_has_gone_hides_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let gone = folder.path().join("gone");
+    fs::create_dir(&gone).unwrap();
+    let held = [open(&gone)];
+    fs::remove_dir(&gone).unwrap();
+    // It can be held, but reading it fails.
+    let found = usage(&held, &AMPLE);
+    assert!(found.complete && found.files <= 1, "{found:?}");
+}
+
+#[test]
+fn a_closed_folder_of_another_owner_is_skipped() {
+    /// Anybody but root, who may enter everything.
+    const SOMEBODY: u32 = 65_534;
+    let folder = tempfile::tempdir().unwrap();
+    for (name, mode) in [("closed", 0o700), ("names", 0o744)] {
+        let path = folder.path().join(name);
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("hidden"), "").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let ran = chown(folder.path(), Some(SOMEBODY), None).and_then(|()| {
+        Command::new(std::env::current_exe()?)
+            .args(["--exact", "disk::the_look", "--nocapture"])
+            .arg("--include-ignored")
+            .env(LOOK_AT, folder.path())
+            .uid(SOMEBODY)
+            .output()
+    });
+    let ran = match ran {
+        Ok(ran) if ran.status.success() => ran,
+        other => {
+            eprintln!("SKIPPED: nobody else can look here: {other:?}");
+            return;
+        }
+    };
+    let out = String::from_utf8(ran.stdout).unwrap();
+    // The folder itself, and the one whose names can be read.
+    assert!(out.contains("found 2 files, complete: true"), "{out}");
+}
+
+#[test]
 fn a_tree_that_changes_all_the_time_is_survived() {
     let folder = tempfile::tempdir().unwrap();
     let script = "cd \"$1\" && mkdir -p a/b/c x && while :; do \
@@ -355,7 +399,7 @@ fn a_tree_that_changes_all_the_time_is_survived() {
         .unwrap();
     for _ in 0..500 {
         let found = used(&folder);
-        assert!(found.files < 100, "{found:?}");
+        assert!(found.complete && found.files < 100, "{found:?}");
     }
     churn.kill().unwrap();
     churn.wait().unwrap();

@@ -52,6 +52,10 @@ async fn await_both(connection: &Connection) -> Result<(Init, Option<TcpListener
 async fn next(connection: &Connection, buffer: &mut [u8]) -> Result<Received<Reply>, Unopened> {
     let received = connection.receive(buffer).await.map_err(Unopened::Silent)?;
     match received {
+        // Without its listener, a sandbox would open as if it wanted none.
+        Some(received) if received.cut_off => Err(Unopened::Silent(io::Error::other(
+            "no more descriptors can be opened here",
+        ))),
         None => Err(Unopened::Silent(io::Error::other(
             "it ended without a word",
         ))),

@@ -9,7 +9,7 @@ use pullwright_core::sandbox::{ProcessExit, SandboxError};
 use tokio::sync::{oneshot, watch};
 
 use super::lost;
-use crate::local::wire::{End, Reply};
+use crate::local::wire::{End, Excess, Reply};
 
 /// What became of a request to start.
 pub(super) enum Answer {
@@ -128,10 +128,8 @@ impl Pending {
                     let _ = process.exit.send(exit_of(end));
                 }
             }
-            Reply::DiskFull { used_bytes } => {
-                state
-                    .closed
-                    .get_or_insert(Cow::Owned(disk_full(used_bytes)));
+            Reply::DiskFull { excess } => {
+                state.closed.get_or_insert(Cow::Owned(disk_full(excess)));
             }
             Reply::Created | Reply::Ready | Reply::Failed(_) => {}
         }
@@ -185,11 +183,14 @@ impl Pending {
 
 const DIED: &str = "its process 1 ended, killed from outside or for lack of memory";
 
-/// Nothing is known of a disk that could not be looked at.
-fn disk_full(used_bytes: u64) -> String {
-    let used = match used_bytes {
-        0 | u64::MAX => "more disk than could be counted".to_owned(),
-        bytes => format!("{} MB of disk", bytes >> 20),
+fn disk_full(excess: Excess) -> String {
+    let used = match excess {
+        // No setting raises this one.
+        Excess::Files(most) => {
+            return format!("it made more than {most} files, which is more than it may");
+        }
+        Excess::Bytes(bytes) => format!("{} MB of disk", bytes >> 20),
+        Excess::Unknown => "more disk than could be counted".to_owned(),
     };
     format!(
         "it used {used}, which is more than it may; raise `[sandbox] disk_mb` in plugins.toml if \
@@ -210,5 +211,22 @@ fn exit_of(end: End) -> ProcessExit {
     match end {
         End::Code(code) => ProcessExit::Code(code),
         End::Signal(signal) => ProcessExit::Signal(signal),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_said_what_there_was_too_much_of() {
+        let bytes = disk_full(Excess::Bytes(5 << 20));
+        assert!(bytes.starts_with("it used 5 MB of disk"), "{bytes}");
+        let unknown = disk_full(Excess::Unknown);
+        assert!(unknown.contains("more disk than could be counted"));
+        assert_eq!(
+            disk_full(Excess::Files(2_000_000)),
+            "it made more than 2000000 files, which is more than it may"
+        );
     }
 }

@@ -11,7 +11,7 @@ use super::disk::{Disk, State};
 use super::supervisor::{self, Forked};
 use super::{Inside, sweep};
 use crate::local::signals::Signals;
-use crate::local::wire::{self, End, MAX_MESSAGE_BYTES, Reply, Request, Spawn};
+use crate::local::wire::{self, End, Excess, MAX_MESSAGE_BYTES, Reply, Request, Spawn};
 
 /// What is queued: the end of a child, and a signal that supervisors understand and must not miss
 /// before they listen.
@@ -28,13 +28,13 @@ pub(super) fn serve(inside: &Inside, mut disk: Disk) -> io::Result<()> {
     loop {
         let pause = match disk.check()? {
             State::Within(pause) => pause,
-            State::Exceeded(used) => return full(inside, used),
+            State::Exceeded(excess) => return full(inside, excess),
         };
         let (signal_ready, socket_ready) = signals.or_input(&inside.socket, Some(pause))?;
         if signal_ready {
             signals.next()?;
-            if let State::Exceeded(used) = reap(inside, &mut supervisors, &mut disk)? {
-                return full(inside, used);
+            if let State::Exceeded(excess) = reap(inside, &mut supervisors, &mut disk)? {
+                return full(inside, excess);
             }
         }
         if !socket_ready {
@@ -78,12 +78,14 @@ fn kill(supervisors: &Supervisors, id: u64) {
     // One that has ended is no longer in the list, so its number is nobody else's.
     if let Some(pid) = supervisors.get(&id) {
         let _ = kill_process(*pid, Signal::TERM);
+        // Where commands can signal it, one of them may have stopped it.
+        let _ = kill_process(*pid, Signal::CONT);
     }
 }
 
 /// The server learns why the sandbox ends, which it does with this process.
-fn full(inside: &Inside, used_bytes: u64) -> io::Result<()> {
-    wire::send(&inside.socket, &Reply::DiskFull { used_bytes }, &[])
+fn full(inside: &Inside, excess: Excess) -> io::Result<()> {
+    wire::send(&inside.socket, &Reply::DiskFull { excess }, &[])
 }
 
 /// Takes note of every child that has ended.

@@ -79,7 +79,12 @@ fn landlock_is_judged_by_its_version() {
     let none = machine(|_| {});
     let state = |abi: Option<u32>| landlock(&none, Some(&move || abi)).state;
     assert_eq!(state(Some(7)), State::Ok);
+    assert_eq!(state(Some(6)), State::Ok);
+    assert_eq!(state(Some(5)), State::Partial);
     assert_eq!(state(Some(1)), State::Partial);
+    let said = |abi| landlock(&none, Some(&move || Some(abi))).meaning;
+    assert!(said(5).contains("signal their supervisor") && !said(5).contains("gaps"));
+    assert!(said(1).contains("signal their supervisor") && said(1).contains("gaps"));
     assert_eq!(state(None), State::Partial);
     let listed = machine(|facts| facts.security_modules = some("capability,landlock,bpf"));
     assert_eq!(landlock(&listed, None).state, State::Ok);

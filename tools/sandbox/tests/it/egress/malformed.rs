@@ -400,7 +400,23 @@ async fn what_arrives(template: &str, edits: &[(usize, &str)]) -> Vec<(String, S
     seen
 }
 
-fn is_at_most_one_chunked_body(body: &str) -> bool {
-    body.find("0\r\n\r\n")
-        .is_none_or(|end| end + 5 == body.len())
+/// Reads chunk by chunk, since a chunk may hold what looks like the end. A body may be cut off.
+fn is_at_most_one_chunked_body(mut body: &str) -> bool {
+    while let Some((size, rest)) = body.split_once("\r\n") {
+        let size = size.split(';').next().unwrap_or_default();
+        let Ok(size) = usize::from_str_radix(size.trim(), 16) else {
+            return false;
+        };
+        if size == 0 {
+            return "\r\n".starts_with(rest);
+        }
+        let Some(after) = rest.get(size..).filter(|after| after.len() > 1) else {
+            return true;
+        };
+        let Some(next) = after.strip_prefix("\r\n") else {
+            return false;
+        };
+        body = next;
+    }
+    true
 }

@@ -17,6 +17,10 @@ const ALWAYS: &[libc::c_long] = &[
     libc::SYS_perf_event_open,
     libc::SYS_userfaultfd,
     libc::SYS_fanotify_init,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_modify_ldt,
+    // Memory that even the kernel does not see, and no limit of memory can take back.
+    libc::SYS_memfd_secret,
     // Key rings, which no namespace separates.
     libc::SYS_add_key,
     libc::SYS_request_key,
