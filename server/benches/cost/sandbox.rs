@@ -204,16 +204,20 @@ async fn memory(yard: &Yard, effort: Effort) {
     let ours = pss_of_descendants(&["init", "supervisor", "launcher", "pullwright"]);
     let name = format!("{} sandboxes at once: opening one", effort.sandboxes);
     print_value(&name, format!("{:.2}", each.as_secs_f64() * 1000.0));
-    let name = "  memory of each beyond its commands, KiB (PSS)";
-    print_value(name, format!("{}", ours / effort.sandboxes));
+    let each = match ours {
+        Some(kib) => (kib / effort.sandboxes).to_string(),
+        None => "readable by root only".to_owned(),
+    };
+    print_value("  memory of each beyond its commands, KiB (PSS)", each);
     for (sandbox, process) in open {
         drop(process);
         sandbox.close().await.unwrap();
     }
 }
 
-/// The proportional memory of this process's descendants of these names, in KiB.
-fn pss_of_descendants(names: &[&str]) -> usize {
+/// The proportional memory of this process's descendants of these names, in KiB. They keep theirs to
+/// themselves, so nothing where one of them cannot be read.
+fn pss_of_descendants(names: &[&str]) -> Option<usize> {
     let parents: Vec<(u32, u32)> = processes()
         .filter_map(|pid| Some((pid, parent(pid)?)))
         .collect();
@@ -250,9 +254,8 @@ fn parent(pid: u32) -> Option<u32> {
     after_name.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
-fn pss(pid: u32) -> usize {
-    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
-    let kib = line.and_then(|line| line.split_ascii_whitespace().next()?.parse().ok());
-    kib.unwrap_or(0)
+fn pss(pid: u32) -> Option<usize> {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
 }

@@ -23,6 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use super::complain;
+use crate::compose;
 
 /// How many notices of the sandbox may wait to be printed.
 const QUEUED_NOTICES: usize = 64;
@@ -97,7 +98,7 @@ impl Run {
 
     fn sandbox_config(&self) -> anyhow::Result<SandboxConfig> {
         Ok(match &self.config {
-            Some(path) => Config::load(path)?.sandbox,
+            Some(path) => compose::sandbox_config(&Config::load(path)?),
             None => SandboxConfig::default(),
         })
     }
