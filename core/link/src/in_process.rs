@@ -1,17 +1,14 @@
 //! A peer in this process: a jsonrpsee module, called without a socket in between.
 
 use std::fmt;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
 
 use async_trait::async_trait;
-use futures_util::Stream;
+use futures_util::stream;
 use jsonrpsee::Methods;
+use jsonrpsee::core::server::{MethodsError, Subscription};
+use jsonrpsee::core::traits::ToRpcParams;
 use serde_json::value::RawValue;
-use tokio::sync::mpsc;
 
-use crate::envelope::{Incoming, request_line};
 use crate::rpc::{RpcError, RpcPeer, RpcSubscription};
 
 /// How many notifications may wait for a slow subscriber before the producer waits too.
@@ -22,7 +19,6 @@ const STREAM_BUFFER_MESSAGES: usize = 64;
 pub struct InProcessPeer {
     name: String,
     methods: Methods,
-    next_id: AtomicU64,
 }
 
 impl InProcessPeer {
@@ -31,36 +27,15 @@ impl InProcessPeer {
         Self {
             name: name.into(),
             methods: module.into(),
-            next_id: AtomicU64::new(1),
         }
-    }
-
-    async fn request(
-        &self,
-        method: &str,
-        params: &RawValue,
-    ) -> Result<(Box<RawValue>, mpsc::Receiver<Box<RawValue>>), RpcError> {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let line = request_line(id, method, params)?;
-        let (answer, notifications) = self
-            .methods
-            .raw_json_request(&line, STREAM_BUFFER_MESSAGES)
-            .await
-            .map_err(|error| RpcError::Encode(error.to_string()))?;
-        Ok((self.result_of(&answer, method)?, notifications))
-    }
-
-    fn result_of(&self, answer: &RawValue, method: &str) -> Result<Box<RawValue>, RpcError> {
-        serde_json::from_str::<Incoming<'_>>(answer.get())
-            .map_err(|error| malformed(&self.name, method, &error))?
-            .into_answer(&self.name, method)
     }
 }
 
 #[async_trait]
 impl RpcPeer for InProcessPeer {
     async fn call(&self, method: &str, params: &RawValue) -> Result<Box<RawValue>, RpcError> {
-        Ok(self.request(method, params).await?.0)
+        let answer = self.methods.call(method, Written(params)).await;
+        answer.map_err(|error| explain(&self.name, method, error))
     }
 
     async fn subscribe(
@@ -69,12 +44,17 @@ impl RpcPeer for InProcessPeer {
         params: &RawValue,
         _unsubscribe_method: &str,
     ) -> Result<RpcSubscription, RpcError> {
-        let (_id, notifications) = self.request(method, params).await?;
-        Ok(RpcSubscription::new(ModuleStream {
+        let opened = self
+            .methods
+            .subscribe(method, Written(params), STREAM_BUFFER_MESSAGES)
+            .await;
+        let opened = opened.map_err(|error| explain(&self.name, method, error))?;
+        let source = Source {
             peer: self.name.clone(),
             method: method.to_owned(),
-            notifications,
-        }))
+            subscription: opened,
+        };
+        Ok(RpcSubscription::new(stream::unfold(Some(source), next)))
     }
 }
 
@@ -86,41 +66,51 @@ impl fmt::Debug for InProcessPeer {
     }
 }
 
-/// Dropping the receiver closes the module's sink, which is its unsubscribe.
-struct ModuleStream {
+/// Parameters that are JSON already. They may hold a whole conversation, so they are handed over as
+/// they are: within an envelope every one of their bytes would be read once more to find its end.
+struct Written<'a>(&'a RawValue);
+
+impl ToRpcParams for Written<'_> {
+    fn to_rpc_params(self) -> Result<Option<Box<RawValue>>, serde_json::Error> {
+        Ok(Some(self.0.to_owned()))
+    }
+}
+
+/// Dropping the subscription closes the module's sink, which is its unsubscribe.
+struct Source {
     peer: String,
     method: String,
-    notifications: mpsc::Receiver<Box<RawValue>>,
+    subscription: Subscription,
 }
 
-impl ModuleStream {
-    fn decode(&self, message: &RawValue) -> Result<Box<RawValue>, RpcError> {
-        let incoming: Incoming<'_> = serde_json::from_str(message.get())
-            .map_err(|error| malformed(&self.peer, &self.method, &error))?;
-        match incoming.params {
-            Some(params) => params.payload(&self.peer, &self.method),
-            None => Ok(RawValue::NULL.to_owned()),
+/// The next notification; nothing follows an error.
+async fn next(source: Option<Source>) -> Option<(Result<Box<RawValue>, RpcError>, Option<Source>)> {
+    let mut source = source?;
+    match source.subscription.next::<Box<RawValue>>().await? {
+        Ok((message, _)) => Some((Ok(message), Some(source))),
+        Err(error) => {
+            let error = explain(&source.peer, &source.method, error);
+            Some((Err(error), None))
         }
     }
 }
 
-impl Stream for ModuleStream {
-    type Item = Result<Box<RawValue>, RpcError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let message = ready!(self.notifications.poll_recv(cx));
-        let decoded = message.map(|message| self.decode(&message));
-        if let Some(Err(_)) = &decoded {
-            self.notifications.close();
-        }
-        Poll::Ready(decoded)
-    }
-}
-
-fn malformed(peer: &str, method: &str, error: &serde_json::Error) -> RpcError {
-    RpcError::Malformed {
-        peer: peer.to_owned(),
-        method: method.to_owned(),
-        reason: error.to_string(),
+fn explain(peer: &str, method: &str, error: MethodsError) -> RpcError {
+    let (peer, method) = (peer.to_owned(), method.to_owned());
+    match error {
+        MethodsError::JsonRpc(error) => RpcError::Refused {
+            peer,
+            method,
+            code: error.code().into(),
+            message: match error.data() {
+                Some(data) => format!("{}: {data}", error.message()),
+                None => error.message().to_owned(),
+            },
+        },
+        error => RpcError::Malformed {
+            peer,
+            method,
+            reason: error.to_string(),
+        },
     }
 }

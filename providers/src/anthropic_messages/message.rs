@@ -39,33 +39,35 @@ enum Block<'a> {
     Ours(OurBlock<'a>),
 }
 
-#[derive(Debug, Serialize)]
-struct OurBlock<'a> {
-    #[serde(flatten)]
-    content: OurContent<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cache_control: Option<CacheControl>,
-}
-
+/// The marker is written out for every kind of block: serde's `flatten`, which would say it once, was
+/// a large part of the time that a long conversation takes.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum OurContent<'a> {
+enum OurBlock<'a> {
     Text {
         text: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl>,
     },
     Image {
         source: ImageSource<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl>,
     },
     ToolUse {
         id: Cow<'a, str>,
         name: &'a str,
         input: Box<RawValue>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl>,
     },
     ToolResult {
         tool_use_id: Cow<'a, str>,
-        content: Vec<OurContent<'a>>,
+        content: Vec<OurBlock<'a>>,
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         is_error: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl>,
     },
 }
 
@@ -111,7 +113,7 @@ fn mark_for_cache(messages: &mut [Message<'_>]) {
         .filter(|message| message.role == Role::User);
     for message in from_user.take(2) {
         if let Some(Block::Ours(last)) = message.content.last_mut() {
-            last.cache_control = Some(CacheControl::EPHEMERAL);
+            *last.cache_control() = Some(CacheControl::EPHEMERAL);
         }
     }
 }
@@ -125,7 +127,18 @@ impl Message<'_> {
 
 impl Block<'_> {
     fn is_result(&self) -> bool {
-        matches!(self, Self::Ours(block) if matches!(block.content, OurContent::ToolResult { .. }))
+        matches!(self, Self::Ours(OurBlock::ToolResult { .. }))
+    }
+}
+
+impl OurBlock<'_> {
+    fn cache_control(&mut self) -> &mut Option<CacheControl> {
+        match self {
+            Self::Text { cache_control, .. }
+            | Self::Image { cache_control, .. }
+            | Self::ToolUse { cache_control, .. }
+            | Self::ToolResult { cache_control, .. } => cache_control,
+        }
     }
 }
 
@@ -138,54 +151,60 @@ fn blocks<'a>(item: &'a Item, provenance: &Provenance) -> Vec<Block<'a>> {
         Some(native) if native.provenance == *provenance => {
             vec![Block::Native(native.json.as_raw())]
         }
-        _ => neutral(&item.content).into_iter().map(ours).collect(),
+        _ => neutral(&item.content)
+            .into_iter()
+            .map(Block::Ours)
+            .collect(),
     }
 }
 
-fn ours(content: OurContent<'_>) -> Block<'_> {
-    Block::Ours(OurBlock {
-        content,
-        cache_control: None,
-    })
-}
-
-fn neutral(content: &Content) -> Vec<OurContent<'_>> {
+fn neutral(content: &Content) -> Vec<OurBlock<'_>> {
     match content {
         Content::User { parts } => parts.iter().filter_map(part).collect(),
-        Content::Text { text } => vec![OurContent::Text { text }],
+        Content::Text { text } => vec![our_text(text)],
         Content::ToolCall(call) => vec![tool_use(call)],
         Content::ToolResult {
             call_id,
             parts,
             is_error,
-        } => vec![OurContent::ToolResult {
+        } => vec![OurBlock::ToolResult {
             tool_use_id: wire_id(call_id),
             content: parts.iter().filter_map(part).collect(),
             is_error: *is_error,
+            cache_control: None,
         }],
         Content::Reasoning { .. } | Content::Opaque => Vec::new(),
     }
 }
 
-fn part(part: &Part) -> Option<OurContent<'_>> {
+fn part(part: &Part) -> Option<OurBlock<'_>> {
     match part {
         Part::Text { text } if text.trim().is_empty() => None,
-        Part::Text { text } => Some(OurContent::Text { text }),
-        Part::Image { media_type, data } => Some(OurContent::Image {
+        Part::Text { text } => Some(our_text(text)),
+        Part::Image { media_type, data } => Some(OurBlock::Image {
             source: ImageSource {
                 kind: "base64",
                 media_type,
                 data,
             },
+            cache_control: None,
         }),
     }
 }
 
-fn tool_use(call: &ToolCall) -> OurContent<'_> {
-    OurContent::ToolUse {
+fn our_text(text: &str) -> OurBlock<'_> {
+    OurBlock::Text {
+        text,
+        cache_control: None,
+    }
+}
+
+fn tool_use(call: &ToolCall) -> OurBlock<'_> {
+    OurBlock::ToolUse {
         id: wire_id(&call.call_id),
         name: &call.name,
         input: input_object(&call.arguments),
+        cache_control: None,
     }
 }
 

@@ -52,11 +52,23 @@ pub(crate) fn reap() {
         return;
     }
     let shells = shells();
+    if !any_child_ended() {
+        return;
+    }
     for child in children().into_iter().filter(|pid| !shells.contains(pid)) {
         if let Some(pid) = Pid::from_raw(child) {
             let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG);
         }
     }
+}
+
+/// Whether there is anything to forget, which is rare. The child, if any, is not taken away from whoever
+/// waits for it.
+fn any_child_ended() -> bool {
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    !matches!(waitid(WaitId::All, look), Ok(None) | Err(_))
 }
 
 /// The children of this process, as listed by the kernel per thread.

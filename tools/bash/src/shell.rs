@@ -154,6 +154,8 @@ impl Shell {
             .args(&self.program[1..])
             .current_dir(folder)
             .env("PWD", folder)
+            // Without it bash asks the user database, which loads libraries, for every command.
+            .env("SHELL", self.shell())
             .envs(environment::SET)
             .env(MARK_VARIABLE, mark)
             .stdin(Stdio::null());
@@ -164,6 +166,11 @@ impl Shell {
             command.process_group(0);
         }
         command
+    }
+
+    /// The shell's own file: the program, or what `setsid` is to start.
+    fn shell(&self) -> &Path {
+        &self.program[usize::from(self.leads_session)]
     }
 }
 
