@@ -3,6 +3,7 @@
 mod answer;
 mod ask;
 mod coalesce;
+mod compact;
 
 use std::sync::Arc;
 

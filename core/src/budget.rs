@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 use pullwright_protocol::provider::{Prices, TokenUsage};
 use pullwright_protocol::{BudgetLimits, RunUsage};
 
+use crate::conversation::BYTES_PER_TOKEN;
+
 /// The fewest output tokens worth asking for: with less, a reply is cut before it can act.
 const MIN_OUTPUT_TOKENS: u64 = 1024;
-
-/// How many bytes of a request make a token, taken low so that the reservation is not too small.
-const BYTES_PER_TOKEN: u64 = 3;
 
 /// Upper bounds of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -4,12 +4,19 @@ use pullwright_protocol::{Content, Item, Part, ToolSpec};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
+/// How many bytes make a token, taken low so that an estimate is not too small.
+pub const BYTES_PER_TOKEN: u64 = 3;
+
 /// What was said so far. The system prompt and the tools are frozen when it starts, and items are
-/// only ever appended: providers bind their reasoning to everything before it.
+/// only ever appended: providers bind their reasoning to everything before it. The one exception is
+/// [`Conversation::reset`].
 #[derive(Clone, Debug)]
 pub struct Conversation {
     request: ConversationRequest,
+    frozen_bytes: u64,
     bytes: u64,
+    /// The size of an earlier request: its tokens, as the provider counted them, and its bytes.
+    measured: Option<(u64, u64)>,
 }
 
 /// A [`StreamRequest`](pullwright_protocol::provider::StreamRequest) whose items are JSON already:
@@ -30,6 +37,7 @@ impl Conversation {
             tool.name.len() + tool.description.len() + tool.input_schema.as_str().len()
         };
         let bytes = system.len() + tools.iter().map(tool_bytes).sum::<usize>();
+        let frozen_bytes = bytes as u64;
         Self {
             request: ConversationRequest {
                 system,
@@ -37,8 +45,26 @@ impl Conversation {
                 items: Vec::new(),
                 max_output_tokens: None,
             },
-            bytes: bytes as u64,
+            frozen_bytes,
+            bytes: frozen_bytes,
+            measured: None,
         }
+    }
+
+    /// Starts anew with `items`: the same system prompt and the same tools, and nothing of what was said
+    /// before.
+    pub fn reset(&mut self, items: &[Item]) {
+        self.request.items.clear();
+        self.bytes = self.frozen_bytes;
+        self.measured = None;
+        items.iter().for_each(|item| self.push(item));
+    }
+
+    /// The items, read back.
+    #[must_use]
+    pub fn items(&self) -> Vec<Item> {
+        let read = |json: &Box<RawValue>| serde_json::from_str(json.get()).ok();
+        self.request.items.iter().filter_map(read).collect()
     }
 
     /// Appends an item.
@@ -59,6 +85,21 @@ impl Conversation {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Notes that a request with everything said so far had so many tokens. A provider that does not
+    /// count says none.
+    pub fn measured(&mut self, tokens: u64) {
+        if tokens > 0 {
+            self.measured = Some((tokens, self.bytes));
+        }
+    }
+
+    /// About how many tokens the next request has.
+    #[must_use]
+    pub fn tokens(&self) -> u64 {
+        let (tokens, bytes) = self.measured.unwrap_or_default();
+        tokens + (self.bytes - bytes) / BYTES_PER_TOKEN
     }
 
     /// The system prompt.
@@ -116,5 +157,29 @@ mod tests {
         };
         let ours = serde_json::to_string(conversation.request(7)).unwrap();
         assert_eq!(ours, serde_json::to_string(&expected).unwrap());
+    }
+
+    #[test]
+    fn an_estimate_goes_on_from_what_the_provider_counted() {
+        let mut conversation = Conversation::new("x".repeat(300), Vec::new());
+        assert_eq!(conversation.tokens(), 100);
+        conversation.measured(80);
+        conversation.push(&Item::user("x".repeat(30)));
+        assert_eq!(conversation.tokens(), 90);
+        conversation.measured(0);
+        assert_eq!(conversation.tokens(), 90);
+    }
+
+    #[test]
+    fn a_reset_keeps_what_is_frozen_and_nothing_else() {
+        let mut conversation = Conversation::new("x".repeat(300), Vec::new());
+        conversation.push(&Item::user("long ago"));
+        conversation.measured(1_000_000);
+        let anew = [Item::user("x".repeat(60))];
+        conversation.reset(&anew);
+        assert_eq!(
+            (conversation.items(), conversation.tokens()),
+            (anew.to_vec(), 120)
+        );
     }
 }

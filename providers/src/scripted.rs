@@ -2,7 +2,7 @@
 //!
 //! The reply to a request is the one at the position that the conversation has reached: its number
 //! of assistant turns so far. So the same conversation always gets the same reply, after a restart
-//! too.
+//! too. A conversation that started anew from a summary is an episode of its own.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,8 +20,9 @@ mod plan;
 mod script;
 
 use attempts::Attempts;
-use expectation::check;
+use expectation::{check, user_says};
 use plan::{Act, Plan};
+use script::Reply;
 pub use script::{Script, ScriptError};
 
 /// The name of this wire format.
@@ -33,6 +34,8 @@ pub struct ScriptedProvider {
     info: ProviderInfo,
     source: String,
     plans: Vec<Plan>,
+    /// Those of conversations that started anew, with what a user item says there.
+    episodes: Vec<(String, Vec<Plan>)>,
     verify_replay: bool,
     piece_chars: usize,
     attempts: Attempts,
@@ -56,12 +59,17 @@ impl ScriptedProvider {
             model: script.model,
             account: None,
         };
-        let plans = script
-            .replies
-            .into_iter()
-            .enumerate()
-            .map(|(turn, reply)| Plan::new(turn, reply, &provenance))
+        let plans = |replies: Vec<Reply>| -> Vec<Plan> {
+            let numbered = replies.into_iter().enumerate();
+            numbered
+                .map(|(turn, reply)| Plan::new(turn, reply, &provenance))
+                .collect()
+        };
+        let episodes = script.episodes.into_iter();
+        let episodes = episodes
+            .map(|episode| (episode.user_contains, plans(episode.replies)))
             .collect();
+        let plans = plans(script.replies);
         Self {
             info: ProviderInfo {
                 provenance,
@@ -71,6 +79,7 @@ impl ScriptedProvider {
             },
             source: source.into(),
             plans,
+            episodes,
             verify_replay: script.verify_replay,
             piece_chars: script
                 .piece_chars
@@ -79,13 +88,22 @@ impl ScriptedProvider {
         }
     }
 
-    fn plan_for(&self, turn: usize) -> Result<&Plan, ProviderError> {
-        self.plans.get(turn).ok_or_else(|| {
+    /// The replies of the conversation that `items` belong to.
+    fn plans_for(&self, items: &[Arc<Item>]) -> &[Plan] {
+        let anew = self
+            .episodes
+            .iter()
+            .find(|(text, _)| user_says(items, text));
+        anew.map_or(&self.plans, |(_, plans)| plans)
+    }
+
+    fn plan_for<'a>(&self, plans: &'a [Plan], turn: usize) -> Result<&'a Plan, ProviderError> {
+        plans.get(turn).ok_or_else(|| {
             plan::invalid(format!(
                 "the script {} has {} replies and the conversation asks for reply {}; add one, or \
                  end the last one without a tool call",
                 self.source,
-                self.plans.len(),
+                plans.len(),
                 turn + 1
             ))
         })
@@ -94,20 +112,20 @@ impl ScriptedProvider {
     fn check(
         &self,
         turn: usize,
-        plan: &Plan,
+        plans: &[Plan],
         request: &StreamRequest,
     ) -> Result<(), ProviderError> {
-        check(&plan.expect, request)
-            .and_then(|()| self.check_replay(request))
+        check(&plans[turn].expect, request)
+            .and_then(|()| self.check_replay(plans, request))
             .map_err(|what| plan::invalid(format!("{}, reply {}: {what}", self.source, turn + 1)))
     }
 
     /// What the model said must come back as it was said.
-    fn check_replay(&self, request: &StreamRequest) -> Result<(), String> {
+    fn check_replay(&self, plans: &[Plan], request: &StreamRequest) -> Result<(), String> {
         if !self.verify_replay {
             return Ok(());
         }
-        let said = self.plans.iter().flat_map(Plan::items);
+        let said = plans.iter().flat_map(Plan::items);
         let came_back = request.items.iter().filter(|item| item.is_from_model());
         match said.zip(came_back).position(|(said, back)| said != &**back) {
             Some(index) => Err(format!("item {} of the model came back changed", index + 1)),
@@ -192,8 +210,9 @@ impl Provider for ScriptedProvider {
         deltas: &DeltaSender,
     ) -> Result<Finish, ProviderError> {
         let turn = assistant_turns(&request.items);
-        let plan = self.plan_for(turn)?;
-        self.check(turn, plan, &request)?;
+        let plans = self.plans_for(&request.items);
+        let plan = self.plan_for(plans, turn)?;
+        self.check(turn, plans, &request)?;
         let attempt = if plan.counts_attempts() {
             self.attempts.count(&request)
         } else {

@@ -95,6 +95,16 @@ pub enum Event {
         /// The model that goes on.
         provenance: Provenance,
     },
+    /// The conversation no longer fits its model and starts anew: the same system prompt and tools, and
+    /// these items instead of all before.
+    ConversationReset {
+        /// What it starts with.
+        items: Vec<Item>,
+        /// About how many tokens a request had before.
+        tokens_before: u64,
+        /// About how many one has now.
+        tokens_after: u64,
+    },
     /// An item is appended to the conversation, other than a tool's result.
     ItemAppended {
         /// The item.

@@ -122,6 +122,17 @@ impl Frame {
                 stage: *stage,
                 message: message.clone(),
             },
+            Event::ConversationReset {
+                tokens_before,
+                tokens_after,
+                ..
+            } => NamedFrame::Status {
+                stage: Stage::Work,
+                message: format!(
+                    "the conversation became too long for the model's context; it goes on from a \
+                     summary (about {tokens_before} tokens before, {tokens_after} now)"
+                ),
+            },
             Event::NetworkAccessed { access } => NamedFrame::Status {
                 stage: Stage::Sandbox,
                 message: access.complaint()?,

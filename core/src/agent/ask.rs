@@ -12,6 +12,9 @@ use crate::provider;
 /// The most output tokens asked for where the provider does not say what its model can do.
 const DEFAULT_OUTPUT_TOKENS: u64 = 32_000;
 
+/// The fewest output tokens asked for, however full the context is by our estimate.
+const MIN_OUTPUT_TOKENS: u64 = 1024;
+
 /// How often one reply is asked for, the first time included.
 const MAX_ATTEMPTS: u32 = 5;
 
@@ -29,13 +32,31 @@ const MAX_ASKED_WAIT: Duration = Duration::from_secs(120);
 const MAX_SILENCE: Duration = Duration::from_secs(600);
 
 impl Agent<'_> {
-    /// The model's next reply, complete and recorded.
+    /// The model's next reply, complete and recorded. A conversation that does not fit, or soon will not,
+    /// starts anew first.
     pub(super) async fn ask(&mut self) -> Result<Reply, Halt> {
+        if self.is_nearly_full() {
+            self.compact().await?;
+        }
+        let overflow = match self.ask_until_answered().await? {
+            Ok(reply) => return Ok(reply),
+            Err(overflow) => overflow,
+        };
+        self.log.emit(error_event(&overflow, 1, true)).await;
+        self.compact().await?;
+        let again = self.ask_until_answered().await?;
+        again.map_err(|overflow| Halt::Failed(overflow.kind, overflow.message))
+    }
+
+    /// The model's next reply, or the error that says that the conversation does not fit.
+    pub(super) async fn ask_until_answered(
+        &mut self,
+    ) -> Result<Result<Reply, ProviderError>, Halt> {
         let mut attempt = 1;
         loop {
             let error = match self.attempt().await? {
-                Ok(reply) => return Ok(reply),
-                Err(error) => error,
+                Err(error) if error.kind != FailureKind::ContextOverflow => error,
+                answered => return Ok(answered),
             };
             let wait = wait_before_retry(&error, attempt);
             self.log
@@ -52,11 +73,7 @@ impl Agent<'_> {
     /// One attempt. The outer error ends the run, the inner one may be tried again. What a failed
     /// attempt showed stays in the log as deltas; nothing of it enters the conversation.
     async fn attempt(&mut self) -> Result<Result<Reply, ProviderError>, Halt> {
-        let wanted = self
-            .provider
-            .info()
-            .max_output_tokens
-            .unwrap_or(DEFAULT_OUTPUT_TOKENS);
+        let wanted = self.wanted_output_tokens();
         let allowed = self.budget.reserve(self.conversation.bytes(), wanted)?;
         let started = Instant::now();
         let mut reading = Reading::default();
@@ -73,7 +90,12 @@ impl Agent<'_> {
         };
         // What a reply has cost is spent, whether it came to its end or not.
         let usd = self.budget.book(&reading.usage);
+        self.conversation.measured(reading.usage.input_tokens);
         let stop = match outcome? {
+            Ok(StopReason::ContextOverflow) => {
+                self.log.emit_all(reading.unsaid).await;
+                return Ok(Err(overflow()));
+            }
             Ok(stop) => stop,
             Err(error) => {
                 self.log.emit_all(reading.unsaid).await;
@@ -90,6 +112,17 @@ impl Agent<'_> {
         events.push(replied);
         let items = reading.items;
         self.record(Reply { items, stop }, events).await.map(Ok)
+    }
+
+    /// As much as the model can write, within what its context has left.
+    fn wanted_output_tokens(&self) -> u64 {
+        let info = self.provider.info();
+        let most = info.max_output_tokens.unwrap_or(DEFAULT_OUTPUT_TOKENS);
+        let Some(context) = info.context_tokens else {
+            return most;
+        };
+        let left = context.saturating_sub(self.conversation.tokens());
+        most.min(left.max(MIN_OUTPUT_TOKENS))
     }
 
     /// Records what may stay of a reply, after `events`.
@@ -176,10 +209,6 @@ fn refused(reply: &Reply) -> Option<Halt> {
             FailureKind::Refusal,
             format!("the model refused: {}", reply.words()),
         )),
-        StopReason::ContextOverflow => Some(Halt::Failed(
-            FailureKind::ContextOverflow,
-            "the conversation no longer fits the model's context".to_owned(),
-        )),
         _ => None,
     }
 }
@@ -211,6 +240,15 @@ fn jitter() -> f64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let nanos = now.map_or(0, |time| time.subsec_nanos());
     0.75 + f64::from(nanos % 1000) / 2000.0
+}
+
+fn overflow() -> ProviderError {
+    ProviderError {
+        kind: FailureKind::ContextOverflow,
+        message: "the conversation no longer fits the model's context".to_owned(),
+        retryable: false,
+        retry_after_ms: None,
+    }
 }
 
 fn silent() -> ProviderError {

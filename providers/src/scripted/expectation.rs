@@ -121,6 +121,11 @@ fn tool_result(item: &Item) -> Option<ToolResult> {
     }
 }
 
+/// Whether some user item contains `text`.
+pub(super) fn user_says(items: &[Arc<Item>], text: &str) -> bool {
+    texts_of_user(items).iter().any(|said| said.contains(text))
+}
+
 fn texts_of_user(items: &[Arc<Item>]) -> Vec<String> {
     items
         .iter()

@@ -44,6 +44,18 @@ pub struct Script {
     #[serde(default)]
     pub(super) prices: Option<Prices>,
     pub(super) replies: Vec<Reply>,
+    /// The replies in conversations that started anew, the first that fits.
+    #[serde(default)]
+    pub(super) episodes: Vec<Episode>,
+}
+
+/// Replies for a conversation that started anew from a summary.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Episode {
+    /// What a user item of the conversation contains.
+    pub(super) user_contains: String,
+    pub(super) replies: Vec<Reply>,
 }
 
 /// One reply.

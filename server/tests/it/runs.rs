@@ -4,6 +4,7 @@
 mod checks;
 mod command_line;
 mod command_sandbox;
+mod context;
 mod crash;
 mod demo;
 mod endings;

@@ -1,0 +1,132 @@
+//! Conversations that outgrow their model.
+
+use pullwright_protocol::{Content, Event, Item};
+
+use super::lab::{Lab, Plan, Played};
+
+/// Two long results fill the context; the summary and what follows are said in a conversation anew.
+const LONG: &str = r##"
+context_tokens = 24000
+verify_replay = true
+[[replies]]
+steps = [
+  { thinking = "A long look first." },
+  { tool_call = { name = "bash", arguments = { command = "head -c 29000 /dev/zero | tr '\\0' a" } } },
+]
+[[replies]]
+steps = [{ tool_call = { name = "bash", arguments = { command = "head -c 29000 /dev/zero | tr '\\0' b; echo the-last-words" } } }]
+[[replies]]
+expect = { user_contains = ["Write down everything"] }
+steps = [
+  { text = "NOTES: greet with hi in src/greeting.txt" },
+  { usage = { input_tokens = 20500, output_tokens = 20 } },
+]
+[[episodes]]
+user_contains = "NOTES: greet with hi"
+[[episodes.replies]]
+expect = { user_contains = ["# Task", "the-last-words"] }
+steps = [{ tool_call = { name = "edit", arguments = { path = "src/greeting.txt", old_str = "hello", new_str = "hi" } } }]
+[[episodes.replies]]
+expect = { results_contain = ["edited"] }
+steps = [{ text = "Greet shortly" }]
+"##;
+
+async fn play(script: &str) -> (Lab, Played) {
+    let lab = Lab::start(Plan {
+        script,
+        ..Plan::default()
+    })
+    .await;
+    let played = lab.run().await;
+    (lab, played)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_that_becomes_too_long_goes_on_from_a_summary() {
+    let (lab, played) = play(LONG).await;
+    played.ended("branch only");
+    let told = played.of("Status");
+    let told = told.iter().any(|status| {
+        let message = status["message"].as_str().unwrap_or_default();
+        message.contains("goes on from a summary")
+    });
+    assert!(told, "the reset is told");
+    let events = lab.events(&played.id).await;
+    let resets: Vec<_> = events
+        .iter()
+        .filter_map(|logged| reset(&logged.event))
+        .collect();
+    let [(items, before, after)] = resets.as_slice() else {
+        panic!("one reset, not {}", resets.len());
+    };
+    assert_eq!(items.len(), 2, "the task and the summary: {items:?}");
+    assert!(items.iter().all(|item| item.native.is_none()));
+    assert!(after < before, "{after} tokens after, {before} before");
+}
+
+/// An API may know better than the estimate, and even refuse the request for a summary.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_overflow_that_came_unexpected_is_summarised_from_a_transcript() {
+    let (lab, played) = play(
+        r#"
+[[replies]]
+steps = [{ tool_call = { name = "bash", arguments = { command = "echo first words" } } }]
+[[replies]]
+steps = [{ fault = { kind = "context_overflow" } }]
+[[episodes]]
+user_contains = "NOTES: greet with hi"
+[[episodes.replies]]
+steps = [{ tool_call = { name = "edit", arguments = { path = "src/greeting.txt", old_str = "hello", new_str = "hi" } } }]
+[[episodes.replies]]
+steps = [{ text = "Greet shortly" }]
+[[episodes]]
+user_contains = "Below is the transcript"
+[[episodes.replies]]
+expect = { user_contains = ["first words", "You called: bash"] }
+steps = [{ text = "NOTES: greet with hi" }]
+"#,
+    )
+    .await;
+    played.ended("branch only");
+    let errors = played.of("Error");
+    assert_eq!(errors[0]["kind"], "context_overflow");
+    assert_eq!(errors[0]["retrying"], true);
+    let events = lab.events(&played.id).await;
+    let resets = events.iter().filter_map(|logged| reset(&logged.event));
+    assert_eq!(resets.count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_does_not_fit_its_model_is_a_typed_failure() {
+    let (_lab, played) = play(
+        r#"
+context_tokens = 300
+[[replies]]
+steps = [{ text = "NOTES: none" }]
+[[episodes]]
+user_contains = "NOTES: none"
+[[episodes.replies]]
+steps = [{ text = "never said" }]
+"#,
+    )
+    .await;
+    played.ended("failed(context_overflow)");
+    let errors = played.of("Error");
+    let message = errors[0]["message"].as_str().unwrap_or_default();
+    assert!(message.contains("the task alone"), "{message}");
+}
+
+fn reset(event: &Event) -> Option<(&Vec<Item>, u64, u64)> {
+    match event {
+        Event::ConversationReset {
+            items,
+            tokens_before,
+            tokens_after,
+        } => {
+            let user = |item: &Item| matches!(item.content, Content::User { .. });
+            assert!(items.iter().all(user));
+            Some((items, *tokens_before, *tokens_after))
+        }
+        _ => None,
+    }
+}
