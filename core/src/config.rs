@@ -7,6 +7,7 @@
 
 mod document;
 mod error;
+mod header;
 mod link;
 mod policy;
 mod provider;

@@ -36,9 +36,10 @@ use crate::provider::Provider;
 use crate::sandbox::{Sandbox, SandboxError, SandboxHost};
 use crate::source::{Base, Repository, RepositoryFiles, Source, SourceError, Work};
 use crate::store::{Epoch, RunStore};
-use crate::tools::{ToolIo, ToolServer, ToolServerError};
+use crate::tools::{Approval, ToolIo, ToolServer, ToolServerError};
 
 pub use prompt::SYSTEM;
+pub use servers::HostRow;
 
 /// How long a stage may take to stop by itself once the run is told to end.
 const STOP_GRACE: Duration = Duration::from_secs(2);
@@ -60,6 +61,8 @@ pub struct RunParts {
     pub providers: Arc<dyn Providers>,
     /// The links of tool servers on the host.
     pub host_tools: Arc<dyn HostTools>,
+    /// Which tool definitions may be offered.
+    pub approval: Arc<dyn Approval>,
     /// Where checkouts go: one folder per run.
     pub runs_dir: PathBuf,
 }

@@ -1,6 +1,9 @@
 //! The tools of a run: MCP servers behind one table of names.
 
+mod approval;
+mod connector;
 mod names;
+mod notice;
 mod progress;
 mod server;
 
@@ -11,10 +14,11 @@ use pullwright_protocol::tool::ROLE_META_KEY;
 use pullwright_protocol::{RawJson, ToolSpec, ToolView};
 use serde_json::{Map, Value};
 
+pub use approval::{Approval, ApprovalError, ApproveAll, Withheld};
+pub use connector::{Connector, OpenOnce, ToolIo};
 pub use names::NameCollision;
-pub use server::{
-    ToolAnswer, ToolCallError, ToolIo, ToolServer, ToolServerError, ToolServerOptions,
-};
+pub use notice::{ListChange, ToolNotice};
+pub use server::{ToolAnswer, ToolCallError, ToolServer, ToolServerError, ToolServerOptions};
 
 /// The longest tool description shown to a model, in bytes: keeps a server from filling the context.
 const MAX_DESCRIPTION_BYTES: usize = 4096;

@@ -12,6 +12,7 @@ use pullwright_core::config::{Config, Runs, SandboxConfig, ToolLink};
 use pullwright_core::run::RunParts;
 use pullwright_core::sandbox::SandboxHost;
 use pullwright_core::store::RunStore;
+use pullwright_core::tools::ApproveAll;
 use pullwright_source::{GitSource, Identity, SourceConfig};
 
 pub use executor::Executor;
@@ -56,6 +57,7 @@ pub async fn parts(
         sandboxes,
         providers: Arc::new(providers::ProviderRows::new(Arc::clone(&config))),
         host_tools: Arc::new(host_tools::HostRows),
+        approval: Arc::new(ApproveAll),
         runs_dir: data_dir.join("runs"),
         config,
     })

@@ -170,6 +170,32 @@ pub enum Event {
         /// Wall time in milliseconds.
         duration_ms: u64,
     },
+    /// A tool server ended and is back, with nothing of what it knew.
+    ToolServerRestarted {
+        /// The tool server's name.
+        server: String,
+        /// How it ended.
+        reason: String,
+    },
+    /// A tool server ended and is not started again.
+    ToolServerLost {
+        /// The tool server's name.
+        server: String,
+        /// How it ended, and why it stays so.
+        reason: String,
+    },
+    /// A tool server lists other tools than the conversation knows. The conversation keeps its own:
+    /// what is new is for the next run, and what is another or gone is not called any more.
+    ToolListChanged {
+        /// The tool server's name.
+        server: String,
+        /// Names that are new.
+        added: Vec<String>,
+        /// Names whose definition is another.
+        changed: Vec<String>,
+        /// Names that are gone.
+        removed: Vec<String>,
+    },
     /// A check has run.
     Checked {
         /// What it did.

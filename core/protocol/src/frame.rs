@@ -153,6 +153,12 @@ impl Frame {
                 delta: delta.clone(),
             },
             Event::ToolAnswered { .. } => return tool_frame(event),
+            Event::ToolServerRestarted { .. }
+            | Event::ToolServerLost { .. }
+            | Event::ToolListChanged { .. } => NamedFrame::Status {
+                stage: Stage::Work,
+                message: news_of_server(event)?,
+            },
             Event::Checked { report } => NamedFrame::Check {
                 command: report.command.clone(),
                 exit_code: report.exit_code,
@@ -213,6 +219,41 @@ impl Frame {
         };
         Some(Self::Named(named))
     }
+}
+
+fn news_of_server(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::ToolServerRestarted { server, reason } => {
+            format!("tool server `{server}` was started anew: {reason}")
+        }
+        Event::ToolServerLost { server, reason } => {
+            format!("tool server `{server}` is gone: {reason}")
+        }
+        Event::ToolListChanged {
+            server,
+            added,
+            changed,
+            removed,
+        } => {
+            let parts = [
+                ("new, for the next run", added),
+                ("not the same as before, so not called any more", changed),
+                ("gone", removed),
+            ];
+            let parts = parts.iter().filter(|(_, names)| !names.is_empty());
+            let parts: Vec<String> = parts
+                .map(|(what, names)| format!("{} ({what})", names.join(", ")))
+                .collect();
+            match parts.is_empty() {
+                true => format!("tool server `{server}` lists the same tools as at first again"),
+                false => format!(
+                    "tool server `{server}` lists other tools: {}",
+                    parts.join("; ")
+                ),
+            }
+        }
+        _ => return None,
+    })
 }
 
 fn tool_frame(event: &Event) -> Option<Frame> {

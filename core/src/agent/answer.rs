@@ -158,7 +158,7 @@ impl Agent<'_> {
         match answer {
             Ok(answer) => Ok(answer),
             Err(ToolCallError::Cancelled) => Err(Halt::Cancelled),
-            Err(gone @ ToolCallError::Gone(_)) if tool.server.is_required() => {
+            Err(gone @ ToolCallError::Gone { .. }) if tool.server.is_required() => {
                 Err(Halt::Failed(FailureKind::ToolServer, gone.to_string()))
             }
             Err(error) => Ok(refusal(error.to_string())),

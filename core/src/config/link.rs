@@ -98,7 +98,7 @@ impl Section<'_> {
     }
 
     /// The value is not shown when it is no name: it may be the secret itself.
-    fn check_variable(&self, key: &str, name: &str) -> Result<(), ConfigError> {
+    pub(super) fn check_variable(&self, key: &str, name: &str) -> Result<(), ConfigError> {
         let starts = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
         if starts && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
             return Ok(());

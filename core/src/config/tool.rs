@@ -55,6 +55,10 @@ pub enum ToolLink {
         url: String,
         /// The name of the environment variable that holds the bearer token.
         bearer_token_env_var: Option<String>,
+        /// Headers to send, none of which is a secret.
+        http_headers: BTreeMap<String, String>,
+        /// More of them, each with the name of the environment variable that holds its value.
+        env_http_headers: BTreeMap<String, String>,
     },
     /// A native library that speaks MCP.
     Library {
@@ -81,6 +85,8 @@ const KEYS: &[&str] = &[
     "cwd",
     "url",
     "bearer_token_env_var",
+    "http_headers",
+    "env_http_headers",
     "library",
     "sha256",
     "runs",
@@ -102,7 +108,10 @@ const LINKS: &[(&str, &[&str])] = &[
         "command",
         &["args", "cwd", "env", "env_vars", "hosts", "base_url"],
     ),
-    ("url", &["bearer_token_env_var"]),
+    (
+        "url",
+        &["bearer_token_env_var", "http_headers", "env_http_headers"],
+    ),
     ("library", &["sha256"]),
 ];
 
@@ -159,15 +168,35 @@ fn read_link(section: &Section<'_>) -> Result<ToolLink, ConfigError> {
             args: section.strings("args")?.unwrap_or_default(),
             cwd: section.non_empty("cwd")?.map(PathBuf::from),
         }),
-        "url" => Ok(ToolLink::Url {
-            url: section.url("url", &["https", "http"])?.unwrap_or_default(),
-            bearer_token_env_var: section.variable("bearer_token_env_var")?,
-        }),
+        "url" => read_url(section),
         _ => Ok(ToolLink::Library {
             library: section.path("library")?.unwrap_or_default(),
             sha256: section.sha256("sha256")?,
         }),
     }
+}
+
+fn read_url(section: &Section<'_>) -> Result<ToolLink, ConfigError> {
+    let bearer_token_env_var = section.variable("bearer_token_env_var")?;
+    let http_headers = section.headers("http_headers")?;
+    let env_http_headers = section.env_headers("env_http_headers")?;
+    let named_twice = env_http_headers.keys().find(|name| {
+        let bearer = bearer_token_env_var.is_some() && name.eq_ignore_ascii_case("authorization");
+        bearer
+            || http_headers
+                .keys()
+                .any(|other| other.eq_ignore_ascii_case(name))
+    });
+    if let Some(name) = named_twice {
+        let message = format!("the header `{name}` is set in two ways; remove one of them");
+        return Err(section.error("env_http_headers", message));
+    }
+    Ok(ToolLink::Url {
+        url: section.url("url", &["https", "http"])?.unwrap_or_default(),
+        bearer_token_env_var,
+        http_headers,
+        env_http_headers,
+    })
 }
 
 fn read_builtin(section: &Section<'_>) -> Result<ToolLink, ConfigError> {

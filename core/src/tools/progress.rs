@@ -1,14 +1,13 @@
 //! Output that arrives while a tool works, put back in order.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use futures_util::task::AtomicWaker;
 use rmcp::model::{ProgressNotificationParam, ProgressToken};
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::mpsc;
 
 /// How many pieces may wait for the log before the notification handler waits too.
@@ -38,12 +37,6 @@ pub(crate) struct Router {
     routes: Mutex<Routes>,
     undelivered: AtomicUsize,
     reader: AtomicWaker,
-}
-
-/// A server's output, read only while the pieces before it are taken away.
-pub(crate) struct GatedReader<R> {
-    inner: R,
-    router: Arc<Router>,
 }
 
 /// Counts a piece until it is delivered, or dropped undelivered.
@@ -88,11 +81,26 @@ impl Router {
 
     /// Takes in a notification.
     pub(crate) async fn deliver(&self, params: ProgressNotificationParam, offset: Option<u64>) {
-        let Some(text) = params.message else { return };
+        let text = match offset {
+            Some(_) => params.message.clone().unwrap_or_default(),
+            None => line_of(&params),
+        };
         let _undelivered = Undelivered::count(self, text.len());
         let sender = self.lock().sender(params.progress_token);
         // An error means that the call is answered and nobody listens any more.
         let _ = sender.send(Piece { offset, text }).await;
+    }
+
+    /// Waits until so little waits for a slow log that more may be taken from the server.
+    pub(crate) async fn room(&self) {
+        poll_fn(|cx| {
+            self.reader.register(cx.waker());
+            if self.undelivered.load(Ordering::SeqCst) > MAX_UNDELIVERED_BYTES {
+                return Poll::Pending;
+            }
+            Poll::Ready(())
+        })
+        .await;
     }
 
     fn lock(&self) -> MutexGuard<'_, Routes> {
@@ -100,30 +108,22 @@ impl Router {
     }
 }
 
-impl<R> GatedReader<R> {
-    pub(crate) fn new(inner: R, router: Arc<Router>) -> Self {
-        Self { inner, router }
-    }
-}
-
-impl<R: AsyncRead + Unpin> AsyncRead for GatedReader<R> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        self.router.reader.register(cx.waker());
-        if self.router.undelivered.load(Ordering::SeqCst) > MAX_UNDELIVERED_BYTES {
-            return Poll::Pending;
-        }
-        Pin::new(&mut self.inner).poll_read(cx, buf)
-    }
-}
-
 impl<'a> Undelivered<'a> {
     fn count(router: &'a Router, bytes: usize) -> Self {
         router.undelivered.fetch_add(bytes, Ordering::SeqCst);
         Self { router, bytes }
+    }
+}
+
+/// Progress of a server that streams no output, as a line for a person.
+fn line_of(params: &ProgressNotificationParam) -> String {
+    let (done, message) = (params.progress, params.message.as_deref());
+    let count = params.total.map(|total| format!("{done}/{total}"));
+    match (count, message.map(str::trim_end)) {
+        (Some(count), Some(message)) => format!("{count} {message}\n"),
+        (None, Some(message)) => format!("{message}\n"),
+        (Some(count), None) => format!("{count}\n"),
+        (None, None) => format!("{done}\n"),
     }
 }
 
@@ -213,17 +213,34 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_waits_while_its_output_is_not_taken_away() {
-        use tokio::io::AsyncReadExt;
-
-        let router = Arc::new(Router::default());
+        let router = Router::default();
         let undelivered = Undelivered::count(&router, MAX_UNDELIVERED_BYTES + 1);
-        let mut reader = GatedReader::new(&b"more"[..], Arc::clone(&router));
-        let mut text = String::new();
-        let reading = reader.read_to_string(&mut text);
-        tokio::pin!(reading);
-        assert!(futures_util::poll!(&mut reading).is_pending());
+        let room = router.room();
+        tokio::pin!(room);
+        assert!(futures_util::poll!(&mut room).is_pending());
         drop(undelivered);
-        assert_eq!(reading.await.unwrap(), 4);
+        room.await;
+    }
+
+    #[tokio::test]
+    async fn progress_of_a_foreign_server_is_a_line() {
+        let token = ProgressToken(rmcp::model::NumberOrString::Number(1));
+        let params = |progress, total, message: Option<&str>| {
+            let mut params = ProgressNotificationParam::new(token.clone(), progress);
+            params.total = total;
+            params.message = message.map(str::to_owned);
+            params
+        };
+        assert_eq!(
+            line_of(&params(3.0, Some(10.0), Some("half"))),
+            "3/10 half\n"
+        );
+        assert_eq!(
+            line_of(&params(0.5, None, Some("going on\n"))),
+            "going on\n"
+        );
+        assert_eq!(line_of(&params(2.0, Some(4.0), None)), "2/4\n");
+        assert_eq!(line_of(&params(7.0, None, None)), "7\n");
     }
 
     #[test]

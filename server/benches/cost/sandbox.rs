@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::sample::{Sample, print_value};
 use crate::server::{PULLWRIGHT, open_folder};
-use crate::tools::{call, calls, connect, options};
+use crate::tools::{call, calls, connect, connect_over};
 use crate::{Effort, bare};
 
 /// One sandbox after the other, then many at once.
@@ -101,12 +101,12 @@ async fn serve(sandbox: &dyn Sandbox, server: &str) -> ToolServer {
     let host = sandbox.tool_host().to_string_lossy().into_owned();
     let command = SandboxCommand::new([host.as_str(), "tool-host", "serve", server]);
     let process = sandbox.spawn(command).await.unwrap();
-    let io = ToolIo {
+    let io = ToolIo::Bytes {
         read: process.stdout,
         write: process.stdin,
         guard: Box::new(process.kill),
     };
-    ToolServer::connect(options(server), io).await.unwrap()
+    connect_over(server, io).await
 }
 
 async fn commands(yard: &Yard, effort: Effort) {

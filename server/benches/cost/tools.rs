@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pullwright_core::tools::{ToolIo, ToolServer, ToolServerOptions};
+use pullwright_core::tools::{ApproveAll, OpenOnce, ToolIo, ToolServer, ToolServerOptions};
 use pullwright_link::ChildCommand;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
@@ -66,12 +67,17 @@ pub(crate) async fn connect(name: &str, folder: &Path) -> ToolServer {
         cwd: Some(folder.to_owned()),
     };
     let process = process.spawn().unwrap();
-    let io = ToolIo {
-        read: Box::new(process.stdout),
-        write: Box::new(process.stdin),
-        guard: Box::new(process.guard),
-    };
-    ToolServer::connect(options(name), io).await.unwrap()
+    connect_over(
+        name,
+        ToolIo::bytes(process.stdout, process.stdin, process.guard),
+    )
+    .await
+}
+
+pub(crate) async fn connect_over(name: &str, io: ToolIo) -> ToolServer {
+    let connector = Arc::new(OpenOnce::new(io));
+    let server = ToolServer::connect(options(name), connector, Arc::new(ApproveAll)).await;
+    server.unwrap()
 }
 
 pub(crate) fn options(name: &str) -> ToolServerOptions {

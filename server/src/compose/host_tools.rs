@@ -1,5 +1,7 @@
 //! The tool servers that run on the host.
 
+mod http;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
@@ -16,7 +18,7 @@ use url::Url;
 /// How many bytes may be under way between the run and an in-process tool server, each way.
 const PIPE_BYTES: usize = 64 * 1024;
 
-/// Opens host rows: the built-in forge in this process, everything else as a child.
+/// Opens host rows: the built-in forge in this process, a command as a child, an address over HTTP.
 pub(super) struct HostRows;
 
 #[async_trait]
@@ -40,15 +42,15 @@ impl HostTools for HostRows {
                 let process = started.map_err(|error| {
                     unusable(name, format!("cannot start `{command}`: {error}"))
                 })?;
-                Ok(ToolIo {
-                    read: Box::new(process.stdout),
-                    write: Box::new(process.stdin),
-                    guard: Box::new(process.guard),
-                })
+                Ok(ToolIo::bytes(process.stdout, process.stdin, process.guard))
             }
-            ToolLink::Url { .. } | ToolLink::Library { .. } => Err(unusable(
+            ToolLink::Url { .. } => {
+                let http = http::open(row).map_err(|reason| unusable(name, reason))?;
+                Ok(ToolIo::Http(http))
+            }
+            ToolLink::Library { .. } => Err(unusable(
                 name,
-                "`url` and `library` cannot be opened by this version; use `command`".to_owned(),
+                "`library` cannot be opened by this version; use `command`".to_owned(),
             )),
         }
     }
@@ -78,11 +80,7 @@ fn github(name: &str, row: &ToolConfig) -> Result<ToolIo, ToolServerError> {
         }
     });
     let (read, write) = tokio::io::split(ours);
-    Ok(ToolIo {
-        read: Box::new(read),
-        write: Box::new(write),
-        guard: Box::new(AbortOnDrop(task)),
-    })
+    Ok(ToolIo::bytes(read, write, AbortOnDrop(task)))
 }
 
 /// The first of `env_vars` holds the token, the first of `hosts` is the git host it is good for, and

@@ -28,9 +28,9 @@ const NEVER_IN_CORE: &[&str] = &[
 
 /// Crates that may stand in one room only, and that room.
 const ONE_ROOM: &[(&str, &[&str])] = &[
-    ("rmcp", &["core", "tool-kit"]),
+    ("rmcp", &["core", "link", "tool-kit"]),
     ("octocrab", &["github"]),
-    ("reqwest", &["providers"]),
+    ("reqwest", &["link", "providers"]),
     ("sqlx", &["pullwright"]),
     ("axum", &["pullwright"]),
     ("git2", &["git", "source"]),

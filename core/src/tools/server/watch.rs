@@ -1,0 +1,59 @@
+//! Listening for changes of the tool list in the era that has subscriptions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rmcp::RoleClient;
+use rmcp::model::SubscriptionFilter;
+use rmcp::service::Peer;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+/// How often in a row a subscription that ends is made again, and the pause before: a server may end
+/// one for its own reasons, and one that always does is not to be asked for ever.
+const MAX_SUBSCRIPTIONS: u32 = 5;
+const SUBSCRIPTION_PAUSE: Duration = Duration::from_secs(1);
+
+/// A subscription that lives as long as its connection.
+pub(super) struct Listening(JoinHandle<()>);
+
+impl Listening {
+    /// Subscribes where the server has said that its list may change; the older era sends its
+    /// notices unasked.
+    pub(super) fn start(peer: &Peer<RoleClient>, list_changed: &Arc<Notify>) -> Option<Self> {
+        let info = peer.peer_info()?;
+        let tools = info.capabilities.tools.as_ref()?;
+        if info.protocol_version.has_initialize() || tools.list_changed != Some(true) {
+            return None;
+        }
+        let listening = listen(peer.clone(), Arc::clone(list_changed));
+        Some(Self(tokio::spawn(listening)))
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn listen(peer: Peer<RoleClient>, list_changed: Arc<Notify>) {
+    let filter = SubscriptionFilter::builder().tools_list_changed().build();
+    for again in 0..MAX_SUBSCRIPTIONS {
+        match peer.listen(filter.clone()).await {
+            Ok(mut subscription) => {
+                // Something may have changed while nobody listened.
+                if again > 0 {
+                    list_changed.notify_one();
+                }
+                while let Ok(Some(_)) = subscription.next().await {
+                    list_changed.notify_one();
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "no subscription to the tool list");
+            }
+        }
+        tokio::time::sleep(SUBSCRIPTION_PAUSE).await;
+    }
+}
