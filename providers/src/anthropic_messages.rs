@@ -21,10 +21,11 @@ mod event;
 mod message;
 mod reply;
 mod request;
+mod written;
 
 use error::Rejection;
 pub use reply::Reply;
-pub use request::{Thinking, request_body};
+pub use request::{RequestWriter, Thinking, request_body};
 
 /// The name of this wire format.
 pub(crate) const ANTHROPIC_WIRE: &str = "anthropic_messages";
@@ -75,6 +76,7 @@ pub struct AnthropicMessages {
     url: Url,
     authorization: HeaderValue,
     info: ProviderInfo,
+    requests: RequestWriter,
 }
 
 impl AnthropicMessages {
@@ -104,6 +106,7 @@ impl AnthropicMessages {
                 prices: config.prices,
             },
             config,
+            requests: RequestWriter::default(),
         })
     }
 
@@ -206,7 +209,9 @@ impl Provider for AnthropicMessages {
         request: StreamRequest,
         deltas: &DeltaSender,
     ) -> Result<Finish, ProviderError> {
-        let body = request_body(&self.config, &self.info.provenance, &request)?;
+        let body = self
+            .requests
+            .write(&self.config, &self.info.provenance, &request)?;
         let response = self.post(body).await?;
         if !response.status().is_success() {
             return Err(self.rejection(response).await);

@@ -14,7 +14,9 @@ mod scripted;
 mod secret;
 mod sse;
 
-pub use anthropic_messages::{AnthropicConfig, AnthropicMessages, Reply, Thinking, request_body};
+pub use anthropic_messages::{
+    AnthropicConfig, AnthropicMessages, Reply, RequestWriter, Thinking, request_body,
+};
 pub use http::{HttpClient, StreamTimeouts};
 pub use kit::{Cancelled, DeltaSender, Finish, Provider, rpc_module, serve_lines, serve_stdio};
 pub use open::{OpenError, ProviderSettings, WIRE_APIS, open};

@@ -8,6 +8,9 @@ use serde::Serialize;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
+/// How many messages of the user end in a marker.
+const MARKED_MESSAGES: usize = 2;
+
 /// Asks the API to remember everything up to here.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct CacheControl {
@@ -23,6 +26,9 @@ impl CacheControl {
 pub(super) struct Message<'a> {
     role: Role,
     content: Vec<Block<'a>>,
+    /// Which of the items it begins with.
+    #[serde(skip)]
+    pub(super) first_item: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -80,10 +86,14 @@ struct ImageSource<'a> {
 }
 
 /// The messages for `items`. Native JSON is used where it came from `provenance`; elsewhere the
-/// neutral view, without reasoning.
-pub(super) fn messages<'a>(items: &'a [Arc<Item>], provenance: &Provenance) -> Vec<Message<'a>> {
+/// neutral view, without reasoning. Also how many of them do not change when the conversation grows:
+/// those before the markers.
+pub(super) fn messages<'a>(
+    items: &'a [Arc<Item>],
+    provenance: &Provenance,
+) -> (Vec<Message<'a>>, usize) {
     let mut messages: Vec<Message<'a>> = Vec::new();
-    for item in items {
+    for (index, item) in items.iter().enumerate() {
         let role = if item.is_from_model() {
             Role::Assistant
         } else {
@@ -95,27 +105,34 @@ pub(super) fn messages<'a>(items: &'a [Arc<Item>], provenance: &Provenance) -> V
                 _ => messages.push(Message {
                     role,
                     content: vec![block],
+                    first_item: index,
                 }),
             }
         }
     }
     messages.iter_mut().for_each(Message::put_results_first);
-    mark_for_cache(&mut messages);
-    messages
+    let unchanging = mark_for_cache(&mut messages);
+    (messages, unchanging)
 }
 
 /// Marks the end of the conversation, and the end of the previous request's, where the API looks
-/// for what it remembers.
-fn mark_for_cache(messages: &mut [Message<'_>]) {
+/// for what it remembers. Answers how many messages come before the marked ones.
+fn mark_for_cache(messages: &mut [Message<'_>]) -> usize {
     let from_user = messages
         .iter_mut()
+        .enumerate()
         .rev()
-        .filter(|message| message.role == Role::User);
-    for message in from_user.take(2) {
+        .filter(|(_, message)| message.role == Role::User);
+    let mut marked = 0;
+    let mut first = 0;
+    for (index, message) in from_user.take(MARKED_MESSAGES) {
         if let Some(Block::Ours(last)) = message.content.last_mut() {
             *last.cache_control() = Some(CacheControl::EPHEMERAL);
         }
+        marked += 1;
+        first = index;
     }
+    if marked < MARKED_MESSAGES { 0 } else { first }
 }
 
 impl Message<'_> {

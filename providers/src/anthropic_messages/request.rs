@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use super::AnthropicConfig;
 use super::message::{CacheControl, Message, messages};
+use super::written::{Beginning, Written};
 
 /// Models that cannot decide by themselves how much to think.
 const WITHOUT_ADAPTIVE_THINKING: [&str; 8] = [
@@ -52,21 +53,112 @@ impl Thinking {
     }
 }
 
-/// The JSON of the request, byte for byte as it is sent.
+/// Writes requests. What does not change from one request of a conversation to the next is written
+/// once.
+#[derive(Debug, Default)]
+pub struct RequestWriter {
+    written: Written,
+}
+
+impl RequestWriter {
+    /// The JSON of the request, byte for byte as it is sent.
+    ///
+    /// # Errors
+    /// When there is nothing to ask.
+    pub fn write(
+        &self,
+        config: &AnthropicConfig,
+        provenance: &Provenance,
+        request: &StreamRequest,
+    ) -> Result<Vec<u8>, ProviderError> {
+        let mut beginning = self.written.take(&request.items);
+        let body = write_body(config, provenance, request, &mut beginning);
+        self.written.keep(beginning);
+        body.map_err(|error| match error {
+            BodyError::Empty => invalid("the conversation is empty".to_owned()),
+            BodyError::Json(error) => invalid(format!("the request is no JSON: {error}")),
+        })
+    }
+}
+
+enum BodyError {
+    Empty,
+    Json(serde_json::Error),
+}
+
+impl From<serde_json::Error> for BodyError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json(error)
+    }
+}
+
+/// Writes the body, and adds to `beginning` what does not change any more.
+fn write_body(
+    config: &AnthropicConfig,
+    provenance: &Provenance,
+    request: &StreamRequest,
+    beginning: &mut Beginning,
+) -> Result<Vec<u8>, BodyError> {
+    let known = beginning.items.len();
+    let (messages, unchanging) = messages(&request.items[known..], provenance);
+    if messages.is_empty() && beginning.json.is_empty() {
+        return Err(BodyError::Empty);
+    }
+    let (unchanging, rest) = messages.split_at(unchanging);
+    if let Some(first_that_changes) = rest.first() {
+        write_all(&mut beginning.json, unchanging)?;
+        let final_items = known..known + first_that_changes.first_item;
+        beginning
+            .items
+            .extend_from_slice(&request.items[final_items]);
+    }
+    let mut body = Vec::with_capacity(estimated_bytes(request, beginning));
+    serde_json::to_writer(&mut body, &head(config, request))?;
+    // The messages become the last field of the object.
+    body.pop();
+    body.extend_from_slice(b",\"messages\":[");
+    let start = body.len();
+    body.extend_from_slice(&beginning.json);
+    write_rest(&mut body, start, rest)?;
+    body.extend_from_slice(b"]}");
+    Ok(body)
+}
+
+/// Appends messages to a list of them, separated by commas.
+fn write_all(list: &mut Vec<u8>, messages: &[Message<'_>]) -> serde_json::Result<()> {
+    write_rest(list, 0, messages)
+}
+
+/// The same for a list that begins at `start`.
+fn write_rest(
+    json: &mut Vec<u8>,
+    start: usize,
+    messages: &[Message<'_>],
+) -> serde_json::Result<()> {
+    for message in messages {
+        if json.len() > start {
+            json.push(b',');
+        }
+        serde_json::to_writer(&mut *json, message)?;
+    }
+    Ok(())
+}
+
+/// The JSON of the first request of a conversation, byte for byte as it is sent.
 ///
 /// # Errors
-/// When there is nothing to ask.
+/// As [`RequestWriter::write`].
 pub fn request_body(
     config: &AnthropicConfig,
     provenance: &Provenance,
     request: &StreamRequest,
 ) -> Result<Vec<u8>, ProviderError> {
-    let messages = messages(&request.items, provenance);
-    if messages.is_empty() {
-        return Err(invalid("the conversation is empty".to_owned()));
-    }
+    RequestWriter::default().write(config, provenance, request)
+}
+
+fn head<'a>(config: &'a AnthropicConfig, request: &'a StreamRequest) -> Head<'a> {
     let asked = request.max_output_tokens.unwrap_or(u64::MAX);
-    let body = Body {
+    Head {
         model: &config.model,
         max_tokens: asked.min(config.max_output_tokens),
         stream: true,
@@ -77,23 +169,17 @@ pub fn request_body(
             .map(|effort| OutputConfig { effort }),
         tools: tools(&request.tools, request.system.trim().is_empty()),
         system: system(&request.system),
-        messages,
-    };
-    let mut bytes = Vec::with_capacity(estimated_bytes(request));
-    serde_json::to_writer(&mut bytes, &body)
-        .map_err(|error| invalid(format!("the request is no JSON: {error}")))?;
-    Ok(bytes)
+    }
 }
 
 /// About the size of the request, so that its buffer is made once and not doubled again and again.
-fn estimated_bytes(request: &StreamRequest) -> usize {
+fn estimated_bytes(request: &StreamRequest, beginning: &Beginning) -> usize {
     let native = |item: &Arc<Item>| {
         item.native
             .as_ref()
             .map_or(0, |native| native.json.as_str().len())
     };
-    let items: usize = request
-        .items
+    let items: usize = request.items[beginning.items.len()..]
         .iter()
         .map(|item| native(item) + ITEM_BYTES)
         .sum();
@@ -103,14 +189,15 @@ fn estimated_bytes(request: &StreamRequest) -> usize {
         .iter()
         .map(|tool| schema(tool) + ITEM_BYTES)
         .sum();
-    request.system.len() + items + tools + ITEM_BYTES
+    request.system.len() + beginning.json.len() + items + tools + ITEM_BYTES
 }
 
 /// What an item or a tool has besides its text, for [`estimated_bytes`].
 const ITEM_BYTES: usize = 256;
 
+/// Everything but the messages.
 #[derive(Serialize)]
-struct Body<'a> {
+struct Head<'a> {
     model: &'a str,
     max_tokens: u64,
     stream: bool,
@@ -122,7 +209,6 @@ struct Body<'a> {
     tools: Vec<Tool<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     system: Vec<SystemBlock<'a>>,
-    messages: Vec<Message<'a>>,
 }
 
 #[derive(Serialize)]

@@ -2,7 +2,10 @@
 
 use pullwright_protocol::provider::StreamRequest;
 use pullwright_protocol::{Content, Item, Native, Part, RawJson, ToolCall};
-use pullwright_providers::{AnthropicConfig, Thinking, request_body};
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use pullwright_providers::{AnthropicConfig, RequestWriter, Thinking, request_body};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -80,6 +83,56 @@ fn each_body_starts_with_the_one_before() {
     for pair in unmarked.windows(2) {
         let closed = pair[0].strip_suffix("]}").unwrap();
         assert!(pair[1].starts_with(closed), "{}\n{}", pair[0], pair[1]);
+    }
+}
+
+/// An item of a kind: what the user, a tool, this model or another one may say.
+fn item_of(kind: u8) -> Item {
+    let foreign = |content| Item::neutral(content);
+    match kind {
+        0 => Item::user("go on"),
+        1 => Item::user(" "),
+        2 => Item::tool_result("a", "fine", false),
+        3 => Item::tool_result("b", "", true),
+        4 => thinking(),
+        5 => call("a"),
+        6 => foreign(Content::Text {
+            text: "words".into(),
+        }),
+        7 => foreign(Content::Text { text: "\n".into() }),
+        _ => foreign(Content::Reasoning {
+            text: "elsewhere".into(),
+        }),
+    }
+}
+
+proptest! {
+    /// What was written before is the same as what would be written now, whatever was said.
+    #[test]
+    fn what_is_written_once_is_what_would_be_written_again(
+        turns in proptest::collection::vec(proptest::collection::vec(0_u8..9, 1..5), 1..12),
+    ) {
+        let writer = RequestWriter::default();
+        let mut request = request(vec![Item::user("start")]);
+        for turn in turns {
+            request.items.extend(turn.into_iter().map(|kind| Arc::new(item_of(kind))));
+            let written = writer.write(&test_config(), &provenance(), &request).unwrap();
+            prop_assert_eq!(String::from_utf8(written).unwrap(), text(&request));
+        }
+    }
+}
+
+#[test]
+fn a_shorter_or_another_conversation_is_written_anew() {
+    let writer = RequestWriter::default();
+    let written = |request: &StreamRequest| {
+        let body = writer.write(&test_config(), &provenance(), request);
+        String::from_utf8(body.unwrap()).unwrap()
+    };
+    for items in turns().into_iter().rev() {
+        let request = request(items);
+        assert_eq!(written(&request), text(&request));
+        assert_eq!(written(&request), text(&request));
     }
 }
 
