@@ -18,6 +18,7 @@ mod sample;
 mod sandbox;
 mod server;
 mod store;
+mod streams;
 mod tools;
 mod turns;
 
@@ -31,6 +32,7 @@ pub(crate) struct Effort {
     pub(crate) files: usize,
     pub(crate) repeats: usize,
     pub(crate) sandboxes: usize,
+    pub(crate) pieces: usize,
 }
 
 const FULL: Effort = Effort {
@@ -41,6 +43,7 @@ const FULL: Effort = Effort {
     files: 5_000,
     repeats: 5,
     sandboxes: 300,
+    pieces: 3_000,
 };
 
 /// Enough to see that everything works: `cargo test --benches` runs it too.
@@ -52,6 +55,7 @@ const QUICK: Effort = Effort {
     files: 100,
     repeats: 1,
     sandboxes: 5,
+    pieces: 300,
 };
 
 type Part = (&'static str, fn(Effort));
@@ -61,6 +65,7 @@ const PARTS: &[Part] = &[
     ("first_frame", first_frame::measure),
     ("tools", tools::measure),
     ("store", store::measure),
+    ("streams", streams::measure),
     ("repository", repository::measure),
     ("sandbox", sandbox::measure),
 ];
