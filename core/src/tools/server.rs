@@ -16,6 +16,7 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rmcp::model::{JsonObject, RequestMetaObject, Tool};
 use tokio::sync::{mpsc, watch as state};
@@ -35,6 +36,10 @@ use failure::Failure;
 
 /// How many notices may wait for whoever reads them; more are dropped, and logged.
 const QUEUED_NOTICES: usize = 64;
+
+/// How long a call whose server died waits for news of it: the model should know whether there still
+/// is a server, but not wait for one that starts slowly.
+const NEWS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A tool server. Its list of tools is frozen when it is first connected; the connection is replaced
 /// when the server dies.
@@ -230,7 +235,11 @@ impl Shared {
     /// What to say of a call whose server died: first of all, whether the server is back.
     async fn after_loss(&self, call: &Call<'_>, reason: String) -> ToolCallError {
         let server = self.options.name.clone();
-        match self.connection(call).await {
+        let call = Call {
+            deadline: call.deadline.min(Instant::now() + NEWS_TIMEOUT),
+            ..call.clone()
+        };
+        match self.connection(&call).await {
             Err(gone @ ToolCallError::Gone { .. }) => gone,
             Err(ToolCallError::Cancelled) => ToolCallError::Cancelled,
             _ => ToolCallError::Lost { server, reason },

@@ -142,6 +142,22 @@ fn each_link_has_its_default_side() {
 }
 
 #[test]
+fn a_server_behind_an_address_has_headers() {
+    let row = tool(
+        "url = 'https://example.com/mcp'\nbearer_token_env_var = 'DOCS_TOKEN'\n\
+         http_headers = { X-Team = 'docs' }\nenv_http_headers = { X-Api-Key = 'DOCS_KEY' }",
+    );
+    let pairs = |name: &str, value: &str| [(name.to_owned(), value.to_owned())].into();
+    let link = ToolLink::Url {
+        url: "https://example.com/mcp".to_owned(),
+        bearer_token_env_var: Some("DOCS_TOKEN".to_owned()),
+        http_headers: pairs("X-Team", "docs"),
+        env_http_headers: pairs("X-Api-Key", "DOCS_KEY"),
+    };
+    assert_eq!((row.link, row.runs), (link, Runs::Host));
+}
+
+#[test]
 fn hosts_may_have_a_port() {
     let config = with(
         "[repositories]\nhosts = ['GitHub.com', '127.0.0.1:3000', '[::1]:80', 'git.example.com']",
