@@ -12,6 +12,7 @@ mod architecture;
 mod doctor;
 #[cfg(target_os = "linux")]
 mod escapes;
+mod foreign_peers;
 mod main_job;
 mod peers;
 mod runs;
@@ -19,3 +20,4 @@ mod runs;
 mod sandbox;
 mod store;
 mod support;
+mod tool_http;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rmcp::RoleClient;
 use rmcp::model::{
     ClientJsonRpcMessage, ClientRequest, ErrorCode, ErrorData, RequestId, ServerJsonRpcMessage,
+    ServerResult,
 };
 use rmcp::transport::Transport;
 use tokio::time::Instant;
@@ -95,25 +96,41 @@ impl<T> Watched<T> {
         ServerJsonRpcMessage::error(error, Some(id))
     }
 
-    /// Whether a message answers a probe that was given up; the SDK would take it for the answer
-    /// to its handshake.
-    fn is_late(&mut self, message: &ServerJsonRpcMessage) -> bool {
-        let answered = match message {
+    /// What the SDK is to see of a message. It would take a late answer to the probe for one to its
+    /// handshake, and give up over an answer that is none, where the older era is meant.
+    fn judge(&mut self, message: ServerJsonRpcMessage) -> Option<ServerJsonRpcMessage> {
+        let answered = match &message {
             ServerJsonRpcMessage::Response(response) => Some(&response.id),
             ServerJsonRpcMessage::Error(error) => error.id.as_ref(),
-            _ => None,
+            _ => return Some(message),
         };
-        match (&self.probe, answered) {
-            (Probe::GivenUp { id }, Some(answered)) if id == answered => true,
-            (Probe::Pending { .. }, _) if is_answer(message) => {
+        match &self.probe {
+            Probe::GivenUp { id } if answered == Some(id) => None,
+            Probe::Pending { id, .. } => {
+                let id = id.clone();
+                self.probe = Probe::None;
                 self.signals
                     .probe_unanswered
                     .store(false, Ordering::Relaxed);
-                self.probe = Probe::None;
-                false
+                Some(as_answer_to_probe(id, message))
             }
-            _ => false,
+            _ => Some(message),
         }
+    }
+}
+
+/// Nothing else was asked yet, so whatever comes is the answer, wrong as its id may be.
+fn as_answer_to_probe(id: RequestId, message: ServerJsonRpcMessage) -> ServerJsonRpcMessage {
+    match message {
+        ServerJsonRpcMessage::Response(response)
+            if !matches!(response.result, ServerResult::DiscoverResult(_)) =>
+        {
+            let message = "server/discover was answered with something else";
+            let error = ErrorData::new(ErrorCode::METHOD_NOT_FOUND, message, None);
+            ServerJsonRpcMessage::error(error, Some(id))
+        }
+        ServerJsonRpcMessage::Error(error) => ServerJsonRpcMessage::error(error.error, Some(id)),
+        answer => answer,
     }
 }
 
@@ -145,7 +162,7 @@ impl<T: Transport<RoleClient>> Transport<RoleClient> for Watched<T> {
             let unasked = self.signals.unasked.fetch_add(1, Ordering::Relaxed);
             match received {
                 Some(message) if unasked < MAX_UNASKED_MESSAGES => {
-                    if !self.is_late(&message) {
+                    if let Some(message) = self.judge(message) {
                         return Some(message);
                     }
                 }
@@ -160,11 +177,4 @@ impl<T: Transport<RoleClient>> Transport<RoleClient> for Watched<T> {
     fn close(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send {
         self.inner.close()
     }
-}
-
-fn is_answer(message: &ServerJsonRpcMessage) -> bool {
-    matches!(
-        message,
-        ServerJsonRpcMessage::Response(_) | ServerJsonRpcMessage::Error(_)
-    )
 }

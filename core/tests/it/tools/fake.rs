@@ -19,6 +19,10 @@ pub(super) enum Era {
     Silent,
     /// Of the older era, and ends over what it does not know.
     Touchy,
+    /// Of the older era, and answers what it does not know with nothing in particular.
+    Vague,
+    /// Of the older era, and forgets whose request it refuses.
+    Forgetful,
 }
 
 /// What a call leads to.
@@ -181,7 +185,15 @@ impl State {
             })),
             (Some("server/discover"), Era::Silent) => Some(Vec::new()),
             (Some("server/discover"), Era::Touchy) => None,
-            (Some("initialize"), Era::Legacy | Era::Silent | Era::Touchy) => answer(json!({
+            (Some("server/discover"), Era::Vague) => answer(json!({})),
+            (Some("server/discover"), Era::Forgetful) => Some(vec![json!({
+                "jsonrpc": "2.0", "id": "server-error",
+                "error": { "code": -32600, "message": "what?" },
+            })]),
+            (
+                Some("initialize"),
+                Era::Legacy | Era::Silent | Era::Touchy | Era::Vague | Era::Forgetful,
+            ) => answer(json!({
                 "protocolVersion": "2025-11-25",
                 "capabilities": { "tools": { "listChanged": true } },
                 "serverInfo": { "name": "fake", "version": "1" },

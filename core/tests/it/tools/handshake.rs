@@ -79,6 +79,16 @@ async fn a_server_that_ends_over_the_probe_is_started_again_without() {
 }
 
 #[tokio::test]
+async fn any_answer_to_the_probe_but_the_right_one_leads_to_the_handshake() {
+    for era in [Era::Vague, Era::Forgetful] {
+        let fake = Fake::new(plan(era));
+        let server = connect(&fake).await;
+        assert_eq!(fake.opens(), 1, "the same connection goes on");
+        assert_eq!(answered(&server, "go").await, "done");
+    }
+}
+
+#[tokio::test]
 async fn one_deadline_holds_for_the_whole_start() {
     let fake = Fake::new(plan(Era::Silent));
     let mut options = options();

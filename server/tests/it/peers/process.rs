@@ -52,6 +52,22 @@ impl Peers {
         None
     }
 
+    /// The folder they are installed in.
+    pub(crate) fn root(&self) -> &Path {
+        self.modules.parent().unwrap()
+    }
+
+    /// The path of a script of theirs.
+    pub(crate) fn script(&self, script: &str) -> PathBuf {
+        let script = self.modules.join(script);
+        assert!(
+            script.exists(),
+            "{} is missing; run .ci/peers/install",
+            script.display()
+        );
+        script
+    }
+
     /// The Node.js that the peers need.
     pub(crate) fn node(&self) -> PathBuf {
         self.modules.join("node/bin/node")
@@ -59,15 +75,9 @@ impl Peers {
 
     /// A command of one of the peers' scripts, with a home folder of its own.
     pub(crate) fn command(&self, script: &str, home: &Path) -> Command {
-        let script = self.modules.join(script);
-        assert!(
-            script.exists(),
-            "{} is missing; run .ci/peers/install",
-            script.display()
-        );
         let mut command = Command::new(self.node());
         command
-            .arg(script)
+            .arg(self.script(script))
             .env("HOME", home)
             .env("NO_COLOR", "1")
             .current_dir(home)

@@ -28,10 +28,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const ALL_EVENTS: usize = 10_000;
 
 /// The program that holds the tool servers.
-pub(super) const PROGRAM: &str = env!("CARGO_BIN_EXE_pullwright");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_pullwright");
 
 /// A model that makes one edit and says so.
-pub(super) const GREET: &str = r#"
+pub(crate) const GREET: &str = r#"
 [[replies]]
 steps = [{ tool_call = { name = "edit", arguments = { path = "src/greeting.txt", old_str = "hello", new_str = "hi" } } }]
 [[replies]]
@@ -39,15 +39,15 @@ steps = [{ text = "Greet shortly" }]
 "#;
 
 /// What a lab is made of.
-pub(super) struct Plan<'a> {
-    pub(super) files: &'a [File<'a>],
+pub(crate) struct Plan<'a> {
+    pub(crate) files: &'a [File<'a>],
     /// The model's script.
-    pub(super) script: &'a str,
+    pub(crate) script: &'a str,
     /// Sections of `plugins.toml` that replace or complete the usual ones.
-    pub(super) config: &'a str,
+    pub(crate) config: &'a str,
     /// Files beside `plugins.toml`.
-    pub(super) beside: &'a [File<'a>],
-    pub(super) remote: Behaviour,
+    pub(crate) beside: &'a [File<'a>],
+    pub(crate) remote: Behaviour,
 }
 
 impl Default for Plan<'_> {
@@ -63,32 +63,32 @@ impl Default for Plan<'_> {
 }
 
 /// A server and what it works on.
-pub(super) struct Lab {
-    pub(super) path: PathBuf,
-    pub(super) remote: PathBuf,
-    pub(super) origin: String,
-    pub(super) address: String,
-    pub(super) store: Arc<dyn RunStore>,
+pub(crate) struct Lab {
+    pub(crate) path: PathBuf,
+    pub(crate) remote: PathBuf,
+    pub(crate) origin: String,
+    pub(crate) address: String,
+    pub(crate) store: Arc<dyn RunStore>,
     client: Client,
     _backend: HttpBackend,
     _folder: TempDir,
 }
 
 /// A run that has ended.
-pub(super) struct Played {
-    pub(super) id: RunId,
+pub(crate) struct Played {
+    pub(crate) id: RunId,
     /// The whole stream, as it came.
-    pub(super) text: String,
-    pub(super) frames: Vec<Value>,
+    pub(crate) text: String,
+    pub(crate) frames: Vec<Value>,
 }
 
 impl Lab {
-    pub(super) async fn start(plan: Plan<'_>) -> Self {
+    pub(crate) async fn start(plan: Plan<'_>) -> Self {
         Self::start_with(plan, |_| {}).await
     }
 
     /// With a last change to the folder `project` and its remote before anything is served.
-    pub(super) async fn start_with(plan: Plan<'_>, prepare: impl FnOnce(&Path)) -> Self {
+    pub(crate) async fn start_with(plan: Plan<'_>, prepare: impl FnOnce(&Path)) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (path, folder) = make_folder();
         let remote = project::make_remote(&path, plan.files);
@@ -109,23 +109,23 @@ impl Lab {
         }
     }
 
-    pub(super) fn repository(&self) -> String {
+    pub(crate) fn repository(&self) -> String {
         format!("{}/owner/project.git", self.origin)
     }
 
     /// Runs the job of most tests to its end.
-    pub(super) async fn run(&self) -> Played {
+    pub(crate) async fn run(&self) -> Played {
         self.run_with("/code", json!({})).await
     }
 
     /// Runs a request with more or other fields to its end.
-    pub(super) async fn run_with(&self, path: &str, fields: Value) -> Played {
+    pub(crate) async fn run_with(&self, path: &str, fields: Value) -> Played {
         let response = self.post(path, fields).await;
         assert_eq!(response.status(), StatusCode::OK);
         read(response).await
     }
 
-    pub(super) async fn post(&self, path: &str, fields: Value) -> reqwest::Response {
+    pub(crate) async fn post(&self, path: &str, fields: Value) -> reqwest::Response {
         let mut body = json!({ "repoUrl": self.repository(), "prompt": "Change the greeting" });
         let (body_fields, fields) = (body.as_object_mut(), fields.as_object().cloned());
         body_fields
@@ -139,20 +139,20 @@ impl Lab {
     }
 
     /// Starts a run and leaves it running.
-    pub(super) async fn begin(&self) -> (RunId, reqwest::Response) {
+    pub(crate) async fn begin(&self) -> (RunId, reqwest::Response) {
         let response = self.post("/code", json!({})).await;
         assert_eq!(response.status(), StatusCode::OK);
         (run_id(&response), response)
     }
 
-    pub(super) async fn cancel(&self, run: &RunId) {
+    pub(crate) async fn cancel(&self, run: &RunId) {
         let url = format!("http://{}/v1/runs/{run}/cancel", self.address);
         let response = in_time(self.client.post(url).send()).await.expect("cancel");
         assert!(response.status().is_success(), "{}", response.status());
     }
 
     /// The patch as a client downloads it; nothing if there is none.
-    pub(super) async fn patch(&self, run: &RunId) -> Option<String> {
+    pub(crate) async fn patch(&self, run: &RunId) -> Option<String> {
         let url = format!("http://{}/v1/runs/{run}/patch", self.address);
         let response = in_time(self.client.get(url).send()).await.expect("patch");
         match response.status() {
@@ -166,7 +166,7 @@ impl Lab {
 
     /// The patch of a run that must have one, after `git apply` took it in a clone; answers the
     /// clone's folder.
-    pub(super) async fn applied(&self, run: &RunId) -> PathBuf {
+    pub(crate) async fn applied(&self, run: &RunId) -> PathBuf {
         let patch = self.patch(run).await.expect("a patch");
         let (file, clone) = (self.path.join("run.patch"), self.path.join("clone"));
         std::fs::write(&file, patch).expect("write the patch");
@@ -176,13 +176,13 @@ impl Lab {
         clone
     }
 
-    pub(super) async fn events(&self, run: &RunId) -> Vec<LoggedEvent> {
+    pub(crate) async fn events(&self, run: &RunId) -> Vec<LoggedEvent> {
         let events = self.store.read(run, 0, ALL_EVENTS).await;
         events.expect("the events")
     }
 
     /// Waits until the run's log holds such an event.
-    pub(super) async fn until(&self, run: &RunId, wanted: impl Fn(&Event) -> bool) {
+    pub(crate) async fn until(&self, run: &RunId, wanted: impl Fn(&Event) -> bool) {
         let mut committed = self.store.watch(run);
         in_time(async {
             loop {
@@ -200,19 +200,19 @@ impl Lab {
     }
 
     /// What the remote's git says.
-    pub(super) fn git(&self, arguments: &[&str]) -> String {
+    pub(crate) fn git(&self, arguments: &[&str]) -> String {
         project::git(&self.remote, arguments)
     }
 
     /// The branches of the remote other than `main`.
-    pub(super) fn branches(&self) -> Vec<String> {
+    pub(crate) fn branches(&self) -> Vec<String> {
         let heads = self.git(&["for-each-ref", "--format=%(refname:short)", "refs/heads"]);
         let heads = heads.lines().filter(|name| *name != "main");
         heads.map(str::to_owned).collect()
     }
 
     /// The paths that the only pushed branch changes, with their status.
-    pub(super) fn pushed_paths(&self) -> String {
+    pub(crate) fn pushed_paths(&self) -> String {
         let [branch] = &self.branches()[..] else {
             panic!("one branch should be pushed, not {:?}", self.branches());
         };
@@ -220,14 +220,14 @@ impl Lab {
     }
 
     /// The content of a file on the only pushed branch.
-    pub(super) fn pushed_file(&self, path: &str) -> String {
+    pub(crate) fn pushed_file(&self, path: &str) -> String {
         let branch = &self.branches()[0];
         self.git(&["show", &format!("{branch}:{path}")])
     }
 }
 
 impl Played {
-    pub(super) fn done(&self) -> &Value {
+    pub(crate) fn done(&self) -> &Value {
         let last = self.frames.last().expect("a frame");
         assert_eq!(last["type"], "Done", "Done is not last:\n{}", self.text);
         let count = self.of("Done").len();
@@ -235,28 +235,28 @@ impl Played {
         last
     }
 
-    pub(super) fn outcome(&self) -> &str {
+    pub(crate) fn outcome(&self) -> &str {
         self.done()["outcome"].as_str().expect("an outcome")
     }
 
-    pub(super) fn summary(&self) -> &str {
+    pub(crate) fn summary(&self) -> &str {
         self.done()["summary"].as_str().expect("a summary")
     }
 
     /// Fails with the whole stream unless the run ended so.
-    pub(super) fn ended(&self, outcome: &str) {
+    pub(crate) fn ended(&self, outcome: &str) {
         assert_eq!(self.outcome(), outcome, "\n{}", self.text);
     }
 
     /// The frames of a type.
-    pub(super) fn of(&self, kind: &str) -> Vec<&Value> {
+    pub(crate) fn of(&self, kind: &str) -> Vec<&Value> {
         let frames = self.frames.iter();
         frames.filter(|frame| frame["type"] == kind).collect()
     }
 }
 
 /// Reads a stream to its end.
-pub(super) async fn read(response: reqwest::Response) -> Played {
+pub(crate) async fn read(response: reqwest::Response) -> Played {
     let id = run_id(&response);
     let text = in_time(response.text()).await.expect("a stream");
     let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
@@ -269,7 +269,7 @@ pub(super) async fn read(response: reqwest::Response) -> Played {
 }
 
 /// The processes that belong to a run: id and command line.
-pub(super) fn processes_of(run: &RunId) -> Vec<(u32, String)> {
+pub(crate) fn processes_of(run: &RunId) -> Vec<(u32, String)> {
     let marker = format!("PULLWRIGHT_RUN={run}");
     let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -286,12 +286,12 @@ pub(super) fn processes_of(run: &RunId) -> Vec<(u32, String)> {
     .collect()
 }
 
-pub(super) async fn in_time<T>(work: impl Future<Output = T>) -> T {
+pub(crate) async fn in_time<T>(work: impl Future<Output = T>) -> T {
     let limited = tokio::time::timeout(PATIENCE, work);
     limited.await.expect("no answer in time")
 }
 
-pub(super) fn make_folder() -> (PathBuf, TempDir) {
+pub(crate) fn make_folder() -> (PathBuf, TempDir) {
     let mut builder = tempfile::Builder::new();
     // The sandbox's users must be able to pass through.
     let builder = builder
@@ -313,7 +313,7 @@ fn write_beside(folder: &Path, plan: &Plan<'_>) {
 }
 
 /// Writes and reads `plugins.toml`: what a test does not say is as usual.
-pub(super) fn write_config(folder: &Path, sections: &str, host: &str) -> Config {
+pub(crate) fn write_config(folder: &Path, sections: &str, host: &str) -> Config {
     let hosts = format!("hosts = [\"{host}\"]");
     let usual = [
         ("[agent]", "provider = \"script\""),

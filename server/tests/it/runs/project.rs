@@ -9,17 +9,17 @@ use std::process::Command;
 const DATE: &str = "2024-01-02T03:04:05Z";
 
 /// A file: its path and content. A path that ends in `*` is a program.
-pub(super) type File<'a> = (&'a str, &'a str);
+pub(crate) type File<'a> = (&'a str, &'a str);
 
 /// What most tests work on.
-pub(super) const FILES: &[File<'_>] = &[
+pub(crate) const FILES: &[File<'_>] = &[
     ("README.md", "# Sample\n"),
     ("src/greeting.txt", "hello\n"),
     (".gitignore", "ignored/\n"),
 ];
 
 /// Makes `<folder>/remotes/owner/project.git` with the files as the first commit of `main`.
-pub(super) fn make_remote(folder: &Path, files: &[File<'_>]) -> PathBuf {
+pub(crate) fn make_remote(folder: &Path, files: &[File<'_>]) -> PathBuf {
     let project = folder.join("project");
     for (name, content) in files {
         write(&project, name, content);
@@ -31,7 +31,7 @@ pub(super) fn make_remote(folder: &Path, files: &[File<'_>]) -> PathBuf {
 }
 
 /// The bare copy of `<folder>/project`.
-pub(super) fn clone_bare(folder: &Path) -> PathBuf {
+pub(crate) fn clone_bare(folder: &Path) -> PathBuf {
     let remote = folder.join("remotes/owner/project.git");
     std::fs::create_dir_all(remote.parent().expect("a parent")).expect("make a folder");
     let path = remote.to_str().expect("UTF-8");
@@ -49,13 +49,13 @@ fn write(project: &Path, name: &str, content: &str) {
 }
 
 /// What git says, without any configuration of this machine.
-pub(super) fn git(folder: &Path, arguments: &[&str]) -> String {
+pub(crate) fn git(folder: &Path, arguments: &[&str]) -> String {
     let (success, output) = try_git(folder, arguments);
     assert!(success, "git {arguments:?}: {output}");
     output
 }
 
-pub(super) fn try_git(folder: &Path, arguments: &[&str]) -> (bool, String) {
+pub(crate) fn try_git(folder: &Path, arguments: &[&str]) -> (bool, String) {
     let output = Command::new("git")
         .args(["-c", "safe.directory=*"])
         .args(arguments)

@@ -12,10 +12,16 @@ const EDIT_AND_SLEEP: &str = r#"
 steps = [{ tool_call = { name = "edit", arguments = { path = "src/greeting.txt", old_str = "hello", new_str = "hi" } } }]
 [[replies]]
 steps = [{ tool_call = { name = "bash", arguments = { command = "sleep 600", timeout_sec = 600 } } }]
+[[replies]]
+expect = { results_are_errors = true }
+steps = [{ tool_call = { name = "bash", arguments = { command = "cat src/greeting.txt" } } }]
+[[replies]]
+expect = { results_are_errors = false }
+steps = [{ text = "Greet shortly" }]
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_tool_server_ends_the_run_and_keeps_the_patch() {
+async fn a_killed_tool_server_comes_back_in_the_sandbox() {
     let lab = Lab::start(Plan {
         script: EDIT_AND_SLEEP,
         ..Plan::default()
@@ -30,9 +36,55 @@ async fn a_killed_tool_server_ends_the_run_and_keeps_the_patch() {
     let killed = Command::new("kill").args(["-9", &pid.to_string()]).status();
     assert!(killed.expect("kill").success());
     let played = lab::read(stream).await;
-    played.ended("failed(tool_server)");
+    played.ended("branch only");
+    let [killed, after] = &played.of("Tool: Bash")[..] else {
+        panic!("two commands were asked for:\n{}", played.text);
+    };
+    let told = killed["output"].as_str().expect("a text");
+    assert!(told.contains("ended during the call"), "{told}");
+    assert_eq!(after["output"], "hi");
+    assert!(
+        played.text.contains("tool server `bash` was started anew"),
+        "{}",
+        played.text
+    );
     assert_eq!(processes_of(&run), []);
-    let clone = lab.applied(&run).await;
+    assert_eq!(lab.pushed_paths(), "M\tsrc/greeting.txt\n");
+}
+
+/// Ends over its only call, and does not start a second time.
+const BROKEN_FOR_GOOD: &str = r#"#!/bin/sh
+[ -e "$0.started" ] && exit 1
+: > "$0.started"
+while IFS= read -r line; do
+  id=${line#*\"id\":}; id=${id%%[,\}]*}
+  case "$line" in
+    *'"tools/call"'*) exit 1 ;;
+    *'"tools/list"'*) echo '{"jsonrpc":"2.0","id":'"$id"',"result":{"tools":[{"name":"go","inputSchema":{"type":"object"}}]}}' ;;
+    *'"initialize"'*) echo '{"jsonrpc":"2.0","id":'"$id"',"result":{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"quick","version":"1"}}}' ;;
+    *'"server/discover"'*) echo '{"jsonrpc":"2.0","id":'"$id"',"error":{"code":-32601,"message":"unknown"}}' ;;
+  esac
+done
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_required_tool_server_that_stays_away_ends_the_run_and_keeps_the_patch() {
+    let row = "[tools.hostile]\ncommand = \"./hostile\"\nruns = \"host\"\nrequired = true\n";
+    let lab = Lab::start(Plan {
+        script: CALL_HOSTILE,
+        config: row,
+        beside: &[("hostile", BROKEN_FOR_GOOD)],
+        ..Plan::default()
+    })
+    .await;
+    let played = lab.run().await;
+    played.ended("failed(tool_server)");
+    assert!(
+        played.summary().contains("`hostile` is gone"),
+        "{}",
+        played.summary()
+    );
+    let clone = lab.applied(&played.id).await;
     let greeting = std::fs::read_to_string(clone.join("src/greeting.txt"));
     assert_eq!(greeting.expect("the file"), "hi\n");
 }
@@ -159,10 +211,13 @@ steps = [
 ]
 [[replies]]
 steps = [{ tool_call = { name = "hostile__go", arguments = {} } }]
+[[replies]]
+expect = { results_are_errors = true }
+steps = [{ text = "Greet shortly" }]
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hostile_tool_server_ends_its_run_and_nothing_else() {
+async fn a_hostile_tool_server_is_started_anew_and_harms_nothing_else() {
     for way in ["garbage", "flood", "strange-ids", "deep", "long"] {
         let row = format!(
             "[tools.hostile]\ncommand = \"./hostile\"\nargs = [\"{way}\"]\nruns = \"host\"\n\
@@ -176,17 +231,10 @@ async fn a_hostile_tool_server_ends_its_run_and_nothing_else() {
         })
         .await;
         let played = lab.run().await;
-        played.ended("failed(tool_server)");
-        assert!(
-            played.summary().contains("hostile"),
-            "{way}: {}",
-            played.summary()
-        );
-        assert!(
-            lab.patch(&played.id).await.is_some(),
-            "{way}: the work is kept"
-        );
-        let again = lab.run().await;
-        again.ended("failed(tool_server)");
+        played.ended("branch only");
+        let told = &played.of("Tool: hostile.go")[0]["output"];
+        let told = told.as_str().expect("a text");
+        assert!(told.contains("ended during the call"), "{way}: {told}");
+        assert_eq!(lab.pushed_paths(), "M\tsrc/greeting.txt\n", "{way}");
     }
 }

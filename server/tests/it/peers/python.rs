@@ -1,0 +1,95 @@
+//! PyPI `mcp`: the protocol's Python SDK.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use super::process::Peers;
+
+/// Python and its imports take a while on a busy machine.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// A tool server by the SDK's own means: over stdio, or over HTTP on the port given.
+pub(crate) const SERVER: &str = r#"
+import sys
+from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
+
+server = MCPServer("python")
+
+@server.tool()
+def add(a: int, b: int) -> int:
+    """Adds two numbers."""
+    return a + b
+
+@server.tool()
+async def count(to: int, ctx: Context) -> str:
+    """Counts, and says how far it is."""
+    for n in range(1, to + 1):
+        await ctx.report_progress(n, to, f"at {n}")
+    return "counted"
+
+@server.tool()
+def fail() -> str:
+    """Fails."""
+    raise ValueError("as it should")
+
+if sys.argv[1:]:
+    server.run("streamable-http", host="127.0.0.1", port=int(sys.argv[1]))
+else:
+    server.run("stdio")
+"#;
+
+/// A server over HTTP. It ends with its value.
+pub(crate) struct PythonHttp {
+    pub(crate) url: String,
+    _child: Child,
+}
+
+impl Peers {
+    /// The Python that has the SDK.
+    pub(crate) fn python(&self) -> PathBuf {
+        let python = self.root().join("python/bin/python");
+        assert!(
+            python.exists(),
+            "{} is missing; run .ci/peers/install",
+            python.display()
+        );
+        python
+    }
+}
+
+impl PythonHttp {
+    /// Starts [`SERVER`], which lies in `script`, and waits until it listens.
+    pub(crate) async fn start(peers: &Peers, script: &std::path::Path) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = port.local_addr().unwrap();
+        drop(port);
+        let mut command = Command::new(peers.python());
+        command.arg(script).arg(address.port().to_string());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let listening = async {
+            while TcpStream::connect(address).await.is_err() {
+                assert!(
+                    child.try_wait().unwrap().is_none(),
+                    "the Python server ended"
+                );
+                tokio::task::yield_now().await;
+            }
+        };
+        let listening = tokio::time::timeout(START_LIMIT, listening).await;
+        listening.expect("the Python server does not listen");
+        Self {
+            url: format!("http://{address}/mcp"),
+            _child: child,
+        }
+    }
+}
