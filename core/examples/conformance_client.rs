@@ -18,6 +18,9 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+/// A tool's name and its arguments.
+type NamedCall = (String, Map<String, Value>);
+
 /// A scenario that takes longer has failed anyway.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -73,10 +76,7 @@ async fn connect(address: Address) -> Result<ToolServer, ToolServerError> {
 }
 
 /// The calls a scenario wants: those it gives in its context, or every tool listed.
-fn calls(
-    server: &ToolServer,
-    scenario: &str,
-) -> Result<Vec<(String, Map<String, Value>)>, Box<dyn Error>> {
+fn calls(server: &ToolServer, scenario: &str) -> Result<Vec<NamedCall>, Box<dyn Error>> {
     let context = std::env::var("MCP_CONFORMANCE_CONTEXT").unwrap_or_else(|_| "{}".to_owned());
     let context: Value = serde_json::from_str(&context)?;
     if let Some(given) = context["toolCalls"].as_array() {
@@ -91,7 +91,7 @@ fn calls(
         .collect())
 }
 
-fn given_call(call: &Value) -> (String, Map<String, Value>) {
+fn given_call(call: &Value) -> NamedCall {
     let name = call["name"].as_str().unwrap_or_default();
     let arguments = call["arguments"].as_object().cloned();
     (name.to_owned(), arguments.unwrap_or_default())

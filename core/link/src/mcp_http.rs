@@ -3,9 +3,11 @@
 //! The SDK drives sessions, event ids and cancellation; this client makes the exchanges, each of
 //! which is bounded, and sends its credentials to the one configured address only.
 
+mod answer;
 mod error;
 mod events;
 mod exchange;
+mod request;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -7,6 +7,7 @@ mod error;
 mod failure;
 mod handler;
 mod listing;
+mod offer;
 mod options;
 mod output;
 mod restarts;

@@ -69,6 +69,37 @@ async fn a_server_that_never_answers_the_probe_costs_two_seconds() {
 }
 
 #[tokio::test]
+async fn a_server_that_never_answers_costs_its_startup_timeout() {
+    let fake = FakeHttp::start(Era::Mute);
+    let mut options = options();
+    options.startup_timeout = Duration::from_millis(2500);
+    let started = Instant::now();
+    let error = connect_with(&fake.url, options).await.err().unwrap();
+    assert!(
+        matches!(error, ToolServerError::StartupTimeout { .. }),
+        "{error}"
+    );
+    assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_begin_is_an_error() {
+    let fake = FakeHttp::start(Era::Legacy);
+    let mut http = http_options(&fake.url);
+    http.first_byte_timeout = Duration::from_millis(300);
+    let server = connect_to(http, options()).await.unwrap();
+    let error = call(&server, "hang").await.unwrap_err();
+    assert!(matches!(error, ToolCallError::Refused(_)), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("did not begin to answer within 0.3 s"),
+        "{error}"
+    );
+    assert_eq!(answered(&server, "echo").await, "{\"n\":1}");
+}
+
+#[tokio::test]
 async fn a_session_that_is_forgotten_is_opened_anew_and_the_call_is_made() {
     let fake = FakeHttp::start(Era::Legacy);
     let server = connect(&fake.url).await.unwrap();
@@ -230,12 +261,12 @@ fn credentials_are_in_no_debug_output() {
     );
 }
 
-struct Address(String);
+struct Address(McpHttpOptions);
 
 #[async_trait]
 impl Connector for Address {
     async fn open(&self) -> Result<ToolIo, ToolServerError> {
-        let http = McpHttp::new(&http_options(&self.0));
+        let http = McpHttp::new(&self.0);
         Ok(ToolIo::Http(http.unwrap()))
     }
 }
@@ -271,7 +302,14 @@ async fn connect_with(
     url: &str,
     options: ToolServerOptions,
 ) -> Result<ToolServer, ToolServerError> {
-    let connector = Arc::new(Address(url.to_owned()));
+    connect_to(http_options(url), options).await
+}
+
+async fn connect_to(
+    http: McpHttpOptions,
+    options: ToolServerOptions,
+) -> Result<ToolServer, ToolServerError> {
+    let connector = Arc::new(Address(http));
     in_time(ToolServer::connect(
         options,
         connector,

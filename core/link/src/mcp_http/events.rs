@@ -76,7 +76,7 @@ mod tests {
     fn an_event_is_counted_until_an_empty_line() {
         let mut size = EventSize::default();
         assert_eq!(size.after(b"data: 12345\n"), 12);
-        assert_eq!(size.after(b"data: 12345\r\n\r\n"), 23);
+        assert_eq!(size.after(b"data: 12345\r\n\r\n"), 24);
         assert_eq!(size.after(b"data: 1"), 7);
     }
 

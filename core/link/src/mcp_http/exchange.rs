@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use reqwest::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, StatusCode};
 use rmcp::model::{
     ClientJsonRpcMessage, ClientRequest, ErrorCode, ErrorData, RequestId, ServerJsonRpcMessage,
 };
@@ -15,20 +14,13 @@ use rmcp::transport::streamable_http_client::{
     StreamableHttpResponseLimits,
 };
 use sse_stream::Sse;
-use url::Url;
 
+use super::answer::{EVENT_STREAM, ExchangeError, has_type};
 use super::events::events_of;
-use super::{McpHttp, McpHttpError, error};
+use super::request::{header_value, with_session};
+use super::{McpHttp, McpHttpError};
 
-type ExchangeError = StreamableHttpError<McpHttpError>;
-
-const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-const JSON: &str = "application/json";
-const EVENT_STREAM: &str = "text/event-stream";
-
-/// How much of an answer that is no MCP message is shown, in characters.
-const SHOWN_CHARS: usize = 200;
 
 impl StreamableHttpClient for McpHttp {
     type Error = McpHttpError;
@@ -183,137 +175,6 @@ impl McpHttp {
         let response = self.send(self.posting(message, headers)?).await?;
         self.answer(message, response, in_session, limits).await
     }
-
-    async fn answer(
-        &self,
-        message: &ClientJsonRpcMessage,
-        response: Response,
-        in_session: bool,
-        limits: StreamableHttpResponseLimits,
-    ) -> Result<StreamableHttpPostResponse, ExchangeError> {
-        let status = response.status();
-        if status == StatusCode::NOT_FOUND && in_session {
-            return Err(StreamableHttpError::SessionExpired);
-        }
-        if !status.is_success() {
-            return self.refusal(response, limits).await;
-        }
-        let awaited = matches!(message, ClientJsonRpcMessage::Request(_));
-        if !awaited || matches!(status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT) {
-            return Ok(StreamableHttpPostResponse::Accepted);
-        }
-        let session = session_of(&response);
-        if has_type(&response, EVENT_STREAM) {
-            let events = events_of(self.clone(), response, limits.max_sse_event_size);
-            return Ok(StreamableHttpPostResponse::Sse(events, session));
-        }
-        let body = self.read(response, limits.max_json_response_size).await?;
-        let message = serde_json::from_slice(&body)
-            .map_err(|error| self.malformed(format!("{error} in `{}`", shown(&body))))?;
-        Ok(StreamableHttpPostResponse::Json(message, session))
-    }
-
-    /// An HTTP error may carry an answer of the protocol; otherwise its status is all that is said.
-    async fn refusal(
-        &self,
-        response: Response,
-        limits: StreamableHttpResponseLimits,
-    ) -> Result<StreamableHttpPostResponse, ExchangeError> {
-        let status = response.status();
-        if status.is_redirection() {
-            return Err(StreamableHttpError::Client(self.redirected(&response)));
-        }
-        let unauthorized = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-        if has_type(&response, JSON) && !unauthorized {
-            let session = session_of(&response);
-            let body = self.read(response, limits.max_json_response_size).await?;
-            if let Ok(error @ ServerJsonRpcMessage::Error(_)) = serde_json::from_slice(&body) {
-                return Ok(StreamableHttpPostResponse::Json(error, session));
-            }
-        }
-        Err(self.refused(status))
-    }
-
-    fn posting(
-        &self,
-        message: &ClientJsonRpcMessage,
-        mut headers: HeaderMap,
-    ) -> Result<RequestBuilder, ExchangeError> {
-        let both = HeaderValue::from_static("application/json, text/event-stream");
-        headers.insert(ACCEPT, both);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
-        let body = serde_json::to_vec(message)?;
-        Ok(self.request(Method::POST, headers).body(body))
-    }
-
-    /// What the row says comes last, so that nothing can stand in for its credentials.
-    fn request(&self, method: Method, headers: HeaderMap) -> RequestBuilder {
-        let request = self.inner.client.request(method, self.inner.url.clone());
-        request.headers(headers).headers(self.inner.headers.clone())
-    }
-
-    async fn send(&self, request: RequestBuilder) -> Result<Response, ExchangeError> {
-        let limit = self.inner.first_byte_timeout;
-        let failed = match tokio::time::timeout(limit, request.send()).await {
-            Ok(Ok(response)) => return Ok(response),
-            Ok(Err(error)) => error::of_request(self.host(), error),
-            Err(_) => McpHttpError::Silent {
-                host: self.host(),
-                limit,
-            },
-        };
-        Err(StreamableHttpError::Client(self.note(failed)))
-    }
-
-    /// A body of at most `limit` bytes.
-    async fn read(&self, response: Response, limit: usize) -> Result<Vec<u8>, ExchangeError> {
-        let mut chunks = response.bytes_stream();
-        let mut body = Vec::new();
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|error| {
-                let error = error::of_request(self.host(), error);
-                StreamableHttpError::Client(self.note(error))
-            })?;
-            if body.len() + chunk.len() > limit {
-                return Err(StreamableHttpError::Client(self.note(
-                    McpHttpError::TooLarge {
-                        host: self.host(),
-                        what: "answer",
-                        limit,
-                    },
-                )));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
-    }
-
-    fn refused(&self, status: StatusCode) -> ExchangeError {
-        StreamableHttpError::Client(self.note(McpHttpError::Status {
-            host: self.host(),
-            status: status.as_u16(),
-        }))
-    }
-
-    fn malformed(&self, reason: String) -> ExchangeError {
-        StreamableHttpError::Client(self.note(McpHttpError::Malformed {
-            host: self.host(),
-            reason,
-        }))
-    }
-
-    fn redirected(&self, response: &Response) -> McpHttpError {
-        let location = response.headers().get(LOCATION);
-        let location = location.and_then(|value| value.to_str().ok());
-        let target = location.and_then(|location| self.inner.url.join(location).ok());
-        self.note(McpHttpError::Redirect {
-            host: self.host(),
-            // Only the host: the rest of an address may hold a secret.
-            target: target
-                .as_ref()
-                .map_or_else(|| "nowhere".to_owned(), origin_of),
-        })
-    }
 }
 
 fn discover_id(message: &ClientJsonRpcMessage) -> Option<&RequestId> {
@@ -329,43 +190,4 @@ fn discover_id(message: &ClientJsonRpcMessage) -> Option<&RequestId> {
 fn no_discover(reason: String) -> ErrorData {
     let message = format!("server/discover was not answered: {reason}");
     ErrorData::new(ErrorCode::METHOD_NOT_FOUND, message, None)
-}
-
-fn with_session(
-    custom: HashMap<HeaderName, HeaderValue>,
-    session: Option<&str>,
-) -> Result<HeaderMap, ExchangeError> {
-    let mut headers: HeaderMap = custom.into_iter().collect();
-    if let Some(session) = session {
-        headers.insert(SESSION_ID, header_value("Mcp-Session-Id", session)?);
-    }
-    Ok(headers)
-}
-
-fn header_value(name: &str, value: &str) -> Result<HeaderValue, ExchangeError> {
-    HeaderValue::from_str(value)
-        .map_err(|_| StreamableHttpError::Client(McpHttpError::Header(name.to_owned())))
-}
-
-fn session_of(response: &Response) -> Option<String> {
-    let session = response.headers().get(SESSION_ID)?;
-    session.to_str().ok().map(str::to_owned)
-}
-
-fn has_type(response: &Response, wanted: &str) -> bool {
-    let found = response.headers().get(CONTENT_TYPE);
-    let found = found
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let essence = found.split(';').next().unwrap_or_default();
-    essence.trim().eq_ignore_ascii_case(wanted)
-}
-
-fn origin_of(url: &Url) -> String {
-    url.origin().ascii_serialization()
-}
-
-fn shown(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
-    text.chars().take(SHOWN_CHARS).collect()
 }

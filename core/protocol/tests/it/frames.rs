@@ -36,6 +36,38 @@ fn every_frame_has_its_shape() {
             r#"{"type":"Status","stage":"clone","message":"m"}"#,
         ),
         (
+            Event::ToolServerRestarted {
+                server: "docs".into(),
+                reason: "it ended".into(),
+            },
+            r#"{"type":"Status","stage":"work","message":"tool server `docs` was started anew: it ended"}"#,
+        ),
+        (
+            Event::ToolServerLost {
+                server: "docs".into(),
+                reason: "it ended".into(),
+            },
+            r#"{"type":"Status","stage":"work","message":"tool server `docs` is gone: it ended"}"#,
+        ),
+        (
+            Event::ToolListChanged {
+                server: "docs".into(),
+                added: vec!["a".into(), "b".into()],
+                changed: Vec::new(),
+                removed: vec!["c".into()],
+            },
+            r#"{"type":"Status","stage":"work","message":"tool server `docs` lists other tools: a, b (new, for the next run); c (gone)"}"#,
+        ),
+        (
+            Event::ToolListChanged {
+                server: "docs".into(),
+                added: Vec::new(),
+                changed: Vec::new(),
+                removed: Vec::new(),
+            },
+            r#"{"type":"Status","stage":"work","message":"tool server `docs` lists the same tools as at first again"}"#,
+        ),
+        (
             Event::ReasoningDelta { delta: "d".into() },
             r#"{"type":"AI Thinking","delta":"d"}"#,
         ),

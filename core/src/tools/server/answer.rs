@@ -99,7 +99,7 @@ fn is_base64(data: &str) -> bool {
     let digits = data.trim_end_matches('=');
     let digit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
     !digits.is_empty()
-        && data.len() % 4 == 0
+        && data.len().is_multiple_of(4)
         && data.len() - digits.len() <= 2
         && digits.bytes().all(digit)
 }

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use pullwright_link::{Asked, LimitedReader, LineLimits, McpHttp};
+use pullwright_link::{Asked, LimitedReader, LineLimits, McpHttp, McpHttpError};
 use rmcp::RoleClient;
 use rmcp::model::{
     CallToolRequest, CallToolRequestParams, ClientRequest, JsonObject, RequestMetaObject,
@@ -23,7 +23,7 @@ use super::listing;
 use super::output::{drain, show};
 use super::transport::Signals;
 use super::watch::Listening;
-use crate::tools::progress::{Reorder, Router};
+use crate::tools::progress::{Piece, Reorder, Router};
 
 /// The longest message taken from a tool server, in bytes: a longer one ends the connection.
 pub(super) const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
@@ -159,7 +159,7 @@ impl Connection {
     async fn wait(
         &self,
         mut handle: RequestHandle<RoleClient>,
-        mut pieces: mpsc::Receiver<crate::tools::progress::Piece>,
+        mut pieces: mpsc::Receiver<Piece>,
         call: &Call<'_>,
     ) -> Result<ToolAnswer, Failure> {
         let deadline = tokio::time::sleep_until(call.deadline);
@@ -216,7 +216,7 @@ impl Connection {
         Failure::Lost { reason, begun }
     }
 
-    fn trouble(&self) -> Option<pullwright_link::McpHttpError> {
+    fn trouble(&self) -> Option<McpHttpError> {
         self.wiring.http.as_ref()?.take_trouble()
     }
 

@@ -1,5 +1,8 @@
 //! Opening a connection: the link, and the handshake of the server's era.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use pullwright_link::{McpHttp, McpHttpError};
 use rmcp::RoleClient;
 use rmcp::model::ProtocolVersion;
@@ -9,9 +12,6 @@ use rmcp::transport::common::client_side_sse::ExponentialBackoff;
 use rmcp::transport::streamable_http_client::{
     StreamableHttpClientTransport, StreamableHttpClientTransportConfig, StreamableHttpError,
 };
-
-use std::sync::Arc;
-use std::time::Duration;
 
 use super::connection::{Connection, MAX_MESSAGE_BYTES, Wiring};
 use super::error::ToolServerError;

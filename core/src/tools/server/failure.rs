@@ -51,12 +51,11 @@ pub(super) fn of_service(
                 _ => trouble.map_or_else(lost, of_http),
             }
         }
-        // The SDK reports a broken stream of an answer as an error of the server's.
-        (_, Some(trouble)) => of_http(trouble),
-        (ServiceError::McpError(error), None) => Failure::Refused(error.message.into_owned()),
-        (ServiceError::UnexpectedResponse, None) => {
+        (ServiceError::McpError(error), _) => Failure::Refused(error.message.into_owned()),
+        (ServiceError::UnexpectedResponse, _) => {
             Failure::refused("the tool answered with something else than a result")
         }
+        (_, Some(trouble)) => of_http(trouble),
         (_, None) => lost(),
     }
 }

@@ -1,6 +1,5 @@
 //! Keeps a tool server connected, and its list of tools honest.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -10,11 +9,12 @@ use tokio_util::sync::CancellationToken;
 use super::connection::Connection;
 use super::dial::{Era, dial};
 use super::error::ToolServerError;
-use super::listing::{compare, oversized};
+use super::listing::compare;
+use super::offer::{partition, refusals, review, unknown_names};
 use super::options::ToolServerOptions;
 use super::restarts::{MAX_RESTARTS, RESTART_WINDOW, Restarts};
 use super::{Shared, State};
-use crate::tools::approval::{Approval, Withheld};
+use crate::tools::approval::Approval;
 use crate::tools::connector::Connector;
 use crate::tools::notice::{ListChange, ToolNotice};
 
@@ -179,7 +179,7 @@ impl Supervisor {
         let mut change = compare(&shared.tools, &offered);
         change.added.retain(|name| !self.hidden.contains(name));
         let withheld = review(&shared.options, shared.approval.as_ref(), &offered);
-        let refusals = refusals(&shared, &change, withheld);
+        let refusals = refusals(&shared.options, &shared.tools, &change, withheld);
         *shared
             .refusals
             .lock()
@@ -195,81 +195,4 @@ impl Supervisor {
         self.shared.tell(ToolNotice::Abandoned { reason: told });
         self.shared.state.send_replace(State::Gone(reason));
     }
-}
-
-fn refusals(
-    shared: &Shared,
-    change: &ListChange,
-    withheld: Result<Vec<Withheld>, String>,
-) -> BTreeMap<String, String> {
-    let name = &shared.options.name;
-    let removed = change.removed.iter().map(|tool| {
-        let reason = format!("tool server `{name}` does not have the tool `{tool}` any more");
-        (tool.clone(), reason)
-    });
-    let changed = change.changed.iter().map(|tool| {
-        let reason = format!(
-            "tool server `{name}` has changed what its tool `{tool}` is since this conversation \
-             began, so it is not called; go on without it"
-        );
-        (tool.clone(), reason)
-    });
-    let held: Vec<Withheld> = withheld.unwrap_or_else(|reason| {
-        let every = shared.tools.iter();
-        every
-            .map(|tool| Withheld {
-                tool: tool.name.to_string(),
-                reason: reason.clone(),
-            })
-            .collect()
-    });
-    let held = held.into_iter().map(|held| {
-        let reason = format!("the tool `{}` is withheld: {}", held.tool, held.reason);
-        (held.tool, reason)
-    });
-    // The approval knows best why a changed tool is refused.
-    removed.chain(changed).chain(held).collect()
-}
-
-/// What a server lists, parted into what is offered and the names of the rest. What is offered is a
-/// question of what a model may call; the pipeline's tools stay.
-fn partition(options: &ToolServerOptions, listed: Vec<Tool>) -> (Vec<Tool>, Vec<String>) {
-    let offers = |tool: &Tool| crate::tools::role_of(tool).is_some() || options.offers(&tool.name);
-    let (offered, hidden): (Vec<Tool>, Vec<Tool>) = listed.into_iter().partition(offers);
-    let names = hidden.iter().map(|tool| tool.name.to_string());
-    (offered, names.collect())
-}
-
-/// Our own servers need no approval; a schema of any size does not fit a conversation.
-fn review(
-    options: &ToolServerOptions,
-    approval: &dyn Approval,
-    offered: &[Tool],
-) -> Result<Vec<Withheld>, String> {
-    let mut withheld = oversized(offered);
-    if !options.builtin {
-        let reviewed = approval.review(&options.name, offered);
-        withheld.extend(reviewed.map_err(|error| error.to_string())?);
-    }
-    Ok(withheld)
-}
-
-fn unknown_names(options: &ToolServerOptions, listed: &[Tool]) -> Vec<ToolNotice> {
-    let known = |name: &str| listed.iter().any(|tool| tool.name == name);
-    let unknown = options.named_tools().filter(|(_, name)| !known(name));
-    unknown
-        .map(|(key, name)| ToolNotice::UnknownTool {
-            key,
-            name: name.to_owned(),
-            nearest: nearest(name, listed),
-        })
-        .collect()
-}
-
-fn nearest(name: &str, listed: &[Tool]) -> Option<String> {
-    let likeness = |tool: &&Tool| strsim::jaro_winkler(name, &tool.name);
-    let best = listed
-        .iter()
-        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    Some(best.name.to_string())
 }

@@ -11,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::fake::{Era, Fake, Plan, Reaction, reply, text};
 use super::{answered, call, call_until, connect, connect_with, in_time, options};
 
+type React = fn(usize, &Value) -> Reaction;
+
 fn asking(method: &str, params: Value) -> Reaction {
     let request = json!({ "jsonrpc": "2.0", "id": 900, "method": method, "params": params });
     Reaction::Say(vec![request])
@@ -38,12 +40,11 @@ fn roots(_: usize, _: &Value) -> Reaction {
 
 #[tokio::test]
 async fn requests_of_a_server_are_refused() {
-    let cases: [(&str, fn(usize, &Value) -> Reaction); 3] = [
-        ("sampling", sampling),
+    for (what, react) in [
+        ("sampling", sampling as React),
         ("elicitation", elicitation),
         ("roots", roots),
-    ];
-    for (what, react) in cases {
+    ] {
         let fake = Fake::new(Plan {
             react,
             ..Plan::default()

@@ -36,7 +36,7 @@ async def count(to: int, ctx: Context) -> str:
 @server.tool()
 def fail() -> str:
     """Fails."""
-    raise ValueError("as it should")
+    raise ValueError("on purpose")
 
 if sys.argv[1:]:
     server.run("streamable-http", host="127.0.0.1", port=int(sys.argv[1]))
@@ -74,6 +74,7 @@ impl PythonHttp {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let listening = async {

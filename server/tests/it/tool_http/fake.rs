@@ -29,6 +29,8 @@ pub(crate) enum Era {
     Modern,
     /// With a handshake; `server/discover` is never answered.
     Silent,
+    /// Answers nothing at all.
+    Mute,
 }
 
 /// It ends with its value, open connections included, as a process does.
@@ -164,6 +166,9 @@ async fn answer(
     let request = (method.clone(), headers.clone(), message.clone());
     state.heard().requests.push(request);
     state.news.notify_waiters();
+    if state.era == Era::Mute {
+        return hang(state).await;
+    }
     if method == Method::DELETE {
         return StatusCode::OK.into_response();
     }
