@@ -23,6 +23,8 @@ pub(super) enum Era {
     Vague,
     /// Of the older era, and forgets whose request it refuses.
     Forgetful,
+    /// Of the newer era, and too slow to say so the first time.
+    Late,
 }
 
 /// What a call leads to.
@@ -176,9 +178,11 @@ impl State {
     /// The answers to a message; nothing when the server ends over it.
     fn answer(&self, message: &Value) -> Option<Vec<Value>> {
         let plan = self.plan.lock().unwrap();
+        let late = plan.era == Era::Late && self.opens.load(Ordering::SeqCst) == 1;
         let answer = |result| Some(vec![reply(message, result)]);
         match (message["method"].as_str(), plan.era) {
-            (Some("server/discover"), Era::Modern) => answer(json!({
+            (Some("server/discover"), Era::Late) if late => Some(Vec::new()),
+            (Some("server/discover"), Era::Modern | Era::Late) => answer(json!({
                 "resultType": "complete", "supportedVersions": ["2026-07-28"],
                 "capabilities": { "tools": { "listChanged": true } },
                 "ttlMs": 0, "cacheScope": "private",

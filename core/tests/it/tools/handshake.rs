@@ -69,6 +69,18 @@ async fn a_server_that_does_not_answer_the_probe_costs_two_seconds() {
 }
 
 #[tokio::test]
+async fn a_server_of_the_newer_era_may_be_slow_to_start() {
+    let fake = Fake::new(plan(Era::Late));
+    let server = connect(&fake).await;
+    assert_eq!(
+        fake.opens(),
+        2,
+        "it refuses the handshake, and has its time then"
+    );
+    assert_eq!(answered(&server, "go").await, "done");
+}
+
+#[tokio::test]
 async fn a_server_that_ends_over_the_probe_is_started_again_without() {
     let fake = Fake::new(plan(Era::Touchy));
     let server = connect(&fake).await;
