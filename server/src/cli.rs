@@ -44,7 +44,7 @@ enum Command {
     /// Play a script file as a provider plugin over standard input and output.
     #[command(hide = true)]
     Provider(providers::Provider),
-    /// Run a built-in tool server over standard input and output.
+    /// Serve the built-in tool servers to any MCP client.
     ToolHost(tool_host::ToolHost),
 }
 

@@ -11,17 +11,25 @@ use pullwright_sandbox::command::inside::{self, SpawnerOptions};
 use pullwright_tool_kit::serve_stdio;
 use tokio::signal::unix::{SignalKind, signal};
 
+mod offered;
+
 use super::complain;
 
+/// Serves built-in tool servers to any MCP client.
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct ToolHost {
+    #[command(flatten)]
+    offered: offered::Offered,
+    /// What a sandbox asks of its tool host.
     #[command(subcommand)]
-    task: Task,
+    task: Option<Task>,
 }
 
 #[derive(Subcommand)]
 enum Task {
     /// Serve one of the built-in tool servers (fs, bash, git) in the current folder.
+    #[command(hide = true)]
     Serve {
         /// Which one.
         server: String,
@@ -41,14 +49,17 @@ enum Task {
         env_vars: Vec<String>,
     },
     /// Keep the base's objects outside the workspace, before anything untrusted runs in it.
+    #[command(hide = true)]
     Keep,
     /// Write the working tree as a git bundle on top of a commit to standard output.
+    #[command(hide = true)]
     Export {
         /// The commit.
         #[arg(long)]
         base: String,
     },
     /// Restore the files of a commit or tree, and hide all others, after setup and checks.
+    #[command(hide = true)]
     Settle {
         /// The commit or tree.
         #[arg(long)]
@@ -59,13 +70,14 @@ enum Task {
 impl ToolHost {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         match self.task {
-            Task::Serve { server, root } => serve(&server, root).await?,
-            Task::Spawner { root, env_vars } => {
+            None => self.offered.serve().await?,
+            Some(Task::Serve { server, root }) => serve(&server, root).await?,
+            Some(Task::Spawner { root, env_vars }) => {
                 inside::serve(SpawnerOptions { root, env_vars }).await?;
             }
-            Task::Keep => keep()?,
-            Task::Export { base } => export(&base)?,
-            Task::Settle { to } => settle(&to)?,
+            Some(Task::Keep) => keep()?,
+            Some(Task::Export { base }) => export(&base)?,
+            Some(Task::Settle { to }) => settle(&to)?,
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use pullwright_protocol::Event;
 use serde_json::Value;
 
-use crate::peers::conformance::{client_of_ours, client_suite};
+use crate::peers::conformance::{client_suite, example};
 use crate::peers::process::Peers;
 use crate::peers::python::{PythonHttp, SERVER};
 use crate::runs::lab::{Lab, Plan, Played};
@@ -21,7 +21,7 @@ async fn the_conformance_suite_finds_nothing_but_what_is_left_out_on_purpose() {
     let Some(peers) = Peers::find("our MCP client under the conformance suite") else {
         return;
     };
-    let (client, expected) = (client_of_ours(), Path::new(EXPECTED_FAILURES));
+    let (client, expected) = (example("conformance_client"), Path::new(EXPECTED_FAILURES));
     // A suite without scenarios would pass as well.
     let (older, newer) = tokio::join!(
         client_suite(&peers, &client, "2025-11-25", expected),

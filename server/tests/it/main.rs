@@ -20,4 +20,5 @@ mod runs;
 mod sandbox;
 mod store;
 mod support;
+mod tool_host;
 mod tool_http;

@@ -24,10 +24,40 @@ pub struct Call {
 pub struct Output {
     /// What the model sees.
     pub parts: Vec<Part>,
+    /// What comes after that, for clients that understand more than text and pictures.
+    pub attachments: Vec<Attachment>,
     /// The same for programs.
     pub structured: Option<Value>,
     /// Whether the model should take it as a failure.
     pub is_error: bool,
+}
+
+/// Content of an answer that is neither text nor a picture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attachment {
+    /// A sound.
+    Audio {
+        /// Its media type, such as `audio/wav`.
+        media_type: String,
+        /// Its bytes in base64.
+        data: String,
+    },
+    /// A document, whole.
+    Document {
+        /// Where it is from.
+        uri: String,
+        /// Its media type, such as `text/plain`.
+        media_type: String,
+        /// Its text.
+        text: String,
+    },
+    /// A document, named only. A client may fetch it; a run of Pullwright never does.
+    Link {
+        /// Where it is.
+        uri: String,
+        /// What it is called.
+        name: String,
+    },
 }
 
 /// A call that was refused or failed, in words that help the model mend it. A refused call has
@@ -77,6 +107,16 @@ impl Call {
     /// Sends output that a person may watch while the tool works. `bytes_so_far` only grows.
     /// Nothing is sent when the client did not ask for progress.
     pub async fn progress(&self, bytes_so_far: u64, text: &str) {
+        self.notify(bytes_so_far, None, text).await;
+    }
+
+    /// Says how far the work is, in any unit, and what is done now. `done` only grows.
+    pub async fn step(&self, done: u64, total: u64, text: &str) {
+        self.notify(done, Some(total), text).await;
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "MCP's progress is a float")]
+    async fn notify(&self, done: u64, total: Option<u64>, text: &str) {
         let Some(context) = &self.context else { return };
         let Some(token) = context.meta.get_progress_token() else {
             return;
@@ -87,9 +127,9 @@ impl Call {
             .fetch_add(text.len() as u64, Ordering::Relaxed);
         let mut meta = NotificationMetaObject::new();
         meta.insert(OFFSET_META_KEY.to_owned(), offset.into());
-        #[expect(clippy::cast_precision_loss, reason = "MCP's progress is a float")]
-        let mut progress = ProgressNotificationParam::new(token, bytes_so_far as f64)
-            .with_message(text.to_owned());
+        let mut progress =
+            ProgressNotificationParam::new(token, done as f64).with_message(text.to_owned());
+        progress.total = total.map(|total| total as f64);
         progress.meta = Some(meta);
         // A client that is gone also cancels the call, so there is nobody left to tell.
         let _ = context.peer.notify_progress(progress).await;
@@ -109,6 +149,13 @@ impl Output {
     #[must_use]
     pub fn with_structured(mut self, structured: Value) -> Self {
         self.structured = Some(structured);
+        self
+    }
+
+    /// Adds content that is neither text nor a picture.
+    #[must_use]
+    pub fn with(mut self, attachment: Attachment) -> Self {
+        self.attachments.push(attachment);
         self
     }
 

@@ -31,15 +31,19 @@
 mod arguments;
 mod bounded;
 mod call;
+#[cfg(feature = "http")]
+mod http;
 mod schema;
 mod server;
 mod tool;
 mod workspace;
 
 pub use bounded::{HeadTail, bounded_text};
-pub use call::{Call, Output, Refusal};
+pub use call::{Attachment, Call, Output, Refusal};
+#[cfg(feature = "http")]
+pub use http::{HTTP_PATH, HttpAccess, HttpAccessError, http_router, serve_http};
 pub use pullwright_protocol as protocol;
 pub use pullwright_protocol::ToolView;
-pub use server::{ToolServer, serve, serve_stdio};
+pub use server::{SameName, ToolServer, serve, serve_stdio};
 pub use tool::ToolDef;
 pub use workspace::{NewFolders, PathError, Place, Workspace};

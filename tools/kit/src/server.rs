@@ -24,14 +24,14 @@ use tokio::net::unix::pipe;
 
 use crate::arguments::parse_arguments;
 use crate::call::{Call, Output, Refusal};
-use crate::tool::{ToolDef, content_of};
+use crate::tool::{ToolDef, attached, content_of};
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 type Handler = Arc<dyn Fn(JsonObject, Call) -> BoxFuture<Result<Output, Refusal>> + Send + Sync>;
 
 /// The longest message a tool server takes or sends, in bytes. Longer ones would be dropped by
 /// MCP peers without an answer.
-const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+pub(crate) const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 
 /// A set of tools over one shared state. A clone shares the state.
 pub struct ToolServer<S> {
@@ -74,6 +74,19 @@ impl<S: Send + Sync + 'static> ToolServer<S> {
         self
     }
 
+    /// Adds the tools of another server.
+    ///
+    /// # Errors
+    /// When both have a tool of the same name.
+    pub fn and<T>(mut self, other: ToolServer<T>) -> Result<Self, SameName> {
+        for (name, tool) in other.tools {
+            if self.tools.insert(name, tool).is_some() {
+                return Err(SameName(name));
+            }
+        }
+        Ok(self)
+    }
+
     /// The server's name.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -96,6 +109,11 @@ impl<S: Send + Sync + 'static> ToolServer<S> {
         handler(arguments, call).await
     }
 }
+
+/// Two servers that were to become one have a tool of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("both servers have a tool `{0}`; serve them apart")]
+pub struct SameName(pub &'static str);
 
 // Derived, it would ask for a state that can be cloned.
 impl<S> Clone for ToolServer<S> {
@@ -175,6 +193,11 @@ impl<S: Send + Sync + 'static> ServerHandler for ToolServer<S> {
         Ok(ListToolsResult::with_all_items(tools))
     }
 
+    /// Asked for the headers that repeat some of a tool's arguments.
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        self.tools.get(name).map(|(tool, _)| tool.clone())
+    }
+
     async fn call_tool(
         &self,
         request: CallToolRequestParams,
@@ -199,7 +222,9 @@ impl<S: Send + Sync + 'static> ServerHandler for ToolServer<S> {
 }
 
 fn result_of(output: Output, streamed: u64) -> CallToolResult {
-    let content = output.parts.into_iter().map(content_of).collect();
+    let attachments = output.attachments.into_iter().map(attached);
+    let content = output.parts.into_iter().map(content_of);
+    let content = content.chain(attachments).collect();
     let mut result = if output.is_error {
         CallToolResult::error(content)
     } else {

@@ -2,10 +2,13 @@
 
 use pullwright_protocol::tool::{ROLE_META_KEY, VIEW_META_KEY};
 use pullwright_protocol::{Part, ToolView};
-use rmcp::model::{ContentBlock, MetaObject, Tool, ToolAnnotations};
+use rmcp::model::{
+    ContentBlock, JsonObject, MetaObject, Resource, ResourceContents, Tool, ToolAnnotations,
+};
 use schemars::JsonSchema;
 use serde_json::Value;
 
+use crate::call::Attachment;
 use crate::schema::input_schema;
 
 /// What a tool says of itself. Its description is the doc comment of its argument type.
@@ -16,6 +19,7 @@ pub struct ToolDef {
     idempotent: bool,
     view: ToolView,
     role: Option<&'static str>,
+    schema: Option<JsonObject>,
 }
 
 impl ToolDef {
@@ -28,6 +32,7 @@ impl ToolDef {
             idempotent: false,
             view: ToolView::Plain,
             role: None,
+            schema: None,
         }
     }
 
@@ -60,13 +65,21 @@ impl ToolDef {
         self
     }
 
+    /// The schema of its arguments, word for word, instead of the one of its argument type: for a schema
+    /// that comes from elsewhere. Its `description` is the tool's.
+    #[must_use]
+    pub fn schema(mut self, schema: JsonObject) -> Self {
+        self.schema = Some(schema);
+        self
+    }
+
     pub(crate) fn name(&self) -> &'static str {
         self.name
     }
 
     /// The MCP definition, with the schema and the description of `Args`.
     pub(crate) fn describe<Args: JsonSchema>(&self) -> Tool {
-        let mut schema = input_schema::<Args>();
+        let mut schema = self.schema.clone().unwrap_or_else(input_schema::<Args>);
         let description = match schema.remove("description") {
             Some(Value::String(text)) => text,
             _ => String::new(),
@@ -89,6 +102,21 @@ impl ToolDef {
             tool.meta = Some(meta);
         }
         tool
+    }
+}
+
+pub(crate) fn attached(attachment: Attachment) -> ContentBlock {
+    match attachment {
+        Attachment::Audio { media_type, data } => ContentBlock::audio(data, media_type),
+        Attachment::Document {
+            uri,
+            media_type,
+            text,
+        } => {
+            let contents = ResourceContents::text(text, uri).with_mime_type(media_type);
+            ContentBlock::resource(contents)
+        }
+        Attachment::Link { uri, name } => ContentBlock::resource_link(Resource::new(uri, name)),
     }
 }
 

@@ -17,15 +17,36 @@ pub(crate) async fn client_suite(
     version: &str,
     expected_failures: &Path,
 ) -> String {
+    let client = client.to_str().unwrap();
+    let arguments = ["client", "--command", client];
+    suite(peers, &arguments, version, expected_failures).await
+}
+
+/// The same with all server scenarios, against the server at `url`.
+pub(crate) async fn server_suite(
+    peers: &Peers,
+    url: &str,
+    version: &str,
+    expected_failures: &Path,
+) -> String {
+    let arguments = ["server", "--url", url];
+    suite(peers, &arguments, version, expected_failures).await
+}
+
+async fn suite(
+    peers: &Peers,
+    arguments: &[&str],
+    version: &str,
+    expected_failures: &Path,
+) -> String {
     let home = tempfile::tempdir().unwrap();
     let mut suite = peers.command(
         "@modelcontextprotocol/conformance/dist/index.js",
         home.path(),
     );
     suite
-        .args(["client", "--suite", "all", "--spec-version", version])
-        .arg("--command")
-        .arg(client)
+        .args(arguments)
+        .args(["--suite", "all", "--spec-version", version])
         .arg("--expected-failures")
         .arg(expected_failures);
     let output = tokio::time::timeout(SUITE_LIMIT, suite.output()).await;
@@ -45,15 +66,15 @@ pub(crate) async fn client_suite(
     told
 }
 
-/// Our client for the suite, which cargo builds with the workspace's tests.
-pub(crate) fn client_of_ours() -> PathBuf {
+/// A program of ours for the suite, which cargo builds with the workspace's tests.
+pub(crate) fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let folder = test.parent().and_then(Path::parent).unwrap();
-    let client = folder.join("examples/conformance_client");
+    let program = folder.join("examples").join(name);
     assert!(
-        client.exists(),
+        program.exists(),
         "{} is missing; run `cargo build --workspace --examples`",
-        client.display()
+        program.display()
     );
-    client
+    program
 }
