@@ -170,14 +170,14 @@ pub enum Event {
         /// Wall time in milliseconds.
         duration_ms: u64,
     },
-    /// A tool server ended and is back, with nothing of what it knew.
+    /// A tool server was lost and is back; it may have forgotten what it knew.
     ToolServerRestarted {
         /// The tool server's name.
         server: String,
         /// How it ended.
         reason: String,
     },
-    /// A tool server ended and is not started again.
+    /// A tool server was lost for good.
     ToolServerLost {
         /// The tool server's name.
         server: String,

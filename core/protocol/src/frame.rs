@@ -224,7 +224,7 @@ impl Frame {
 fn news_of_server(event: &Event) -> Option<String> {
     Some(match event {
         Event::ToolServerRestarted { server, reason } => {
-            format!("tool server `{server}` was started anew: {reason}")
+            format!("tool server `{server}` was lost and is back: {reason}")
         }
         Event::ToolServerLost { server, reason } => {
             format!("tool server `{server}` is gone: {reason}")

@@ -16,12 +16,12 @@ pub enum ToolNotice {
         /// The tool it may mean.
         nearest: Option<String>,
     },
-    /// It ended and was started anew.
+    /// It was lost and is back.
     Restarted {
         /// How it ended.
         reason: String,
     },
-    /// It ended and is not started any more.
+    /// It was lost for good.
     Abandoned {
         /// How it ended, and why it stays so.
         reason: String,

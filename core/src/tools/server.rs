@@ -66,7 +66,7 @@ struct Shared {
 #[derive(Clone)]
 enum State {
     Up(Arc<Connection>),
-    /// It ended and is started anew.
+    /// It was lost and is brought back.
     Down,
     /// It ended and stays so.
     Gone(String),
@@ -146,7 +146,7 @@ impl ToolServer {
 
     /// Calls a tool. Output it streams goes to `output`, in order, while it works.
     ///
-    /// A server that is being started anew is waited for, within the tool's time. One that dies
+    /// A server that is being brought back is waited for, within the tool's time. One that is lost
     /// during the call is asked again only if the tool says that this does no harm.
     ///
     /// # Errors

@@ -40,7 +40,7 @@ fn every_frame_has_its_shape() {
                 server: "docs".into(),
                 reason: "it ended".into(),
             },
-            r#"{"type":"Status","stage":"work","message":"tool server `docs` was started anew: it ended"}"#,
+            r#"{"type":"Status","stage":"work","message":"tool server `docs` was lost and is back: it ended"}"#,
         ),
         (
             Event::ToolServerLost {

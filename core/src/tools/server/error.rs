@@ -41,9 +41,9 @@ pub enum ToolCallError {
     /// The call was refused as such.
     #[error("{0}")]
     Refused(String),
-    /// The server ended during the call and is started anew.
+    /// The server was lost during the call and is brought back.
     #[error(
-        "tool server `{server}` ended during the call ({reason}); it is started anew and has \
+        "tool server `{server}` was lost during the call ({reason}); it is brought back and may have \
          forgotten what it knew. The call may or may not have taken effect: look before you repeat it"
     )]
     Lost {
@@ -52,8 +52,8 @@ pub enum ToolCallError {
         /// What is known of it.
         reason: String,
     },
-    /// The server ended earlier and was not back in time.
-    #[error("tool server `{server}` is being started anew and was not back within {seconds} s")]
+    /// The server was lost earlier and was not back in time.
+    #[error("tool server `{server}` is being brought back and was not there within {seconds} s")]
     Down {
         /// The row's name.
         server: String,

@@ -41,10 +41,12 @@ async fn a_killed_tool_server_comes_back_in_the_sandbox() {
         panic!("two commands were asked for:\n{}", played.text);
     };
     let told = killed["output"].as_str().expect("a text");
-    assert!(told.contains("ended during the call"), "{told}");
+    assert!(told.contains("was lost during the call"), "{told}");
     assert_eq!(after["output"], "hi");
     assert!(
-        played.text.contains("tool server `bash` was started anew"),
+        played
+            .text
+            .contains("tool server `bash` was lost and is back"),
         "{}",
         played.text
     );
@@ -234,7 +236,7 @@ async fn a_hostile_tool_server_is_started_anew_and_harms_nothing_else() {
         played.ended("branch only");
         let told = &played.of("Tool: hostile.go")[0]["output"];
         let told = told.as_str().expect("a text");
-        assert!(told.contains("ended during the call"), "{way}: {told}");
+        assert!(told.contains("was lost during the call"), "{way}: {told}");
         assert_eq!(lab.pushed_paths(), "M\tsrc/greeting.txt\n", "{way}");
     }
 }
