@@ -20,6 +20,9 @@ use tokio_util::sync::CancellationToken;
 use crate::support::in_time;
 use fake::{Era, FakeHttp};
 
+/// A hundred thousand messages take a while where nothing is optimised.
+const FLOOD_PATIENCE: Duration = Duration::from_secs(100);
+
 const TOKEN: &str = "abcdef-token";
 
 #[tokio::test]
@@ -171,6 +174,21 @@ async fn answers_that_break_off_are_a_loss() {
         );
         assert_eq!(answered(&server, "echo").await, "{\"n\":1}", "after {tool}");
     }
+}
+
+#[tokio::test]
+async fn a_flood_of_messages_is_a_loss() {
+    let fake = FakeHttp::start(Era::Legacy);
+    let mut options = options();
+    options.tool_timeout = FLOOD_PATIENCE;
+    let server = connect_with(&fake.url, options).await.unwrap();
+    let (output, _pieces) = mpsc::channel(64);
+    let cancel = CancellationToken::new();
+    let (none, meta) = (Default::default(), Default::default());
+    let error = server.call("flood", none, meta, &output, &cancel).await;
+    let error = error.unwrap_err();
+    assert!(matches!(error, ToolCallError::Lost { .. }), "{error}");
+    assert_eq!(answered(&server, "echo").await, "{\"n\":1}");
 }
 
 #[tokio::test]

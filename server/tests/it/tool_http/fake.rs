@@ -17,7 +17,8 @@ use tokio::sync::Notify;
 
 /// Which tool does what is said in [`react`].
 const TOOLS: &[&str] = &[
-    "echo", "forget", "hang", "endless", "redirect", "event", "headers", "refuse", "junk", "broken",
+    "echo", "forget", "hang", "endless", "redirect", "event", "headers", "refuse", "junk",
+    "broken", "flood",
 ];
 
 /// How the server begins.
@@ -228,6 +229,8 @@ async fn react(state: Arc<Shared>, message: &Value) -> Response {
     };
     const PIECE: &str = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\
         xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+    const FLOOD: &str = "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\
+        \"params\":{\"level\":\"info\",\"data\":\"x\"}}\n\n";
     match message["params"]["name"].as_str().unwrap() {
         "forget" => {
             state.heard().sessions.clear();
@@ -245,6 +248,11 @@ async fn react(state: Arc<Shared>, message: &Value) -> Response {
         "event" => {
             let headers = [("content-type", "text/event-stream")];
             (headers, endless("data: ", PIECE)).into_response()
+        }
+        "flood" => {
+            let headers = [("content-type", "text/event-stream")];
+            let many: &'static str = FLOOD.repeat(500).leak();
+            (headers, endless("", many)).into_response()
         }
         "headers" => {
             let mut response = text(message, "with many headers");
