@@ -93,7 +93,7 @@ impl ToolServer {
             connector,
             approval,
             tools: first.tools,
-            refusals: Mutex::default(),
+            refusals: Mutex::new(first.refusals),
             state,
             notices,
         });

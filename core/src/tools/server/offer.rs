@@ -35,6 +35,14 @@ pub(super) fn review(
     Ok(withheld)
 }
 
+/// The refusals of withheld tools, by name.
+pub(super) fn held_back(held: &[Withheld]) -> impl Iterator<Item = (String, String)> {
+    held.iter().map(|held| {
+        let reason = format!("the tool `{}` is withheld: {}", held.tool, held.reason);
+        (held.tool.clone(), reason)
+    })
+}
+
 /// Names in the row's lists that the server does not have.
 pub(super) fn unknown_names(options: &ToolServerOptions, listed: &[Tool]) -> Vec<ToolNotice> {
     let known = |name: &str| listed.iter().any(|tool| tool.name == name);
@@ -76,12 +84,8 @@ pub(super) fn refusals(
             })
             .collect()
     });
-    let held = held.into_iter().map(|held| {
-        let reason = format!("the tool `{}` is withheld: {}", held.tool, held.reason);
-        (held.tool, reason)
-    });
     // The approval knows best why a changed tool is refused.
-    removed.chain(changed).chain(held).collect()
+    removed.chain(changed).chain(held_back(&held)).collect()
 }
 
 fn nearest(name: &str, listed: &[Tool]) -> Option<String> {

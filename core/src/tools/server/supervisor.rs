@@ -1,5 +1,6 @@
 //! Keeps a tool server connected, and its list of tools honest.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::connection::Connection;
 use super::dial::{Era, dial};
 use super::error::ToolServerError;
 use super::listing::compare;
-use super::offer::{partition, refusals, review, unknown_names};
+use super::offer::{held_back, partition, refusals, review, unknown_names};
 use super::options::ToolServerOptions;
 use super::restarts::{MAX_RESTARTS, RESTART_WINDOW, Restarts};
 use super::{Shared, State};
@@ -29,6 +30,7 @@ pub(super) struct First {
     pub(super) tools: Vec<Tool>,
     /// What the server lists but is not offered.
     pub(super) hidden: Vec<String>,
+    pub(super) refusals: BTreeMap<String, String>,
     pub(super) notices: Vec<ToolNotice>,
 }
 
@@ -47,6 +49,7 @@ pub(super) async fn first(
     let is_withheld = |tool: &Tool| withheld.iter().any(|held| held.tool == tool.name);
     hidden.extend(withheld.iter().map(|held| held.tool.clone()));
     offered.retain(|tool| !is_withheld(tool));
+    let refusals = held_back(&withheld).collect();
     if !withheld.is_empty() {
         notices.push(ToolNotice::Withheld(withheld));
     }
@@ -54,6 +57,7 @@ pub(super) async fn first(
         connection,
         tools: offered,
         hidden,
+        refusals,
         notices,
     })
 }

@@ -236,6 +236,10 @@ async fn what_is_not_approved_is_not_offered() {
         ("bad", "nobody has accepted it")
     );
 
+    let error = call(&server, "bad").await.unwrap_err();
+    assert!(error.to_string().contains("`bad` is withheld"), "{error}");
+    assert_eq!(fake.calls(), 0);
+
     let broken = connect_with(&fake, options(), Arc::new(Broken)).await;
     let told = broken.err().unwrap().to_string();
     assert!(told.contains("the lock file cannot be read"), "{told}");
