@@ -4,8 +4,10 @@
 //! - [`Frame`]: the view of that log a client of `POST /code` sees.
 //! - [`Item`]: one entry of a conversation with a model, with its native JSON.
 //! - [`provider`]: the JSON-RPC protocol of model providers.
+//! - [`abi`]: the C symbols of a native plugin.
 //! - [`tool`] and [`forge`]: what a tool server may say in `_meta`, and the contract of a code host.
 
+pub mod abi;
 pub mod check;
 pub mod event;
 pub mod forge;

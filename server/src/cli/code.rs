@@ -67,7 +67,6 @@ impl Code {
             allow_local_paths: true,
         };
         let executor = Executor::new(compose::parts(config, sandboxes, &setting).await?);
-        executor.check_rows()?;
         let json = self.json;
         let outcome = run_and_show(executor, self.request()?, json).await?;
         Ok(exit_code(outcome))

@@ -53,7 +53,6 @@ impl Serve {
         };
         let max_body_bytes = config.server.max_body_bytes;
         let executor = Executor::new(compose::parts(config, sandboxes, &setting).await?);
-        executor.check_rows()?;
         let store = Arc::clone(&executor.parts().store);
         let runs = Runs::new(store, Arc::clone(&executor) as _, executor, runs_config);
         self.listen(runs, max_body_bytes).await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::http::StatusCode;
 use pullwright_core::budget::Limits;
-use pullwright_core::config::{ProviderLink, ToolLink};
+use pullwright_core::config::ProviderLink;
 use pullwright_core::run::{OwnedRun, RunParts, clean_up, execute, limits_of};
 use pullwright_protocol::{FailureKind, RunId, RunRequest};
 
@@ -109,22 +109,6 @@ impl Executor {
         if request.branch.is_some() && request.branch == request.base_branch {
             let message = "`branch` and `baseBranch` must differ: a run never pushes to its base";
             return Err(ApiProblem::bad_request(message));
-        }
-        Ok(())
-    }
-
-    /// Whether every tool row can be opened by this version, said at start and not in the first run.
-    ///
-    /// # Errors
-    /// The first row that cannot.
-    pub fn check_rows(&self) -> anyhow::Result<()> {
-        for (name, row) in &self.parts.config.tools {
-            if matches!(row.link, ToolLink::Url { .. } | ToolLink::Library { .. }) && row.required {
-                anyhow::bail!(
-                    "tools.{name}: `url` and `library` cannot be opened by this version; use \
-                     `command`"
-                );
-            }
         }
         Ok(())
     }

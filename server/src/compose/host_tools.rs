@@ -1,6 +1,7 @@
 //! The tool servers that run on the host.
 
 mod http;
+mod library;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -18,7 +19,8 @@ use url::Url;
 /// How many bytes may be under way between the run and an in-process tool server, each way.
 const PIPE_BYTES: usize = 64 * 1024;
 
-/// Opens host rows: the built-in forge in this process, a command as a child, an address over HTTP.
+/// Opens host rows: the built-in forge in this process, a command as a child, an address over HTTP, a
+/// native library within this process.
 pub(super) struct HostRows;
 
 #[async_trait]
@@ -48,10 +50,10 @@ impl HostTools for HostRows {
                 let http = http::open(row).map_err(|reason| unusable(name, reason))?;
                 Ok(ToolIo::Http(http))
             }
-            ToolLink::Library { .. } => Err(unusable(
-                name,
-                "`library` cannot be opened by this version; use `command`".to_owned(),
-            )),
+            ToolLink::Library { library, sha256 } => {
+                let opened = library::open(name, library.clone(), sha256.clone()).await;
+                opened.map_err(|reason| unusable(name, reason))
+            }
         }
     }
 }

@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("bash", &["tool-kit"]),
     ("git", &["tool-kit"]),
     ("github", &["tool-kit"]),
+    ("word-count", &["tool-kit"]),
     ("sandbox", &["core", "protocol"]),
     ("source", &["core", "protocol"]),
 ];
@@ -31,8 +32,9 @@ const ONE_ROOM: &[(&str, &[&str])] = &[
     ("rmcp", &["core", "link", "tool-kit"]),
     ("octocrab", &["github"]),
     ("reqwest", &["link", "providers"]),
+    ("libloading", &["link"]),
     ("sqlx", &["pullwright"]),
-    ("axum", &["pullwright"]),
+    ("axum", &["pullwright", "tool-kit"]),
     ("git2", &["git", "source"]),
 ];
 

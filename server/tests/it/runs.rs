@@ -13,6 +13,7 @@ mod foreign_tools;
 mod inside;
 pub(crate) mod lab;
 mod links;
+mod native;
 mod project;
 mod publishing;
 mod redact;

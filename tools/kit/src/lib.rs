@@ -33,6 +33,11 @@ mod bounded;
 mod call;
 #[cfg(feature = "http")]
 mod http;
+#[expect(
+    unsafe_code,
+    reason = "the border to a host in another language, each call with its reason"
+)]
+pub mod library;
 mod schema;
 mod server;
 mod tool;

@@ -3,11 +3,13 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test that cannot go on fails"
+    clippy::print_stderr,
+    reason = "a test that cannot go on fails, and a skipped one says so"
 )]
 
 mod child;
 mod fixture;
+mod library;
 mod limits;
 mod lines;
 mod peers;
