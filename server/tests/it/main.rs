@@ -12,6 +12,7 @@ mod architecture;
 mod doctor;
 #[cfg(target_os = "linux")]
 mod escapes;
+mod examples;
 mod foreign_peers;
 mod main_job;
 mod peers;
