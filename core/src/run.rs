@@ -65,6 +65,8 @@ pub struct RunParts {
     pub approval: Arc<dyn Approval>,
     /// Where checkouts go: one folder per run.
     pub runs_dir: PathBuf,
+    /// What every run tells at its start, such as that the configuration on disk cannot be used.
+    pub notice: Option<String>,
 }
 
 /// Opens the providers of `plugins.toml`.

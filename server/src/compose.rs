@@ -3,6 +3,7 @@
 mod executor;
 mod host_tools;
 mod providers;
+mod reload;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use pullwright_core::tools::ApproveAll;
 use pullwright_source::{GitSource, Identity, SourceConfig};
 
 pub use executor::Executor;
+pub use reload::Reload;
 
 use crate::store::SqliteStore;
 
@@ -44,21 +46,32 @@ pub async fn parts(
     sandboxes: Arc<dyn SandboxHost>,
     setting: &Setting,
 ) -> anyhow::Result<RunParts> {
-    let config = Arc::new(config);
     let data_dir = &setting.data_dir;
     std::fs::create_dir_all(data_dir)
         .with_context(|| format!("cannot make the data folder {}", data_dir.display()))?;
     let store = SqliteStore::open(&data_dir.join("runs.sqlite")).await?;
+    parts_on(Arc::new(store), config, sandboxes, setting)
+}
+
+/// The same on a store that is open already.
+fn parts_on(
+    store: Arc<dyn RunStore>,
+    config: Config,
+    sandboxes: Arc<dyn SandboxHost>,
+    setting: &Setting,
+) -> anyhow::Result<RunParts> {
+    let config = Arc::new(config);
     let source = Arc::new(GitSource::new(source_config(&config, setting))?);
     Ok(RunParts {
-        store: Arc::new(store) as Arc<dyn RunStore>,
+        store,
         files: Arc::clone(&source) as _,
         source,
         sandboxes,
         providers: Arc::new(providers::ProviderRows::new(Arc::clone(&config))),
         host_tools: Arc::new(host_tools::HostRows),
         approval: Arc::new(ApproveAll),
-        runs_dir: data_dir.join("runs"),
+        runs_dir: setting.data_dir.join("runs"),
+        notice: None,
         config,
     })
 }

@@ -28,6 +28,10 @@ const TOOL_HOST_TIMEOUT: Duration = Duration::from_secs(120);
 impl Run<'_> {
     pub(super) async fn prepare(&mut self) -> Result<Prepared, Halt> {
         let repository = self.repository()?;
+        if let Some(notice) = &self.parts.notice {
+            self.status(Stage::Clone, format!("WARNING: {notice}"))
+                .await;
+        }
         let shown = repository.path.join("/");
         self.status(Stage::Clone, format!("fetching {shown}")).await;
         let request = &self.owned.request;

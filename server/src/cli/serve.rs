@@ -10,10 +10,11 @@ use anyhow::Context;
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{complain, config};
 use crate::api;
-use crate::compose::{self, Executor, Setting};
+use crate::compose::{self, Executor, Reload, Setting};
 use crate::runs::{RequestLimits, Runs, RunsConfig};
 
 /// How long runs may take to end when the server is told to stop.
@@ -53,9 +54,13 @@ impl Serve {
         };
         let max_body_bytes = config.server.max_body_bytes;
         let executor = Executor::new(compose::parts(config, sandboxes, &setting).await?);
+        let file = config::path(self.config.as_deref())?;
+        let reload = Reload::new(file, setting, Arc::clone(&executor));
+        let watching = AbortOnDropHandle::new(tokio::spawn(reload.watch()));
         let store = Arc::clone(&executor.parts().store);
         let runs = Runs::new(store, Arc::clone(&executor) as _, executor, runs_config);
         self.listen(runs, max_body_bytes).await?;
+        drop(watching);
         Ok(ExitCode::SUCCESS)
     }
 

@@ -1,6 +1,6 @@
 //! Carries out runs with the real parts.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use axum::http::StatusCode;
@@ -12,39 +12,57 @@ use pullwright_protocol::{FailureKind, RunId, RunRequest};
 use crate::problem::ApiProblem;
 use crate::runs::{Execute, Validate};
 
-/// Carries out runs, and refuses requests that cannot be.
+/// Carries out runs, and refuses requests that cannot be. Its parts may be replaced: a run keeps those
+/// that it began with.
 pub struct Executor {
-    parts: RunParts,
+    parts: RwLock<Arc<RunParts>>,
 }
 
 impl Executor {
     /// With these parts.
     #[must_use]
     pub fn new(parts: RunParts) -> Arc<Self> {
-        Arc::new(Self { parts })
+        Arc::new(Self {
+            parts: RwLock::new(Arc::new(parts)),
+        })
     }
 
-    /// The parts.
+    /// The parts of now.
     #[must_use]
-    pub fn parts(&self) -> &RunParts {
-        &self.parts
+    pub fn parts(&self) -> Arc<RunParts> {
+        let parts = self.parts.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&parts)
+    }
+
+    /// Gives the runs that begin from now on other parts.
+    pub(super) fn replace(&self, parts: RunParts) {
+        let mut current = self.parts.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(parts);
+    }
+
+    /// Lets the runs that begin from now on tell `notice`.
+    pub(super) fn keep_with_notice(&self, notice: String) {
+        self.replace(RunParts {
+            notice: Some(notice),
+            ..RunParts::clone(&self.parts())
+        });
     }
 }
 
 #[async_trait]
 impl Execute for Executor {
     async fn execute(&self, owned: OwnedRun) {
-        execute(&self.parts, owned).await;
+        execute(&self.parts(), owned).await;
     }
 
     async fn clean_up(&self, run: &RunId) {
-        clean_up(&self.parts, run).await;
+        clean_up(&self.parts(), run).await;
     }
 }
 
 impl Validate for Executor {
     fn validate(&self, request: &RunRequest) -> Result<(), ApiProblem> {
-        let accepted = self.parts.source.accept(&request.repo_url);
+        let accepted = self.parts().source.accept(&request.repo_url);
         accepted.map_err(|error| bad(error.kind, error.message))?;
         self.check_provider(request)?;
         self.check_branches(request)
@@ -53,7 +71,7 @@ impl Validate for Executor {
 
 impl Executor {
     fn check_provider(&self, request: &RunRequest) -> Result<(), ApiProblem> {
-        let config = &self.parts.config;
+        let config = Arc::clone(&self.parts().config);
         let row = request.provider.as_ref().unwrap_or(&config.agent.provider);
         let Some(provider) = config.providers.get(row) else {
             let known: Vec<&str> = config.providers.keys().map(String::as_str).collect();
@@ -83,7 +101,7 @@ impl Executor {
                 ..
             }
         );
-        let limits: Limits = limits_of(config).lowered_by(&request.budget);
+        let limits: Limits = limits_of(&config).lowered_by(&request.budget);
         if limits.usd.is_some() && provider.prices.is_none() && is_wire(&provider.link) && !scripted
         {
             return Err(unprocessable(

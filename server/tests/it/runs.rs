@@ -17,6 +17,7 @@ mod native;
 mod project;
 mod publishing;
 mod redact;
+mod reload;
 mod secrets;
 mod streams;
 mod tool_servers;

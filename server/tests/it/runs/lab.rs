@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pullwright::api::{self, ApiState};
-use pullwright::compose::{self, Executor, Setting};
+use pullwright::compose::{self, Executor, Reload, Setting};
 use pullwright::runs::{Runs, RunsConfig};
 use pullwright_core::config::Config;
 use pullwright_core::store::RunStore;
@@ -111,6 +111,11 @@ impl Lab {
 
     pub(crate) fn repository(&self) -> String {
         format!("{}/owner/project.git", self.origin)
+    }
+
+    /// The git host, as `[repositories] hosts` names it.
+    pub(crate) fn host(&self) -> String {
+        self.origin.trim_start_matches("http://").to_owned()
     }
 
     /// Runs the job of most tests to its end.
@@ -352,6 +357,9 @@ async fn serve(config: Config, data_dir: &Path) -> (Arc<dyn RunStore>, String) {
         pullwright_sandbox::open_host(&compose::sandbox_config(&config), data_dir, program);
     let parts = compose::parts(config, sandboxes.expect("a sandbox"), &setting).await;
     let executor = Executor::new(parts.expect("the parts"));
+    let file = data_dir.with_file_name("plugins.toml");
+    let reload = Reload::new(file, setting, Arc::clone(&executor));
+    tokio::spawn(reload.watch());
     let store = Arc::clone(&executor.parts().store);
     let runs = Runs::new(
         Arc::clone(&store),
