@@ -39,7 +39,7 @@ use crate::store::{Epoch, RunStore};
 use crate::tools::{Approval, ToolIo, ToolServer, ToolServerError};
 
 pub use prompt::SYSTEM;
-pub use servers::HostRow;
+pub use servers::{HostRow, SandboxRow};
 
 /// How long a stage may take to stop by itself once the run is told to end.
 const STOP_GRACE: Duration = Duration::from_secs(2);

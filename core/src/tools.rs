@@ -2,6 +2,7 @@
 
 mod approval;
 mod connector;
+mod lock;
 mod names;
 mod notice;
 mod progress;
@@ -16,7 +17,10 @@ use serde_json::{Map, Value};
 
 pub use approval::{Approval, ApprovalError, ApproveAll, Withheld};
 pub use connector::{Connector, OpenOnce, ToolIo};
+pub use lock::{ToolChange, ToolLock, with_hidden_characters};
 pub use names::NameCollision;
+pub use rmcp::model::Tool as ToolDefinition;
+
 pub use notice::{ListChange, ToolNotice};
 pub use server::{ToolAnswer, ToolCallError, ToolServer, ToolServerError, ToolServerOptions};
 

@@ -2,6 +2,7 @@
 
 mod executor;
 mod host_tools;
+mod lock_file;
 mod providers;
 mod reload;
 
@@ -10,13 +11,13 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use pullwright_core::config::{Config, Runs, SandboxConfig, ToolLink};
-use pullwright_core::run::RunParts;
+use pullwright_core::run::{HostTools, RunParts};
 use pullwright_core::sandbox::SandboxHost;
 use pullwright_core::store::RunStore;
-use pullwright_core::tools::ApproveAll;
 use pullwright_source::{GitSource, Identity, SourceConfig};
 
 pub use executor::Executor;
+pub use lock_file::LockFile;
 pub use reload::Reload;
 
 use crate::store::SqliteStore;
@@ -35,6 +36,8 @@ pub struct Setting {
     pub data_dir: PathBuf,
     /// Whether a repository may be a local path: never for a server.
     pub allow_local_paths: bool,
+    /// Where the configuration was read, if from a file: the accepted tools are recorded beside it.
+    pub config_file: Option<PathBuf>,
 }
 
 /// Everything runs share, on this machine and this configuration.
@@ -69,7 +72,7 @@ fn parts_on(
         sandboxes,
         providers: Arc::new(providers::ProviderRows::new(Arc::clone(&config))),
         host_tools: Arc::new(host_tools::HostRows),
-        approval: Arc::new(ApproveAll),
+        approval: Arc::new(LockFile::beside(setting.config_file.as_deref())),
         runs_dir: setting.data_dir.join("runs"),
         notice: None,
         config,
@@ -120,4 +123,10 @@ pub async fn sandbox_host(
     let host = pullwright_sandbox::open_host(&sandbox_config(config), data_dir, &tool_host)?;
     host.check().await?;
     Ok(host)
+}
+
+/// The links of the tool servers on the host.
+#[must_use]
+pub fn host_tools() -> Arc<dyn HostTools> {
+    Arc::new(host_tools::HostRows)
 }

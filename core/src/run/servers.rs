@@ -17,7 +17,7 @@ use crate::source::Repository;
 use crate::tools::{Connector, ToolBox, ToolServer, ToolServerError, ToolServerOptions};
 
 pub use host::HostRow;
-use inside::SandboxRow;
+pub use inside::SandboxRow;
 
 impl Run<'_> {
     /// Opens the tool servers on the host: those for every repository, and the forge of this one.

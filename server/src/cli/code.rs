@@ -65,6 +65,7 @@ impl Code {
         let setting = Setting {
             data_dir,
             allow_local_paths: true,
+            config_file: Some(config::path(self.config.as_deref())?),
         };
         let executor = Executor::new(compose::parts(config, sandboxes, &setting).await?);
         let json = self.json;

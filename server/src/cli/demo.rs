@@ -76,6 +76,7 @@ impl Demo {
         let setting = Setting {
             data_dir,
             allow_local_paths: true,
+            config_file: None,
         };
         let executor = Executor::new(compose::parts(config, sandboxes, &setting).await?);
         if !self.json {

@@ -26,7 +26,7 @@ use super::complain;
 use crate::compose;
 
 /// How many notices of the sandbox may wait to be printed.
-const QUEUED_NOTICES: usize = 64;
+pub(super) const QUEUED_NOTICES: usize = 64;
 
 /// How much of the input is read at once, and how many such pieces may wait for the command.
 const INPUT_BYTES: usize = 64 * 1024;
@@ -180,7 +180,7 @@ fn stop_on_signals() -> anyhow::Result<Stop> {
 
 /// A person's folder. The sandbox's user becomes its owner for a while, so it must not be one that
 /// others live by.
-fn lent_workspace(folder: &Path) -> anyhow::Result<PathBuf> {
+pub(super) fn lent_workspace(folder: &Path) -> anyhow::Result<PathBuf> {
     let folder = folder
         .canonicalize()
         .with_context(|| format!("cannot work in {}", folder.display()))?;
@@ -265,7 +265,7 @@ fn own_input() -> mpsc::Receiver<Vec<u8>> {
     input
 }
 
-async fn tell(mut notices: mpsc::Receiver<SandboxNotice>) {
+pub(super) async fn tell(mut notices: mpsc::Receiver<SandboxNotice>) {
     while let Some(notice) = notices.recv().await {
         let message = match notice {
             SandboxNotice::Network(access) => access.complaint(),
@@ -278,7 +278,7 @@ async fn tell(mut notices: mpsc::Receiver<SandboxNotice>) {
 }
 
 /// Users of sandboxes pass through it and do not look around.
-fn own_folder() -> anyhow::Result<TempDir> {
+pub(super) fn own_folder() -> anyhow::Result<TempDir> {
     tempfile::Builder::new()
         .prefix("pullwright-sandbox-")
         .permissions(Permissions::from_mode(0o711))
@@ -286,7 +286,7 @@ fn own_folder() -> anyhow::Result<TempDir> {
         .context("cannot make a temporary folder")
 }
 
-fn fresh_workspace(own: &Path) -> anyhow::Result<PathBuf> {
+pub(super) fn fresh_workspace(own: &Path) -> anyhow::Result<PathBuf> {
     let workspace = own.join("workspace");
     std::fs::create_dir(&workspace)
         .with_context(|| format!("cannot make {}", workspace.display()))?;

@@ -43,6 +43,7 @@ impl Serve {
         let setting = Setting {
             data_dir,
             allow_local_paths: false,
+            config_file: Some(config::path(self.config.as_deref())?),
         };
         let runs_config = RunsConfig {
             max_concurrent: config.server.max_concurrent_runs,

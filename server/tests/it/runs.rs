@@ -21,3 +21,4 @@ mod reload;
 mod secrets;
 mod streams;
 mod tool_servers;
+mod trust;

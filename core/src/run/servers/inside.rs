@@ -13,14 +13,16 @@ use crate::tools::{Connector, ToolIo, ToolServerError};
 const MAX_STDERR_BYTES: u64 = 256 * 1024;
 
 /// A row whose server is started in a sandbox.
-pub(super) struct SandboxRow {
+pub struct SandboxRow {
     sandbox: Arc<dyn Sandbox>,
     name: String,
     row: ToolConfig,
 }
 
 impl SandboxRow {
-    pub(super) fn new(sandbox: Arc<dyn Sandbox>, name: &str, row: &ToolConfig) -> Self {
+    /// The row called `name`.
+    #[must_use]
+    pub fn new(sandbox: Arc<dyn Sandbox>, name: &str, row: &ToolConfig) -> Self {
         Self {
             sandbox,
             name: name.to_owned(),

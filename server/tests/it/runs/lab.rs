@@ -349,6 +349,7 @@ async fn serve(config: Config, data_dir: &Path) -> (Arc<dyn RunStore>, String) {
     let setting = Setting {
         data_dir: data_dir.to_owned(),
         allow_local_paths: false,
+        config_file: Some(data_dir.with_file_name("plugins.toml")),
     };
     let program = Path::new(PROGRAM);
     std::fs::create_dir_all(data_dir).expect("make the data folder");
