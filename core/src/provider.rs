@@ -98,11 +98,12 @@ fn cut(message: String) -> Delta {
     }
 }
 
+/// A connection that broke may be opened again, and what was refused is refused again.
 fn broken(error: RpcError) -> ProviderError {
     ProviderError {
         kind: FailureKind::Transport,
+        retryable: matches!(error, RpcError::Closed { .. } | RpcError::TimedOut { .. }),
         message: format!("the provider cannot be reached: {error}"),
-        retryable: false,
         retry_after_ms: None,
     }
 }

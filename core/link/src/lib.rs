@@ -7,6 +7,7 @@
 //! - [`ChildProcess`]: a host process with nothing but the environment it was given.
 //! - [`McpHttp`]: an MCP server behind an address.
 //! - [`NativeLibrary`]: a plugin in a library that is loaded into this process.
+//! - [`connect_websocket`]: a peer behind a WebSocket address.
 //! - [`LimitedReader`]: what stands in front of every peer that could flood us.
 //!
 //! Delivery is lossless on every link: a slow reader makes the producer wait. This crate knows no
@@ -24,6 +25,7 @@ mod library;
 mod limited_reader;
 mod mcp_http;
 mod rpc;
+mod websocket;
 
 pub use child::{ChildCommand, ChildGuard, ChildProcess};
 pub use child_lines::LinePeer;
@@ -34,3 +36,4 @@ pub use library::{
 pub use limited_reader::{Asked, LimitedReader, LineLimits};
 pub use mcp_http::{McpHttp, McpHttpError, McpHttpOptions};
 pub use rpc::{RpcError, RpcPeer, RpcSubscription, to_params};
+pub use websocket::{WebSocketConnection, WebSocketError, WebSocketGuard, connect_websocket};

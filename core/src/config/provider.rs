@@ -50,8 +50,10 @@ pub enum ProviderLink {
     },
     /// A service that speaks the provider protocol over WebSocket.
     Url {
-        /// Its address, `ws://` or `wss://`.
+        /// Its address: `wss://`, or `ws://` on this machine.
         url: String,
+        /// The name of the environment variable that holds the bearer token.
+        bearer_token_env_var: Option<String>,
     },
     /// A native library that speaks the provider protocol.
     Library {
@@ -72,6 +74,7 @@ const KEYS: &[&str] = &[
     "env",
     "env_vars",
     "url",
+    "bearer_token_env_var",
     "library",
     "sha256",
     "model",
@@ -84,7 +87,7 @@ const KEYS: &[&str] = &[
 const LINKS: &[(&str, &[&str])] = &[
     ("wire_api", &["base_url", "env_key", "script"]),
     ("command", &["args", "env", "env_vars"]),
-    ("url", &[]),
+    ("url", &["bearer_token_env_var"]),
     ("library", &["sha256"]),
 ];
 
@@ -117,13 +120,34 @@ fn read_link(section: &Section<'_>) -> Result<ProviderLink, ConfigError> {
             env_vars: section.variables("env_vars")?,
         }),
         "url" => Ok(ProviderLink::Url {
-            url: section.url("url", &["wss", "ws"])?.unwrap_or_default(),
+            url: read_url(section)?,
+            bearer_token_env_var: section.variable("bearer_token_env_var")?,
         }),
         _ => Ok(ProviderLink::Library {
             library: section.path("library")?.unwrap_or_default(),
             sha256: section.sha256("sha256")?,
         }),
     }
+}
+
+/// The whole conversation goes there, so it does not go in the clear.
+fn read_url(section: &Section<'_>) -> Result<String, ConfigError> {
+    let text = section.url("url", &["wss", "ws"])?.unwrap_or_default();
+    let url = url::Url::parse(&text)
+        .ok()
+        .filter(|url| url.scheme() == "ws");
+    let stays_here = url.as_ref().is_none_or(|url| match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    });
+    if stays_here {
+        return Ok(text);
+    }
+    let message =
+        "the conversation would travel in the clear; use `wss://`, or `ws://` on this machine";
+    Err(section.error("url", message))
 }
 
 fn read_wire(section: &Section<'_>) -> Result<ProviderLink, ConfigError> {

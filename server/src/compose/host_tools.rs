@@ -60,7 +60,7 @@ impl HostTools for HostRows {
 
 /// The variables of a host child: `PATH`, so that it can be found and find others, those written in
 /// the row, and those named in it. Nothing else of this process's environment is passed on.
-pub(super) fn environment(
+pub(crate) fn environment(
     env: &BTreeMap<String, String>,
     env_vars: &[String],
 ) -> BTreeMap<OsString, OsString> {

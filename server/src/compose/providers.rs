@@ -1,22 +1,22 @@
 //! The providers of `plugins.toml`.
 
+mod remote;
+
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use pullwright_core::config::{Config, ProviderConfig, ProviderLink};
 use pullwright_core::provider::Provider;
 use pullwright_core::run::Providers;
-use pullwright_link::{
-    ChildCommand, ChildGuard, InProcessPeer, LinePeer, RpcError, RpcPeer, RpcSubscription,
-};
+use pullwright_link::{InProcessPeer, RpcPeer};
 use pullwright_protocol::FailureKind;
 use pullwright_protocol::provider::ProviderError;
 use pullwright_providers::{ProviderSettings, rpc_module};
-use serde_json::value::RawValue;
 use tokio::sync::Mutex;
 use url::Url;
+
+use remote::RemotePeer;
 
 /// The wire format whose providers count attempts, so that each run needs its own.
 const PER_RUN_WIRE: &str = "scripted";
@@ -76,13 +76,8 @@ async fn connect(
 ) -> Result<Provider, ProviderError> {
     let peer: Arc<dyn RpcPeer> = match &config.link {
         ProviderLink::Wire { .. } => built_in(row, config, model)?,
-        ProviderLink::Command { .. } => child(row, config)?,
-        ProviderLink::Url { .. } | ProviderLink::Library { .. } => {
-            let message = format!(
-                "providers.{row}: `url` and `library` cannot be opened by this version; use \
-                 `command`"
-            );
-            return Err(refused(FailureKind::Config, message));
+        ProviderLink::Command { .. } | ProviderLink::Url { .. } | ProviderLink::Library { .. } => {
+            Arc::new(RemotePeer::new(row, config.link.clone()))
         }
     };
     Provider::connect(peer).await
@@ -125,61 +120,6 @@ fn built_in(
     let opened = pullwright_providers::open(settings, |name| std::env::var(name).ok());
     let provider = opened.map_err(|error| refused(FailureKind::Config, error.to_string()))?;
     Ok(Arc::new(InProcessPeer::new(row, rpc_module(provider))))
-}
-
-fn child(row: &str, config: &ProviderConfig) -> Result<Arc<dyn RpcPeer>, ProviderError> {
-    let ProviderLink::Command {
-        command,
-        args,
-        env,
-        env_vars,
-    } = &config.link
-    else {
-        return Err(refused(
-            FailureKind::Internal,
-            format!("{row} is no command"),
-        ));
-    };
-    let started = ChildCommand {
-        name: row.to_owned(),
-        program: command.into(),
-        args: args.iter().map(OsString::from).collect(),
-        env: super::host_tools::environment(env, env_vars),
-        cwd: None,
-    }
-    .spawn();
-    let process = started.map_err(|error| {
-        let message = format!("providers.{row}: cannot start `{command}`: {error}");
-        refused(FailureKind::Config, message)
-    })?;
-    Ok(Arc::new(ChildPeer {
-        peer: LinePeer::new(row, process.stdin, process.stdout),
-        _guard: process.guard,
-    }))
-}
-
-/// A peer in a child process that lives as long as the peer.
-struct ChildPeer {
-    peer: LinePeer,
-    _guard: ChildGuard,
-}
-
-#[async_trait]
-impl RpcPeer for ChildPeer {
-    async fn call(&self, method: &str, params: &RawValue) -> Result<Box<RawValue>, RpcError> {
-        self.peer.call(method, params).await
-    }
-
-    async fn subscribe(
-        &self,
-        method: &str,
-        params: &RawValue,
-        unsubscribe_method: &str,
-    ) -> Result<RpcSubscription, RpcError> {
-        self.peer
-            .subscribe(method, params, unsubscribe_method)
-            .await
-    }
 }
 
 fn refused(kind: FailureKind, message: String) -> ProviderError {

@@ -15,6 +15,7 @@ pub(crate) mod lab;
 mod links;
 mod native;
 mod project;
+mod provider_links;
 mod publishing;
 mod redact;
 mod reload;
