@@ -1,5 +1,7 @@
 //! The provider seam: a JSON-RPC peer that streams a model's replies.
 
+mod check;
+
 use std::sync::Arc;
 
 use pullwright_link::{RpcError, RpcPeer, RpcSubscription, to_params};
@@ -9,6 +11,8 @@ use pullwright_protocol::provider::{
 };
 
 use crate::conversation::ConversationRequest;
+
+pub use check::{Finding, Verdict};
 
 /// A provider, reached over any link.
 #[derive(Clone)]

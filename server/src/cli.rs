@@ -45,6 +45,8 @@ enum Command {
     /// Play a script file as a provider plugin over standard input and output.
     #[command(hide = true)]
     Provider(providers::Provider),
+    /// List, ask and check the models of a configuration.
+    Providers(providers::Providers),
     /// List, call and check the tool servers of a configuration, and accept their definitions.
     Tools(tools::Tools),
     /// Serve the built-in tool servers to any MCP client.
@@ -82,6 +84,7 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
             Command::Sandbox(sandbox) => sandbox.run().await,
             Command::Doctor(doctor) => doctor.run().await,
             Command::Provider(provider) => provider.run().await,
+            Command::Providers(providers) => providers.run().await,
             Command::Tools(tools) => tools.run().await,
             Command::ToolHost(tool_host) => tool_host.run().await,
         }

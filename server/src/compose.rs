@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use pullwright_core::config::{Config, Runs, SandboxConfig, ToolLink};
-use pullwright_core::run::{HostTools, RunParts};
+use pullwright_core::run::{HostTools, Providers, RunParts};
 use pullwright_core::sandbox::SandboxHost;
 use pullwright_core::store::RunStore;
 use pullwright_source::{GitSource, Identity, SourceConfig};
@@ -129,4 +129,10 @@ pub async fn sandbox_host(
 #[must_use]
 pub fn host_tools() -> Arc<dyn HostTools> {
     Arc::new(host_tools::HostRows)
+}
+
+/// The models of a configuration.
+#[must_use]
+pub fn providers(config: Arc<Config>) -> Arc<dyn Providers> {
+    Arc::new(providers::ProviderRows::new(config))
 }

@@ -1,9 +1,12 @@
-//! The examples: what adds a tool is a row and files of its own, and nothing else.
+//! The examples: what adds a tool or a model is a row and files of its own, and nothing else.
 
 use std::path::Path;
 
+use serde_json::{Value, json};
+
 use crate::peers::process::Peers;
-use crate::runs::lab::{Lab, Plan};
+use crate::runs::lab::{Lab, PROGRAM, Plan};
+use crate::support::in_time;
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
 
@@ -85,4 +88,161 @@ expect = { results_are_errors = true, results_contain = ["there is no tool `note
 steps = [{ text = "Greet shortly" }]
 "#;
     ends_well(&script.replace("{NOTES}", notes.to_str().unwrap()), &rows).await;
+}
+
+/// A chat endpoint that does what it is asked in the plainest way.
+async fn chat_endpoint() -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = axum::Router::new()
+        .route("/v1/chat/completions", axum::routing::post(complete))
+        .layer(axum::extract::DefaultBodyLimit::max(1 << 24));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+async fn complete(axum::Json(request): axum::Json<Value>) -> axum::response::Response {
+    let messages = request["messages"].as_array().unwrap();
+    let last = messages.last().unwrap();
+    let asked = last["content"].as_str().unwrap_or_default();
+    let call = |name: &str, arguments: Value| {
+        let arguments = arguments.to_string();
+        let (head, tail) = arguments.split_at(arguments.len() / 2);
+        let piece = |function: Value| json!({"tool_calls": [{"index": 0, "id": "call_1", "function": function}]});
+        vec![
+            piece(json!({"name": name, "arguments": head})),
+            piece(json!({"arguments": tail})),
+        ]
+    };
+    let (pieces, stop) = if last["role"] == "tool" {
+        (
+            vec![json!({"content": "Greet "}), json!({"content": "shortly"})],
+            "stop",
+        )
+    } else if asked.contains("Call the tool `note`") {
+        (call("note", json!({"text": "ready"})), "tool_calls")
+    } else if asked.contains("Change the greeting") {
+        let edit = json!({"path": "src/greeting.txt", "old_str": "hello", "new_str": "hi"});
+        (call("edit", edit), "tool_calls")
+    } else {
+        let words = (0..200).map(|n| json!({"content": format!("{n} ")}));
+        (words.collect(), "stop")
+    };
+    let chunk = |delta: &Value, stop: Option<&str>| {
+        let choice = json!({"index": 0, "delta": delta, "finish_reason": stop});
+        format!("data: {}\n\n", json!({"choices": [choice]}))
+    };
+    let usage = json!({"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 5}});
+    let mut text: String = pieces.iter().map(|piece| chunk(piece, None)).collect();
+    text.push_str(&chunk(&json!({}), Some(stop)));
+    text.push_str(&format!("data: {usage}\n\ndata: [DONE]\n\n"));
+    axum::response::Response::builder()
+        .header("content-type", "text/event-stream")
+        .body(text.into())
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_in_python() {
+    if !has_python() {
+        return;
+    }
+    let endpoint = chat_endpoint().await;
+    let provider = Path::new(EXAMPLES).join("python-provider/provider.py");
+    let rows = rows("python-provider")
+        .replace(
+            "examples/python-provider/provider.py",
+            provider.to_str().unwrap(),
+        )
+        .replace("127.0.0.1:11434", &endpoint.to_string());
+    let rows = format!("[agent]\nprovider = \"local\"\n{rows}");
+    let lab = Lab::start(Plan {
+        config: &rows,
+        ..Plan::default()
+    })
+    .await;
+    let played = lab.run().await;
+    played.ended("branch only");
+    assert!(
+        played.summary().contains("Greet shortly"),
+        "{}",
+        played.summary()
+    );
+
+    let config = lab.path.join("plugins.toml");
+    let providers = async |arguments: &[&str]| {
+        let run = tokio::process::Command::new(PROGRAM)
+            .arg("providers")
+            .args(arguments)
+            .arg("--config")
+            .arg(&config)
+            .output();
+        let output = in_time(run).await.unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&said).into_owned(),
+        )
+    };
+    let (well, said) = providers(&["check", "local"]).await;
+    assert!(well && said.matches("passed").count() == 9, "{said}");
+    let (well, said) = providers(&["ask", "local", "Count."]).await;
+    assert!(
+        well && said.contains("0 1 2 3") && said.contains("[10 tokens in"),
+        "{said}"
+    );
+    let (well, said) = providers(&["list"]).await;
+    assert!(well && said.contains("local  command python3"), "{said}");
+    let (well, said) = providers(&["check", "locl"]).await;
+    assert!(
+        !well && said.contains("there is no [providers.locl]"),
+        "{said}"
+    );
+}
+
+/// The scripted model keeps to the protocol as well, as far as its script goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_says_nothing_is_found_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("plugins.toml");
+    std::fs::write(folder.path().join("script.toml"), "replies = []").unwrap();
+    std::fs::write(
+        &config,
+        "[agent]\nprovider = \"script\"\n[budget]\nmax_usd = \"none\"\n\
+         [providers.script]\nwire_api = \"scripted\"\nscript = \"script.toml\"\n",
+    )
+    .unwrap();
+    let run = tokio::process::Command::new(PROGRAM)
+        .args(["providers", "check", "script", "--json", "--config"])
+        .arg(&config)
+        .output();
+    let output = in_time(run).await.unwrap();
+    assert!(!output.status.success());
+    let findings: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let verdicts: Vec<&str> = findings
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|one| one["verdict"].as_str())
+        .collect();
+    assert_eq!(verdicts[0], "passed");
+    assert!(
+        verdicts
+            .iter()
+            .filter(|verdict| **verdict == "failed")
+            .count()
+            >= 6,
+        "{findings}"
+    );
+}
+
+fn has_python() -> bool {
+    let found = std::process::Command::new("python3")
+        .arg("--version")
+        .output()
+        .is_ok();
+    if !found {
+        eprintln!("SKIPPED: the example of a model in Python: there is no python3");
+    }
+    found
 }
