@@ -12,6 +12,7 @@ mod link;
 mod policy;
 mod provider;
 mod sandbox;
+mod schema;
 mod secret;
 mod section;
 mod server;
@@ -25,6 +26,7 @@ pub use error::ConfigError;
 pub use policy::{AgentConfig, BudgetConfig, ChecksConfig, RepositoriesConfig, SetupConfig};
 pub use provider::{ProviderConfig, ProviderLink};
 pub use sandbox::{CommandConfig, LocalConfig, NetworkConfig, SandboxConfig, SandboxKind};
+pub use schema::config_schema;
 pub use server::ServerConfig;
 pub use tool::{Runs, ToolConfig, ToolLink};
 

@@ -7,6 +7,7 @@ mod doctor;
 mod providers;
 mod sandbox;
 mod serve;
+mod settings;
 mod tool_host;
 mod tools;
 mod view;
@@ -45,6 +46,8 @@ enum Command {
     /// Play a script file as a provider plugin over standard input and output.
     #[command(hide = true)]
     Provider(providers::Provider),
+    /// Check the configuration, or print its schema for editors.
+    Config(settings::Settings),
     /// List, ask and check the models of a configuration.
     Providers(providers::Providers),
     /// List, call and check the tool servers of a configuration, and accept their definitions.
@@ -84,6 +87,7 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
             Command::Sandbox(sandbox) => sandbox.run().await,
             Command::Doctor(doctor) => doctor.run().await,
             Command::Provider(provider) => provider.run().await,
+            Command::Config(settings) => settings.run(),
             Command::Providers(providers) => providers.run().await,
             Command::Tools(tools) => tools.run().await,
             Command::ToolHost(tool_host) => tool_host.run().await,

@@ -64,9 +64,15 @@ const DEFAULT_MAX_USD: f64 = 10.0;
 const DAY_SEC: u64 = 24 * 3600;
 const MAX_LIMIT: u64 = i64::MAX as u64;
 
+pub(super) const AGENT_KEYS: &[&str] = &["provider", "fallback"];
+pub(super) const BUDGET_KEYS: &[&str] = &["max_usd", "max_tokens", "max_turns", "max_minutes"];
+pub(super) const REPOSITORIES_KEYS: &[&str] = &["hosts", "max_clone_mb"];
+pub(super) const SETUP_KEYS: &[&str] = &["run", "allow", "timeout_sec"];
+pub(super) const CHECKS_KEYS: &[&str] = &["run", "timeout_sec", "max_repairs"];
+
 impl AgentConfig {
     pub(super) fn read(root: &Section<'_>) -> Result<Self, ConfigError> {
-        let section = root.section("agent", &["provider", "fallback"])?;
+        let section = root.section("agent", AGENT_KEYS)?;
         let provider = section.non_empty("provider")?.ok_or_else(|| {
             section.error(
                 "provider",
@@ -85,7 +91,7 @@ impl AgentConfig {
         root: &Section<'_>,
         providers: &BTreeMap<String, ProviderConfig>,
     ) -> Result<(), ConfigError> {
-        let section = root.section("agent", &["provider", "fallback"])?;
+        let section = root.section("agent", AGENT_KEYS)?;
         let named = std::iter::once(("provider", &self.provider))
             .chain(self.fallback.iter().map(|row| ("fallback", row)));
         for (key, row) in named {
@@ -99,8 +105,7 @@ impl AgentConfig {
 
 impl BudgetConfig {
     pub(super) fn read(root: &Section<'_>) -> Result<Self, ConfigError> {
-        let keys = ["max_usd", "max_tokens", "max_turns", "max_minutes"];
-        let section = root.section("budget", &keys)?;
+        let section = root.section("budget", BUDGET_KEYS)?;
         Ok(Self {
             max_usd: read_usd(&section)?,
             max_tokens: section.integer("max_tokens", 1..=MAX_LIMIT)?,
@@ -116,7 +121,7 @@ impl BudgetConfig {
 
 impl RepositoriesConfig {
     pub(super) fn read(root: &Section<'_>) -> Result<Self, ConfigError> {
-        let section = root.section("repositories", &["hosts", "max_clone_mb"])?;
+        let section = root.section("repositories", REPOSITORIES_KEYS)?;
         Ok(Self {
             hosts: section
                 .hosts("hosts")?
@@ -130,7 +135,7 @@ impl RepositoriesConfig {
 
 impl SetupConfig {
     pub(super) fn read(root: &Section<'_>) -> Result<Self, ConfigError> {
-        let section = root.section("setup", &["run", "allow", "timeout_sec"])?;
+        let section = root.section("setup", SETUP_KEYS)?;
         Ok(Self {
             run: section.commands("run")?,
             allow: section.hosts("allow")?.unwrap_or_default(),
@@ -141,7 +146,7 @@ impl SetupConfig {
 
 impl ChecksConfig {
     pub(super) fn read(root: &Section<'_>) -> Result<Self, ConfigError> {
-        let section = root.section("checks", &["run", "timeout_sec", "max_repairs"])?;
+        let section = root.section("checks", CHECKS_KEYS)?;
         Ok(Self {
             run: section.commands("run")?,
             timeout_sec: section.integer("timeout_sec", 1..=DAY_SEC)?.unwrap_or(900),

@@ -64,7 +64,7 @@ pub enum ProviderLink {
     },
 }
 
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "wire_api",
     "base_url",
     "env_key",
@@ -82,6 +82,8 @@ const KEYS: &[&str] = &[
     "context_tokens",
     "prices",
 ];
+
+pub(super) const PRICE_KEYS: &[&str] = &["input", "cached_input", "cache_write", "output"];
 
 /// The keys that choose a link, each with the keys that only that link has.
 const LINKS: &[(&str, &[&str])] = &[
@@ -187,8 +189,7 @@ fn read_prices(section: &Section<'_>) -> Result<Option<Prices>, ConfigError> {
     if !section.has("prices") {
         return Ok(None);
     }
-    let keys = ["input", "cached_input", "cache_write", "output"];
-    let prices = section.section("prices", &keys)?;
+    let prices = section.section("prices", PRICE_KEYS)?;
     let price = |key| prices.number(key, RANGE);
     let needed = |key| {
         price(key)?.ok_or_else(|| prices.error(key, "it is missing; US dollars per million tokens"))

@@ -46,7 +46,7 @@ pub struct NetworkConfig {
     pub private: Vec<String>,
 }
 
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "kind",
     "memory_mb",
     "network",
@@ -62,6 +62,8 @@ const KEYS: &[&str] = &[
     "read_only",
     "path",
 ];
+
+pub(super) const NETWORK_KEYS: &[&str] = &["allow", "private"];
 
 const KINDS: [SandboxKind; 4] = [
     SandboxKind::Local,
@@ -86,7 +88,7 @@ impl Default for SandboxConfig {
 impl SandboxConfig {
     pub(super) fn read(root: &Section<'_>) -> Result<Self, ConfigError> {
         let section = root.section("sandbox", KEYS)?;
-        let network = section.section("network", &["allow", "private"])?;
+        let network = section.section("network", NETWORK_KEYS)?;
         let kind = read_kind(&section)?;
         Ok(Self {
             kind,

@@ -18,7 +18,7 @@ pub struct ServerConfig {
     pub data_dir: Option<PathBuf>,
 }
 
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "max_concurrent_runs",
     "max_prompt_chars",
     "max_body_bytes",

@@ -78,7 +78,7 @@ pub enum Runs {
     Host,
 }
 
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "builtin",
     "command",
     "args",

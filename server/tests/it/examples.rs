@@ -246,3 +246,54 @@ fn has_python() -> bool {
     }
     found
 }
+
+/// What ships as `plugins.toml`, and what `pullwright config` says of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shipped_configuration_is_sound() {
+    let shipped = Path::new(EXAMPLES).join("../plugins.toml");
+    let config = async |arguments: &[&str], file: &Path| {
+        let run = tokio::process::Command::new(PROGRAM)
+            .arg("config")
+            .args(arguments)
+            .arg("--config")
+            .arg(file)
+            .env_remove("ANTHROPIC_API_KEY")
+            .output();
+        let output = in_time(run).await.unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&said).into_owned(),
+        )
+    };
+    let (well, said) = config(&["check"], &shipped).await;
+    assert!(well, "{said}");
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["config"]["budget"]["max_turns"], 200);
+    assert_eq!(said["config"]["tools"]["github"]["runs"], "host");
+    assert!(
+        said["missingVariables"]
+            .to_string()
+            .contains("ANTHROPIC_API_KEY"),
+        "{said}"
+    );
+    let text = std::fs::read_to_string(&shipped).unwrap();
+    let schema = text
+        .lines()
+        .next()
+        .unwrap()
+        .strip_prefix("#:schema ./")
+        .unwrap();
+    let schema = Path::new(EXAMPLES).join("..").join(schema);
+    let (well, said) = config(&["schema"], &shipped).await;
+    assert!(well && said == std::fs::read_to_string(schema).unwrap());
+
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("plugins.toml");
+    std::fs::write(&broken, "[agnet]\n").unwrap();
+    let (well, said) = config(&["check"], &broken).await;
+    assert!(
+        !well && said.contains("agnet") && said.contains("`agent`"),
+        "{said}"
+    );
+}

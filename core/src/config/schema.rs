@@ -1,0 +1,389 @@
+//! The shape of `plugins.toml`, for editors that complete and check it while it is written.
+//!
+//! The parser says more, and says it better; what both know of keys is held together by a test.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
+
+/// The JSON Schema of `plugins.toml`.
+#[must_use]
+pub fn config_schema() -> Value {
+    let settings = SchemaSettings::draft07().with(|settings| settings.inline_subschemas = true);
+    let mut schema = settings
+        .into_generator()
+        .into_root_schema_for::<File>()
+        .to_value();
+    unwrap_texts(&mut schema);
+    schema
+}
+
+/// Where doc comments were wrapped is nobody's business but Rust's.
+fn unwrap_texts(schema: &mut Value) {
+    match schema {
+        Value::Object(map) => {
+            for (key, value) in map {
+                match value {
+                    Value::String(text) if key == "description" => *text = text.replace('\n', " "),
+                    value => unwrap_texts(value),
+                }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(unwrap_texts),
+        _ => {}
+    }
+}
+
+/// The models and the tools of Pullwright, and how far a run may go.
+#[derive(JsonSchema)]
+#[schemars(title = "plugins.toml", deny_unknown_fields)]
+#[expect(dead_code, reason = "only described")]
+struct File {
+    agent: Agent,
+    budget: Option<Budget>,
+    repositories: Option<Repositories>,
+    setup: Option<Setup>,
+    checks: Option<Checks>,
+    /// The models, by a name of your own.
+    providers: BTreeMap<String, Provider>,
+    /// The tool servers, by a name of your own.
+    tools: Option<BTreeMap<String, Tool>>,
+    sandbox: Option<Sandbox>,
+    server: Option<Server>,
+}
+
+/// Which model works.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only described")]
+struct Agent {
+    /// A row of [providers].
+    provider: String,
+    /// The rows that take over, one after the other, when a provider is spent.
+    fallback: Option<Vec<String>>,
+}
+
+/// How far a run may go. A request can only lower it.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only described")]
+struct Budget {
+    /// US dollars, or "none" to count none. Needs `prices` in the provider's row.
+    max_usd: Option<Dollars>,
+    /// Tokens, input and output together.
+    max_tokens: Option<u64>,
+    /// Model calls. Default 200.
+    max_turns: Option<u32>,
+    /// Minutes of wall time. Default 60.
+    max_minutes: Option<f64>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only described")]
+enum Dollars {
+    Amount(f64),
+    Uncounted(Uncounted),
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only described")]
+enum Uncounted {
+    None,
+}
+
+/// Which repositories are accepted.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only described")]
+struct Repositories {
+    /// Git hosts. One with a port may be plain http. Default: github.com.
+    hosts: Option<Vec<String>>,
+    /// The largest clone, in MiB. Default 2048.
+    max_clone_mb: Option<u64>,
+}
+
+/// What installs a repository's dependencies, before the model starts.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only described")]
+struct Setup {
+    /// Shell commands; found in the repository if absent.
+    run: Option<Vec<String>>,
+    /// Hosts that may be reached meanwhile, and no longer when the model works.
+    allow: Option<Vec<String>>,
+    /// The longest wait for one command, in seconds. Default 900.
+    timeout_sec: Option<u64>,
+}
+
+/// What proves a change.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only described")]
+struct Checks {
+    /// Shell commands; found in the repository if absent.
+    run: Option<Vec<String>>,
+    /// The longest wait for one command, in seconds. Default 900.
+    timeout_sec: Option<u64>,
+    /// How often a broken check goes back to the model. Default 2.
+    max_repairs: Option<u32>,
+}
+
+/// A model: exactly one of wire_api, command, url and library.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only described")]
+struct Provider {
+    /// A wire format that Pullwright speaks itself, such as anthropic_messages.
+    wire_api: Option<String>,
+    /// Where the service is.
+    base_url: Option<String>,
+    /// The name of the environment variable that holds the key; never the key.
+    env_key: Option<String>,
+    /// The file of replies, for `wire_api = "scripted"`.
+    script: Option<String>,
+    /// A program that speaks the provider protocol over standard input and output.
+    command: Option<String>,
+    /// Its arguments.
+    args: Option<Vec<String>>,
+    /// Variables to set, none of them a secret.
+    env: Option<BTreeMap<String, String>>,
+    /// Names of variables to pass on; nothing else is.
+    env_vars: Option<Vec<String>>,
+    /// A service that speaks the provider protocol over WebSocket: wss://, or ws:// on this machine.
+    url: Option<String>,
+    /// The name of the environment variable that holds the bearer token for `url`.
+    bearer_token_env_var: Option<String>,
+    /// A native library that speaks the provider protocol.
+    library: Option<String>,
+    /// The library's SHA-256: no other file is loaded.
+    sha256: Option<String>,
+    /// The model's name, as its vendor writes it.
+    model: Option<String>,
+    /// The most tokens one reply may have.
+    max_output_tokens: Option<u64>,
+    /// The size of the model's context, in tokens.
+    context_tokens: Option<u64>,
+    /// What the model costs, in US dollars per million tokens.
+    prices: Option<Prices>,
+}
+
+/// US dollars per million tokens.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only described")]
+struct Prices {
+    /// Input that is not in the cache.
+    input: f64,
+    /// Input read from the cache. Default: as `input`.
+    cached_input: Option<f64>,
+    /// Input written to the cache. Default: as `input`.
+    cache_write: Option<f64>,
+    /// Output, reasoning included.
+    output: f64,
+}
+
+/// A tool server: exactly one of builtin, command, url and library.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only described")]
+struct Tool {
+    /// One that ships with Pullwright.
+    builtin: Option<Builtin>,
+    /// A program that speaks MCP over standard input and output.
+    command: Option<String>,
+    /// Its arguments.
+    args: Option<Vec<String>>,
+    /// Its working folder.
+    cwd: Option<String>,
+    /// An MCP server behind an address: https://, or http://.
+    url: Option<String>,
+    /// The name of the environment variable that holds the bearer token for `url`.
+    bearer_token_env_var: Option<String>,
+    /// Headers for `url`, none of them a secret.
+    http_headers: Option<BTreeMap<String, String>>,
+    /// Headers for `url`, each with the name of the variable that holds its value.
+    env_http_headers: Option<BTreeMap<String, String>>,
+    /// A native library that speaks MCP.
+    library: Option<String>,
+    /// The library's SHA-256: no other file is loaded.
+    sha256: Option<String>,
+    /// On which side it runs. Default: the sandbox for builtin and command, else the host.
+    runs: Option<Side>,
+    /// The time it has to start and list its tools, in seconds. Default 30.
+    startup_timeout_sec: Option<f64>,
+    /// The time it has for one call, in seconds. Default 60; 900 for built-in servers.
+    tool_timeout_sec: Option<f64>,
+    /// The only tools that the model sees.
+    enabled_tools: Option<Vec<String>>,
+    /// Tools that the model does not see.
+    disabled_tools: Option<Vec<String>>,
+    /// Whether a run fails without it. Default: for built-in servers.
+    required: Option<bool>,
+    /// Variables to set, none of them a secret.
+    env: Option<BTreeMap<String, String>>,
+    /// Names of variables to pass on, on the host only; nothing else is.
+    env_vars: Option<Vec<String>>,
+    /// For a forge: the git hosts it serves.
+    hosts: Option<Vec<String>>,
+    /// For a forge: where its API is.
+    base_url: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only described")]
+enum Builtin {
+    Fs,
+    Bash,
+    Git,
+    Github,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only described")]
+enum Side {
+    Sandbox,
+    Host,
+}
+
+/// Where tool servers and checks run.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only described")]
+struct Sandbox {
+    /// Default: local.
+    kind: Option<Kind>,
+    /// The memory of all processes together, in MiB. Default 4096.
+    memory_mb: Option<u64>,
+    network: Option<Network>,
+    /// For `kind = "command"`: what starts the sandbox, as a list of words.
+    command: Option<Vec<String>>,
+    /// For `kind = "command"`: names of variables that the command gets.
+    env_vars: Option<Vec<String>>,
+    /// For `kind = "command"`: the time it has to start, in seconds. Default 120.
+    startup_timeout_sec: Option<f64>,
+    /// For `kind = "local"`: how many processes may be there at once.
+    processes: Option<u64>,
+    /// For `kind = "local"`: how many processors may be used.
+    cpus: Option<f64>,
+    /// For `kind = "local"`: workspace and home together, in MiB.
+    disk_mb: Option<u64>,
+    /// For `kind = "local"`: one file, in MiB.
+    file_mb: Option<u64>,
+    /// For `kind = "local"`: /tmp, which is in memory, in MiB.
+    tmp_mb: Option<u64>,
+    /// For `kind = "local"`: how many files one process may have open.
+    open_files: Option<u64>,
+    /// For `kind = "local"`: files and folders of this machine to show.
+    read_only: Option<Vec<String>>,
+    /// For `kind = "local"`: folders with programs, besides those of PATH.
+    path: Option<Vec<String>>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only described")]
+enum Kind {
+    Local,
+    Modal,
+    Command,
+    None,
+}
+
+/// What may be reached from the sandbox. Nothing if absent.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only described")]
+struct Network {
+    /// Hosts, such as api.example.com, *.example.org or mirror.internal:8443.
+    allow: Option<Vec<String>>,
+    /// Those of them that may have an address in a private network.
+    private: Option<Vec<String>>,
+}
+
+/// The limits of `serve`. Changes wait for a restart.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only described")]
+struct Server {
+    /// How many runs are under way at once. Default 8.
+    max_concurrent_runs: Option<u32>,
+    /// The longest prompt, in characters. Default 100000.
+    max_prompt_chars: Option<u32>,
+    /// The longest request, in bytes. Default 1048576.
+    max_body_bytes: Option<u32>,
+    /// Where runs, mirrors and the event log are.
+    data_dir: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::config::{policy, provider, sandbox, server, tool};
+
+    /// The committed schema; with this variable set, a test writes it.
+    const WRITE: &str = "PULLWRIGHT_WRITE_SCHEMA";
+
+    fn keys(pointer: &str) -> BTreeSet<String> {
+        let schema = config_schema();
+        let found = schema
+            .pointer(pointer)
+            .unwrap_or_else(|| panic!("{pointer}"));
+        let object = match found.get("anyOf") {
+            Some(either) => &either[0],
+            None => found,
+        };
+        let properties = object["properties"].as_object();
+        let properties = properties.unwrap_or_else(|| panic!("{pointer}: {found}"));
+        properties.keys().cloned().collect()
+    }
+
+    #[test]
+    fn the_schema_knows_the_keys_that_the_parser_knows() {
+        for (pointer, known) in [
+            ("", crate::config::KEYS),
+            ("/properties/agent", policy::AGENT_KEYS),
+            ("/properties/budget", policy::BUDGET_KEYS),
+            ("/properties/repositories", policy::REPOSITORIES_KEYS),
+            ("/properties/setup", policy::SETUP_KEYS),
+            ("/properties/checks", policy::CHECKS_KEYS),
+            ("/properties/providers/additionalProperties", provider::KEYS),
+            ("/properties/tools/additionalProperties", tool::KEYS),
+            ("/properties/sandbox", sandbox::KEYS),
+            ("/properties/server", server::KEYS),
+        ] {
+            let known: BTreeSet<String> = known.iter().map(|key| (*key).to_owned()).collect();
+            assert_eq!(keys(pointer), known, "{pointer}");
+        }
+        let known = |keys: &[&str]| {
+            keys.iter()
+                .map(|key| (*key).to_owned())
+                .collect::<BTreeSet<_>>()
+        };
+        let schema = config_schema().to_string();
+        for key in known(provider::PRICE_KEYS).union(&known(sandbox::NETWORK_KEYS)) {
+            assert!(schema.contains(&format!("\"{key}\":")), "{key}");
+        }
+    }
+
+    #[test]
+    fn the_schema_beside_the_configuration_is_this_one() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/plugins.schema.json");
+        let text = serde_json::to_string_pretty(&config_schema()).unwrap() + "\n";
+        if std::env::var_os(WRITE).is_some() {
+            std::fs::write(path, &text).unwrap();
+        }
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            written == text,
+            "set {WRITE}=1 and run this test to write {path} anew"
+        );
+    }
+}

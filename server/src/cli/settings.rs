@@ -1,0 +1,230 @@
+//! `pullwright config`: the configuration itself.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use pullwright_core::config::{
+    Config, ProviderConfig, ProviderLink, Runs, SandboxConfig, ToolConfig, ToolLink, config_schema,
+};
+use serde_json::{Value, json};
+
+use super::{config, say};
+
+#[derive(Args)]
+pub(super) struct Settings {
+    #[command(subcommand)]
+    task: Task,
+    /// The configuration; the one in the user's config folder if absent.
+    #[arg(long, global = true)]
+    config: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Read the configuration, and print what counts, defaults included and secrets not.
+    Check,
+    /// Print the JSON Schema of a configuration, for editors.
+    Schema,
+}
+
+impl Settings {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        match self.task {
+            Task::Schema => {
+                say(&serde_json::to_string_pretty(&config_schema())?);
+                Ok(ExitCode::SUCCESS)
+            }
+            Task::Check => {
+                let path = config::path(self.config.as_deref())?;
+                let config = config::load(self.config.as_deref())?;
+                let missing = missing_variables(&config);
+                let effective = json!({
+                    "file": path,
+                    "config": effective(&config),
+                    "missingVariables": missing,
+                });
+                say(&serde_json::to_string_pretty(&effective)?);
+                // Only the rows that a run uses matter then, and serve says so for those.
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+}
+
+/// What counts. Of variables only the names.
+fn effective(config: &Config) -> Value {
+    let providers = config
+        .providers
+        .iter()
+        .map(|(name, row)| (name.clone(), provider(row)));
+    let tools = config
+        .tools
+        .iter()
+        .map(|(name, row)| (name.clone(), tool(row)));
+    json!({
+        "agent": { "provider": config.agent.provider, "fallback": config.agent.fallback },
+        "budget": {
+            "max_usd": config.budget.max_usd,
+            "max_tokens": config.budget.max_tokens,
+            "max_turns": config.budget.max_turns,
+            "max_minutes": config.budget.max_minutes,
+        },
+        "repositories": {
+            "hosts": config.repositories.hosts,
+            "max_clone_mb": config.repositories.max_clone_mb,
+        },
+        "setup": {
+            "run": config.setup.run,
+            "allow": config.setup.allow,
+            "timeout_sec": config.setup.timeout_sec,
+        },
+        "checks": {
+            "run": config.checks.run,
+            "timeout_sec": config.checks.timeout_sec,
+            "max_repairs": config.checks.max_repairs,
+        },
+        "providers": providers.collect::<serde_json::Map<_, _>>(),
+        "tools": tools.collect::<serde_json::Map<_, _>>(),
+        "sandbox": sandbox(&config.sandbox),
+        "server": {
+            "max_concurrent_runs": config.server.max_concurrent_runs,
+            "max_prompt_chars": config.server.max_prompt_chars,
+            "max_body_bytes": config.server.max_body_bytes,
+            "data_dir": config.server.data_dir,
+        },
+    })
+}
+
+fn provider(row: &ProviderConfig) -> Value {
+    let mut said = match &row.link {
+        ProviderLink::Wire {
+            wire_api,
+            base_url,
+            env_key,
+            script,
+        } => {
+            json!({ "wire_api": wire_api, "base_url": base_url, "env_key": env_key, "script": script })
+        }
+        ProviderLink::Command {
+            command,
+            args,
+            env,
+            env_vars,
+        } => {
+            json!({ "command": command, "args": args, "env": names(env.keys()), "env_vars": env_vars })
+        }
+        ProviderLink::Url {
+            url,
+            bearer_token_env_var,
+        } => json!({ "url": url, "bearer_token_env_var": bearer_token_env_var }),
+        ProviderLink::Library { library, sha256 } => {
+            json!({ "library": library, "sha256": sha256 })
+        }
+    };
+    said["model"] = json!(row.model);
+    said["max_output_tokens"] = json!(row.max_output_tokens);
+    said["context_tokens"] = json!(row.context_tokens);
+    said["prices"] = json!(row.prices);
+    said
+}
+
+fn tool(row: &ToolConfig) -> Value {
+    let mut said = match &row.link {
+        ToolLink::Builtin(builtin) => json!({ "builtin": builtin }),
+        ToolLink::Command { command, args, cwd } => {
+            json!({ "command": command, "args": args, "cwd": cwd })
+        }
+        ToolLink::Url {
+            url,
+            bearer_token_env_var,
+            http_headers,
+            env_http_headers,
+        } => json!({
+            "url": url,
+            "bearer_token_env_var": bearer_token_env_var,
+            "http_headers": names(http_headers.keys()),
+            "env_http_headers": env_http_headers,
+        }),
+        ToolLink::Library { library, sha256 } => json!({ "library": library, "sha256": sha256 }),
+    };
+    said["runs"] = json!(match row.runs {
+        Runs::Sandbox => "sandbox",
+        Runs::Host => "host",
+    });
+    said["startup_timeout_sec"] = json!(row.startup_timeout.as_secs_f64());
+    said["tool_timeout_sec"] = json!(row.tool_timeout.as_secs_f64());
+    said["enabled_tools"] = json!(row.enabled_tools);
+    said["disabled_tools"] = json!(row.disabled_tools);
+    said["required"] = json!(row.required);
+    said["env"] = json!(names(row.env.keys()));
+    said["env_vars"] = json!(row.env_vars);
+    said["hosts"] = json!(row.hosts);
+    said["base_url"] = json!(row.base_url);
+    said
+}
+
+fn sandbox(sandbox: &SandboxConfig) -> Value {
+    let local = &sandbox.local;
+    json!({
+        "kind": sandbox.kind.name(),
+        "memory_mb": sandbox.memory_mb,
+        "network": { "allow": sandbox.network.allow, "private": sandbox.network.private },
+        "command": sandbox.command.as_ref().map(|command| &command.argv),
+        "env_vars": sandbox.command.as_ref().map(|command| &command.env_vars),
+        "processes": local.processes,
+        "cpus": local.cpus,
+        "disk_mb": local.disk_mb,
+        "file_mb": local.file_mb,
+        "tmp_mb": local.tmp_mb,
+        "open_files": local.open_files,
+        "read_only": local.read_only,
+        "path": local.path,
+    })
+}
+
+/// The variables that rows name and that are not set here, each with the rows.
+fn missing_variables(config: &Config) -> Vec<Value> {
+    let providers = config.providers.iter().flat_map(|(name, row)| {
+        let variables: Vec<&String> = match &row.link {
+            ProviderLink::Wire { env_key, .. } => env_key.iter().collect(),
+            ProviderLink::Command { env_vars, .. } => env_vars.iter().collect(),
+            ProviderLink::Url {
+                bearer_token_env_var,
+                ..
+            } => bearer_token_env_var.iter().collect(),
+            ProviderLink::Library { .. } => Vec::new(),
+        };
+        let row = format!("providers.{name}");
+        variables
+            .into_iter()
+            .map(move |variable| (row.clone(), variable))
+    });
+    let tools = config.tools.iter().flat_map(|(name, row)| {
+        let mut variables: Vec<&String> = row.env_vars.iter().collect();
+        if let ToolLink::Url {
+            bearer_token_env_var,
+            env_http_headers,
+            ..
+        } = &row.link
+        {
+            variables.extend(bearer_token_env_var);
+            variables.extend(env_http_headers.values());
+        }
+        let row = format!("tools.{name}");
+        variables
+            .into_iter()
+            .map(move |variable| (row.clone(), variable))
+    });
+    let is_missing =
+        |variable: &str| std::env::var_os(variable).is_none_or(|value| value.is_empty());
+    providers
+        .chain(tools)
+        .filter(|(_, variable)| is_missing(variable))
+        .map(|(row, variable)| json!({ "variable": variable, "row": row }))
+        .collect()
+}
+
+fn names<'a>(keys: impl Iterator<Item = &'a String>) -> Vec<&'a String> {
+    keys.collect()
+}
