@@ -63,8 +63,9 @@ impl Conversation {
     /// The items, read back.
     #[must_use]
     pub fn items(&self) -> Vec<Item> {
-        let read = |json: &Box<RawValue>| serde_json::from_str(json.get()).ok();
-        self.request.items.iter().filter_map(read).collect()
+        let items = self.request.items.iter();
+        let read = items.filter_map(|json| serde_json::from_str(json.get()).ok());
+        read.collect()
     }
 
     /// Appends an item.

@@ -12,6 +12,7 @@
 mod bare;
 mod cpu;
 mod first_frame;
+mod links;
 mod model;
 mod repository;
 mod sample;
@@ -64,6 +65,7 @@ const PARTS: &[Part] = &[
     ("turns", turns::measure),
     ("first_frame", first_frame::measure),
     ("tools", tools::measure),
+    ("links", links::measure),
     ("store", store::measure),
     ("streams", streams::measure),
     ("repository", repository::measure),
@@ -72,6 +74,9 @@ const PARTS: &[Part] = &[
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments == [links::SERVE_WORDS] {
+        return links::serve_words();
+    }
     // Cargo passes `--bench` when it benchmarks, and does not when it only tests.
     let full = arguments.iter().any(|argument| argument == "--bench");
     let quick = arguments

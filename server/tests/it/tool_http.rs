@@ -182,7 +182,9 @@ async fn a_flood_of_messages_is_a_loss() {
     let mut options = options();
     options.tool_timeout = FLOOD_PATIENCE;
     let server = connect_with(&fake.url, options).await.unwrap();
-    let (output, _pieces) = mpsc::channel(64);
+    let (output, mut pieces) = mpsc::channel(64);
+    // Somebody takes them, or the call would wait for that and not for its server.
+    tokio::spawn(async move { while pieces.recv().await.is_some() {} });
     let cancel = CancellationToken::new();
     let (none, meta) = (Default::default(), Default::default());
     let error = server.call("flood", none, meta, &output, &cancel).await;

@@ -144,7 +144,10 @@ async fn a_list_that_changes_during_a_run_changes_nothing_for_its_model() {
     let list = |name: &str| vec![name.to_owned()];
     assert_eq!(changed, Some((list("comes"), list("moves"), list("goes"))));
     for (frame, told) in [
-        ("Tool: c.moves", "has changed what its tool `moves` is"),
+        (
+            "Tool: c.moves",
+            "is withheld: its definition is not the one that was accepted",
+        ),
         ("Tool: c.goes", "does not have the tool `goes` any more"),
     ] {
         let frame = &played.of(frame)[0];

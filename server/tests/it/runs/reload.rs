@@ -94,13 +94,12 @@ async fn a_broken_file_is_told_and_the_one_before_stays() {
     std::fs::write(file(&lab), format!("{good}\n[toolz]\n")).unwrap();
     let warning = until(&lab, async |_, played| {
         played.ended("branch only");
-        let told = played.of("Status").into_iter().find_map(|status| {
+        played.of("Status").into_iter().find_map(|status| {
             let message = status["message"].as_str()?;
             message
                 .starts_with("WARNING: the changed configuration")
                 .then(|| message.to_owned())
-        });
-        told
+        })
     })
     .await;
     assert!(

@@ -14,8 +14,8 @@ const SOCKET: &str = "TEST_TOOL_HOST_SOCKET";
 const ROOT: &str = "TEST_TOOL_HOST_ROOT";
 
 /// A process that left everything by which it could be found: parent, group, session, environment.
-const HIDDEN: &str =
-    "(env -i setsid sh -c 'echo $$ >pid; exec sleep 1000' >/dev/null 2>&1 </dev/null &)";
+const HIDDEN: &str = "(env -i setsid sh -c 'echo $$ >pid; exec sleep 1000' >/dev/null 2>&1 </dev/null &); \
+     until [ -s pid ]; do sleep 0.01; done";
 
 #[test]
 #[ignore = "it is the far side of the other tests here, which start it"]
