@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use pullwright::runtime::server_runtime;
 use pullwright_core::tools::{ToolIo, ToolServer};
 use pullwright_link::{ChildCommand, ChildProcess, McpHttp, McpHttpOptions, NativeLibrary};
 use pullwright_tool_kit::{HttpAccess, serve, serve_http, serve_stdio};
@@ -15,7 +16,6 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::Effort;
@@ -32,8 +32,9 @@ const PIPE_BYTES: usize = 64 * 1024;
 const SMALL: (&str, usize) = ("count", 0);
 
 pub(crate) fn measure(effort: Effort) {
-    let runtime = Runtime::new().unwrap();
-    runtime.block_on(async {
+    // As in the server: on its threads, and in a task of theirs.
+    let runtime = server_runtime().unwrap();
+    let measuring = runtime.spawn(async move {
         let near = connect_over("words", in_process()).await;
         of("in process", &near, effort).await;
         if let Some(io) = library() {
@@ -52,6 +53,7 @@ pub(crate) fn measure(effort: Effort) {
         bare_of("child, bare SDK", &bare, effort).await;
         drop(guard);
     });
+    runtime.block_on(measuring).unwrap();
 }
 
 /// Serves the words over standard input and output: what the child link starts.
