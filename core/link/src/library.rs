@@ -74,7 +74,7 @@ impl NativeLibrary {
         let instance = Arc::new(instance);
         Ok(LibraryConnection {
             read: LibraryReader::new(Arc::clone(&inbox)),
-            write: LibraryWriter::new(Arc::clone(&instance)),
+            write: LibraryWriter::new(Arc::clone(&instance), Arc::clone(&inbox)),
             guard: LibraryGuard::new(instance, inbox),
         })
     }

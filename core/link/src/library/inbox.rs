@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 use std::ffi::c_int;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use pullwright_protocol::abi::{CLOSED, FULL, MAX_MESSAGE_BYTES, TAKEN};
 
@@ -14,10 +16,18 @@ const MAX_WAITING_BYTES: usize = 4 * 1024 * 1024;
 /// A message costs more than its bytes.
 const MESSAGE_BYTES: usize = 64;
 
+/// How long to look for an answer before the thread is given up to wait for it: many tools answer sooner
+/// than a thread falls asleep and wakes again.
+const LOOK_LIMIT: Duration = Duration::from_micros(60);
+
 /// Messages on their way from a plugin's threads to one reader.
 #[derive(Default)]
 pub(super) struct Inbox {
     state: Mutex<State>,
+    /// Whether the plugin was told something since the last look.
+    asked: AtomicBool,
+    /// Whether there is something to read, or will never be.
+    ready: AtomicBool,
 }
 
 #[derive(Default)]
@@ -36,7 +46,7 @@ impl Inbox {
             return CLOSED;
         }
         if message.len() > MAX_MESSAGE_BYTES {
-            state.close();
+            self.shut(&mut state);
             return CLOSED;
         }
         let size = message.len() + MESSAGE_BYTES;
@@ -45,17 +55,26 @@ impl Inbox {
         }
         state.bytes += size;
         state.messages.push_back(line(message));
+        self.ready.store(true, Ordering::Release);
         state.wake();
         TAKEN
     }
 
+    /// The plugin was told something, which it may answer at once.
+    pub(super) fn asked(&self) {
+        self.asked.store(true, Ordering::Relaxed);
+    }
+
     /// Takes no more messages. Those that wait are still read.
     pub(super) fn close(&self) {
-        self.lock().close();
+        self.shut(&mut self.lock());
     }
 
     /// The next line, or nothing after the last.
     pub(super) fn poll_line(&self, context: &mut Context<'_>) -> Poll<Option<Vec<u8>>> {
+        if self.asked.swap(false, Ordering::Relaxed) {
+            self.look();
+        }
         let mut state = self.lock();
         if let Some(line) = state.messages.pop_front() {
             state.bytes -= line.len() - 1 + MESSAGE_BYTES;
@@ -64,8 +83,23 @@ impl Inbox {
         if state.closed {
             return Poll::Ready(None);
         }
+        self.ready.store(false, Ordering::Relaxed);
         state.reader = Some(context.waker().clone());
         Poll::Pending
+    }
+
+    /// Once for each message to the plugin, and briefly, so that nobody else is held up.
+    fn look(&self) {
+        let begin = Instant::now();
+        while !self.ready.load(Ordering::Acquire) && begin.elapsed() < LOOK_LIMIT {
+            std::hint::spin_loop();
+        }
+    }
+
+    fn shut(&self, state: &mut State) {
+        state.closed = true;
+        self.ready.store(true, Ordering::Release);
+        state.wake();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -74,11 +108,6 @@ impl Inbox {
 }
 
 impl State {
-    fn close(&mut self) {
-        self.closed = true;
-        self.wake();
-    }
-
     fn wake(&mut self) {
         if let Some(reader) = self.reader.take() {
             reader.wake();

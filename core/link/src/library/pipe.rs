@@ -26,6 +26,7 @@ pub struct LibraryReader {
 /// What a plugin is told.
 pub struct LibraryWriter {
     instance: Arc<Instance>,
+    inbox: Arc<Inbox>,
     line: Vec<u8>,
     /// Whether `line` is whole and the plugin had no room for it.
     waits: bool,
@@ -63,9 +64,10 @@ impl AsyncRead for LibraryReader {
 }
 
 impl LibraryWriter {
-    pub(super) fn new(instance: Arc<Instance>) -> Self {
+    pub(super) fn new(instance: Arc<Instance>, inbox: Arc<Inbox>) -> Self {
         Self {
             instance,
+            inbox,
             line: Vec::new(),
             waits: false,
             again: Box::pin(sleep(Duration::ZERO)),
@@ -85,7 +87,10 @@ impl LibraryWriter {
         let answer = self.instance.send(&self.line);
         self.waits = answer == FULL;
         match answer {
-            TAKEN => self.line.clear(),
+            TAKEN => {
+                self.line.clear();
+                self.inbox.asked();
+            }
             FULL => self.again.set(sleep(OFFER_AGAIN)),
             _ => return Err(io::ErrorKind::BrokenPipe.into()),
         }

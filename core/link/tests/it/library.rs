@@ -368,3 +368,93 @@ fn garbage_harms_no_side() {
         });
     });
 }
+
+/// Loads a plugin and passes on every line of its input, as bare as can be.
+const DRIVER: &str = r#"
+#include "pullwright_plugin.h"
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+static size_t heard;
+static int on_message(void *context, const uint8_t *message, size_t length) {
+    (void)context;
+    uint8_t *copy = malloc(length + 1);
+    memcpy(copy, message, length);
+    heard += length;
+    free(copy);
+    return PULLWRIGHT_TAKEN;
+}
+static void on_closed(void *context) { (void)context; }
+int main(int count, char **arguments) {
+    if (count != 2) return 2;
+    void *library = dlopen(arguments[1], RTLD_NOW | RTLD_LOCAL);
+    if (!library) { fprintf(stderr, "%s\n", dlerror()); return 3; }
+    void *(*open)(const pullwright_host *);
+    int (*send)(void *, const uint8_t *, size_t);
+    void (*close)(void *);
+    *(void **)&open = dlsym(library, "pullwright_plugin_open");
+    *(void **)&send = dlsym(library, "pullwright_plugin_send");
+    *(void **)&close = dlsym(library, "pullwright_plugin_close");
+    pullwright_host host = { NULL, on_message, on_closed };
+    void *instance = open(&host);
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t length;
+    while ((length = getline(&line, &room, stdin)) > 0) {
+        /* A copy of just the message, so that reading beyond it is seen. */
+        uint8_t *message = malloc((size_t)length - 1);
+        memcpy(message, line, (size_t)length - 1);
+        send(instance, message, (size_t)length - 1);
+        free(message);
+    }
+    free(line);
+    close(instance);
+    return heard > 0 ? 0 : 4;
+}
+"#;
+
+/// The example in C reads no byte beyond a message, writes none beyond its own, and keeps none.
+#[test]
+fn valgrind_finds_nothing_in_the_example() {
+    let found = Command::new("valgrind").arg("--version").output();
+    if let Err(error) = found {
+        eprintln!("SKIPPED: the example in C under valgrind: it is not installed: {error}");
+        return;
+    }
+    let source = std::fs::read_to_string(Path::new(EXAMPLE).join("slug.c")).unwrap();
+    let Some(built) = build(&source) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (file, driver) = (folder.path().join("driver.c"), folder.path().join("driver"));
+    std::fs::write(&file, DRIVER).unwrap();
+    let Some(()) = compile(&["-rdynamic"], &file, &driver) else {
+        return;
+    };
+    let messages = folder.path().join("messages");
+    std::fs::write(&messages, broken_messages()).unwrap();
+    let checked = Command::new("valgrind")
+        .args(["--quiet", "--leak-check=full", "--error-exitcode=99"])
+        .args([&driver, &built.path])
+        .stdin(std::fs::File::open(&messages).unwrap())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success(), "{}\n{said}", checked.status);
+}
+
+/// A good message, and the same cut off at every byte, and with every byte another one.
+fn broken_messages() -> Vec<u8> {
+    let good = br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"slug","arguments":{"text":"A \u00e9 \"day\" \\ ok"}}}"#;
+    let mut messages = [good.as_slice(), b"\n"].concat();
+    for at in 0..good.len() {
+        messages.extend_from_slice(&good[..at]);
+        messages.push(b'\n');
+        for other in [b'"', b'\\', b'{', b'}', b'[', b',', b':', 0, 0xff, b' '] {
+            let mut message = good.to_vec();
+            message[at] = other;
+            messages.extend(message);
+            messages.push(b'\n');
+        }
+    }
+    messages
+}

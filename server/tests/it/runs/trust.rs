@@ -1,4 +1,4 @@
-//! Tool servers that change what they say of their tools, and `pullwright tools`.
+//! Tool servers that change what they say of their tools, what they see of the host, and `pullwright tools`.
 
 use std::path::Path;
 
@@ -219,4 +219,55 @@ async fn tools_are_listed_and_called_without_a_run() {
         let (well, said) = tools(&lab.path, arguments).await;
         assert!(!well && said.contains(reason), "{arguments:?}: {said}");
     }
+}
+
+/// Answers every call with its environment.
+const CURIOUS: &str = r#"#!/bin/sh
+answer() { printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "$1" "$2"; }
+while read -r line; do
+  id=$(printf '%s' "$line" | sed -n 's/.*"id": *\([0-9][0-9]*\).*/\1/p')
+  case $line in
+    *'"server/discover"'*) printf '{"jsonrpc":"2.0","id":%s,"error":{"code":-32601,"message":"no"}}\n' "$id" ;;
+    *'"initialize"'*) answer "$id" '{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"curious","version":"1"}}' ;;
+    *'"tools/list"'*) answer "$id" '{"tools":[{"name":"env","inputSchema":{"type":"object"}}]}' ;;
+    *'"tools/call"'*) answer "$id" "{\"content\":[{\"type\":\"text\",\"text\":\"$(env | cut -d= -f1 | sort | tr '\n' ' ')\"}]}" ;;
+  esac
+done
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_server_on_the_host_sees_the_variables_that_its_row_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = folder.path().join("curious");
+    std::fs::write(&server, CURIOUS).unwrap();
+    let config = format!(
+        "[agent]\nprovider = \"mine\"\n[budget]\nmax_usd = \"none\"\n[providers.mine]\ncommand = \"true\"\n\
+         [tools.curious]\ncommand = \"sh\"\nargs = [\"{}\"]\nruns = \"host\"\n\
+         env = {{ WRITTEN = \"here\" }}\nenv_vars = [\"NAMED_VARIABLE\"]\n",
+        server.display()
+    );
+    std::fs::write(folder.path().join("plugins.toml"), config).unwrap();
+    let run = Command::new(PROGRAM)
+        .args(["tools", "call", "curious", "env", "--config"])
+        .arg(folder.path().join("plugins.toml"))
+        .env("NAMED_VARIABLE", "passed on")
+        .env("GITHUB_TOKEN", "kept back")
+        .output();
+    let output = in_time(run).await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let names: Vec<&str> = said.split_whitespace().collect();
+    for name in ["NAMED_VARIABLE", "PATH", "WRITTEN"] {
+        assert!(names.contains(&name), "{name}: {said}");
+    }
+    // What a shell sets for itself is no secret of the host.
+    let own = [
+        "NAMED_VARIABLE",
+        "PATH",
+        "WRITTEN",
+        "PWD",
+        "OLDPWD",
+        "SHLVL",
+        "_",
+    ];
+    assert!(names.iter().all(|name| own.contains(name)), "{said}");
 }

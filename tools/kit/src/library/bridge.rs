@@ -4,7 +4,7 @@ use std::ffi::c_int;
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pullwright_protocol::abi::{CLOSED, FULL, Host, MAX_MESSAGE_BYTES, TAKEN};
 use tokio::io::{
@@ -20,6 +20,9 @@ const MAX_WAITING_MESSAGES: usize = 1024;
 
 /// How many bytes are on their way within the runtime, each way.
 const PIPE_BYTES: usize = 64 * 1024;
+
+/// How long to look for a message before the thread is put to sleep.
+const LOOK_LIMIT: Duration = Duration::from_micros(60);
 
 /// How long to wait before a message is offered again to a host that had no room for it.
 const OFFER_AGAIN: Duration = Duration::from_millis(1);
@@ -61,13 +64,32 @@ pub(super) fn bridge(outside: &Arc<Outside>) -> (Sender, Ends) {
     (sender, ends)
 }
 
+/// Whether a message has arrived.
+pub(super) struct Arrivals(Arc<AtomicUsize>);
+
+impl Arrivals {
+    /// Looks for the next message for a moment before the thread is put to sleep: a host that has just
+    /// been answered often asks again sooner than a thread falls asleep and wakes.
+    pub(super) fn look(&self) {
+        let begin = Instant::now();
+        while self.0.load(Ordering::Acquire) == 0 && begin.elapsed() < LOOK_LIMIT {
+            std::hint::spin_loop();
+        }
+    }
+}
+
 impl Sender {
+    /// Says whether a message has arrived.
+    pub(super) fn arrivals(&self) -> Arrivals {
+        Arrivals(Arc::clone(&self.waiting))
+    }
+
     /// Takes a message over, from any thread.
     pub(super) fn send(&self, message: &[u8]) -> c_int {
         if message.len() > MAX_MESSAGE_BYTES {
             return CLOSED;
         }
-        let before = self.waiting.fetch_add(message.len(), Ordering::Relaxed);
+        let before = self.waiting.fetch_add(message.len(), Ordering::AcqRel);
         let fits = before == 0 || before + message.len() <= MAX_WAITING_BYTES;
         let answer = match fits {
             true => match self.messages.try_send(message.to_vec()) {

@@ -35,8 +35,10 @@ impl Instance {
         let (ending, ended) = blocking::channel();
         let (told, stopping) = (Arc::clone(&outside), stop.clone());
         // A runtime of its own: tokio's is another one in the host, and neither knows the other.
+        let arrivals = sender.arrivals();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
+            .on_thread_park(move || arrivals.look())
             .build()
             .ok()?;
         let work = move || {
