@@ -13,6 +13,7 @@ use tokio::process::{Child, ChildStderr, Command};
 use crate::peers::conformance::{example, server_suite};
 use crate::peers::inspector::inspect;
 use crate::peers::process::Peers;
+use crate::peers::python::CLIENT;
 use crate::runs::lab::{Lab, Plan};
 use crate::support::in_time;
 
@@ -234,6 +235,42 @@ async fn a_foreign_client_uses_all_tools_over_both_links() {
         let call = [&call[..], &["command=wc -l < a.txt"]].concat();
         let answer = inspect(&peers, link, &call).await;
         assert_eq!(answer["content"][0]["text"], "2", "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_python_sdk_uses_our_tools_over_both_links() {
+    let Some(peers) = Peers::find("our tool host under the MCP Python SDK") else {
+        return;
+    };
+    let root = tempfile::tempdir().unwrap();
+    std::fs::write(root.path().join("a.txt"), "one\ntwo\n").unwrap();
+    let script = root.path().join("client.py");
+    std::fs::write(&script, CLIENT).unwrap();
+    let hosted = Hosted::start(root.path(), &["--no-token"]).await;
+    let url = hosted.url();
+    let folder = root.path().to_str().unwrap();
+    let over_stdio = [
+        "stdio",
+        PULLWRIGHT,
+        "tool-host",
+        "fs",
+        "bash",
+        "git",
+        "--root",
+        folder,
+    ];
+    for link in [&over_stdio[..], &["http", &url]] {
+        let run = Command::new(peers.python())
+            .arg(&script)
+            .args(link)
+            .output();
+        let output = in_time(run).await.unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let complained = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{link:?}: {said}\n{complained}");
+        assert!(said.contains("bash,") && said.contains(",read,"), "{said}");
+        assert!(said.ends_with("two | 2 | True\n"), "{link:?}: {said}");
     }
 }
 

@@ -44,6 +44,41 @@ else:
     server.run("stdio")
 "#;
 
+/// The SDK's client: over stdio with the command that starts the server, or over HTTP with its address.
+pub(crate) const CLIENT: &str = r#"
+import asyncio
+import sys
+
+from mcp import ClientSession, StdioServerParameters
+from mcp.client.stdio import stdio_client
+from mcp.client.streamable_http import streamable_http_client
+
+
+async def use(streams):
+    async with ClientSession(streams[0], streams[1]) as session:
+        await session.initialize()
+        tools = await session.list_tools()
+        names = sorted(tool.name for tool in tools.tools)
+        read = await session.call_tool("read", {"path": "a.txt"})
+        ran = await session.call_tool("bash", {"command": "wc -l < a.txt"})
+        missing = await session.call_tool("read", {"path": "missing"})
+        print(",".join(names))
+        print(read.content[0].text.strip(), "|", ran.content[0].text, "|", missing.is_error)
+
+
+async def main():
+    if sys.argv[1] == "stdio":
+        server = StdioServerParameters(command=sys.argv[2], args=sys.argv[3:])
+        async with stdio_client(server) as streams:
+            await use(streams)
+    else:
+        async with streamable_http_client(sys.argv[2]) as streams:
+            await use(streams)
+
+
+asyncio.run(main())
+"#;
+
 /// A server over HTTP. It ends with its value.
 pub(crate) struct PythonHttp {
     pub(crate) url: String,
