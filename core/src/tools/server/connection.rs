@@ -167,8 +167,9 @@ impl Connection {
         let mut order = Reorder::default();
         let result = loop {
             tokio::select! {
+                // An answer that came before the end counts.
+                biased;
                 answer = &mut handle.rx => break answer,
-                Some(piece) = pieces.recv() => show(call.output, order.push(piece)).await,
                 () = &mut deadline => {
                     give_up(handle, "the time limit was reached").await;
                     return Err(Failure::Timeout);
@@ -177,6 +178,9 @@ impl Connection {
                     give_up(handle, "the run was cancelled").await;
                     return Err(Failure::Cancelled);
                 }
+                Some(piece) = pieces.recv() => show(call.output, order.push(piece)).await,
+                // The SDK may wait for its transport to close, which a server in full flood holds up.
+                () = self.ended().cancelled() => return Err(self.lost(self.plain_reason(), true)),
             }
         };
         let result = match result {
