@@ -4,11 +4,19 @@
 //! - [`rpc_module`] and [`serve_stdio`]: turn it into a JSON-RPC peer, in-process or as a child.
 //! - [`ScriptedProvider`]: plays a script file, for demos, tests and benchmarks.
 //! - [`AnthropicMessages`]: speaks the Anthropic Messages API.
+//! - [`Gemini`]: speaks the Gemini API.
+//! - [`Ollama`]: speaks Ollama's own chat API.
 //! - [`open`]: the built-in provider for a row of the configuration.
 
 mod anthropic_messages;
+mod arguments;
+mod call_ids;
+mod exchange;
+mod gemini;
 mod http;
 mod kit;
+mod ndjson;
+mod ollama;
 mod open;
 mod scripted;
 mod secret;
@@ -17,8 +25,11 @@ mod sse;
 pub use anthropic_messages::{
     AnthropicConfig, AnthropicMessages, Reply, RequestWriter, Thinking, request_body,
 };
+pub use gemini::{Gemini, GeminiConfig, GeminiReply};
 pub use http::{HttpClient, StreamTimeouts};
 pub use kit::{Cancelled, DeltaSender, Finish, Provider, rpc_module, serve_lines, serve_stdio};
+pub use ndjson::{LineParser, LineTooLong};
+pub use ollama::{Ollama, OllamaConfig, OllamaReply};
 pub use open::{OpenError, ProviderSettings, WIRE_APIS, open};
 pub use scripted::{Script, ScriptError, ScriptedProvider};
 pub use secret::Secret;

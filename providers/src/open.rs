@@ -10,13 +10,15 @@ use crate::anthropic_messages::{
     ANTHROPIC_WIRE, AnthropicConfig, AnthropicMessages, DEFAULT_BASE_URL,
     DEFAULT_MAX_OUTPUT_TOKENS, Thinking,
 };
+use crate::gemini::{self, GEMINI_WIRE, Gemini, GeminiConfig};
 use crate::http::{HttpClient, StreamTimeouts};
 use crate::kit::Provider;
+use crate::ollama::{self, OLLAMA_WIRE, Ollama, OllamaConfig};
 use crate::scripted::{SCRIPTED_WIRE, ScriptError, ScriptedProvider};
 use crate::secret::Secret;
 
 /// The wire formats [`open`] knows.
-pub const WIRE_APIS: &[&str] = &[ANTHROPIC_WIRE, SCRIPTED_WIRE];
+pub const WIRE_APIS: &[&str] = &[ANTHROPIC_WIRE, GEMINI_WIRE, OLLAMA_WIRE, SCRIPTED_WIRE];
 
 /// A row of `[providers]`.
 #[derive(Clone, Debug, Default)]
@@ -113,6 +115,8 @@ pub fn open(
 ) -> Result<Arc<dyn Provider>, OpenError> {
     match settings.wire_api.as_str() {
         ANTHROPIC_WIRE => open_anthropic(settings, environment),
+        GEMINI_WIRE => open_gemini(settings, environment),
+        OLLAMA_WIRE => open_ollama(settings, environment),
         SCRIPTED_WIRE => open_scripted(settings),
         _ => Err(OpenError::UnknownWireApi {
             row: settings.name,
@@ -172,6 +176,74 @@ fn open_anthropic(
     }
 }
 
+fn open_gemini(
+    settings: ProviderSettings,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<Arc<dyn Provider>, OpenError> {
+    let row = settings.name.clone();
+    let variable = required(
+        settings.env_key,
+        &row,
+        "env_key",
+        "name the variable with the key",
+    )?;
+    let config = GeminiConfig {
+        name: row.clone(),
+        base_url: base_url(settings.base_url, gemini::DEFAULT_BASE_URL, &row)?,
+        key: key(&variable, environment, &row)?,
+        key_source: variable,
+        model: required(settings.model, &row, "model", "name the model")?,
+        max_output_tokens: settings
+            .max_output_tokens
+            .unwrap_or(gemini::DEFAULT_MAX_OUTPUT_TOKENS),
+        context_tokens: settings.context_tokens,
+        prices: settings.prices,
+        effort: settings.effort,
+        timeouts: StreamTimeouts::default(),
+    };
+    let opened = HttpClient::shared().and_then(|http| Gemini::new(config, http));
+    match opened {
+        Ok(provider) => Ok(Arc::new(provider)),
+        Err(reason) => Err(OpenError::Client { row, reason }),
+    }
+}
+
+/// A key is optional, and without one there is none to protect on the way to another machine.
+fn open_ollama(
+    settings: ProviderSettings,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<Arc<dyn Provider>, OpenError> {
+    let row = settings.name.clone();
+    let base_url = match (settings.base_url, &settings.env_key) {
+        (Some(url), None) if url.scheme() == "http" && !has_credentials(&url) => url,
+        (given, _) => base_url(given, ollama::DEFAULT_BASE_URL, &row)?,
+    };
+    let key = match settings.env_key {
+        Some(variable) => Some((key(&variable, environment, &row)?, variable)),
+        None => None,
+    };
+    let config = OllamaConfig {
+        name: row.clone(),
+        base_url,
+        key,
+        model: required(settings.model, &row, "model", "name the model")?,
+        max_output_tokens: settings
+            .max_output_tokens
+            .unwrap_or(ollama::DEFAULT_MAX_OUTPUT_TOKENS),
+        context_tokens: settings
+            .context_tokens
+            .unwrap_or(ollama::DEFAULT_CONTEXT_TOKENS),
+        prices: settings.prices,
+        effort: settings.effort,
+        timeouts: StreamTimeouts::default(),
+    };
+    let opened = HttpClient::shared().and_then(|http| Ollama::new(config, http));
+    match opened {
+        Ok(provider) => Ok(Arc::new(provider)),
+        Err(reason) => Err(OpenError::Client { row, reason }),
+    }
+}
+
 fn required(
     value: Option<String>,
     row: &str,
@@ -208,9 +280,7 @@ fn base_url(given: Option<Url>, default: &str, row: &str) -> Result<Url, OpenErr
         });
     };
     let reason = match url.scheme() {
-        _ if !url.username().is_empty() || url.password().is_some() => {
-            "holds credentials; use `env_key`"
-        }
+        _ if has_credentials(&url) => "holds credentials; use `env_key`",
         "https" => return Ok(url),
         "http" if is_loopback(&url) => return Ok(url),
         "http" => "would send the key in the clear; use https",
@@ -223,6 +293,10 @@ fn base_url(given: Option<Url>, default: &str, row: &str) -> Result<Url, OpenErr
         url: url.into(),
         reason,
     })
+}
+
+fn has_credentials(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }
 
 fn is_loopback(url: &Url) -> bool {

@@ -10,7 +10,7 @@ pub struct EventTooLong;
 
 /// Collects bytes and gives the data of complete events. Event names, ids, comments and retry
 /// times are left out; every API we speak to repeats the name in its data.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct SseParser {
     line: Vec<u8>,
     data: Vec<u8>,

@@ -80,7 +80,9 @@ impl Server {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = Url::parse(&format!("http://{}/base/", listener.local_addr().unwrap())).unwrap();
         let counting = Arc::clone(&shared);
-        let listener = listener.tap_io(move |_| {
+        let listener = listener.tap_io(move |stream| {
+            // Small pieces must not wait for the client's acknowledgement.
+            stream.set_nodelay(true).unwrap();
             counting.connections.fetch_add(1, Ordering::SeqCst);
         });
         let app = Router::new()

@@ -33,7 +33,7 @@ fn an_unknown_wire_format_is_told_what_there_is() {
     let error = refusal(row("telepathy"), |_| None);
     assert_eq!(
         error,
-        "providers.mine: unknown wire_api `telepathy`; there are: anthropic_messages, scripted"
+        "providers.mine: unknown wire_api `telepathy`; there are: anthropic_messages, gemini, ollama, scripted"
     );
 }
 
@@ -140,4 +140,76 @@ fn a_complete_row_opens() {
         );
     }
     assert!(open(anthropic(), with_key).is_ok());
+}
+
+fn gemini() -> ProviderSettings {
+    ProviderSettings {
+        model: Some("gemini-3-pro-preview".into()),
+        wire_api: "gemini".into(),
+        ..anthropic()
+    }
+}
+
+fn ollama(url: &str) -> ProviderSettings {
+    ProviderSettings {
+        model: Some("qwen3:4b".into()),
+        base_url: Some(Url::parse(url).unwrap()),
+        ..row("ollama")
+    }
+}
+
+#[test]
+fn a_gemini_row_needs_its_key_and_its_model() {
+    let info = open(gemini(), with_key)
+        .unwrap_or_else(|error| panic!("{error}"))
+        .info();
+    assert_eq!(info.provenance.wire, "gemini");
+    let expected = "providers.mine: the environment variable MY_KEY is not set; put the key there";
+    assert_eq!(refusal(gemini(), |_| None), expected);
+    let without_model = ProviderSettings {
+        model: None,
+        ..gemini()
+    };
+    let expected = "providers.mine: `model` is missing; name the model";
+    assert_eq!(refusal(without_model, with_key), expected);
+    let expected = "providers.mine: MY_KEY holds characters no key has";
+    assert_eq!(refusal(gemini(), |_| Some("very\nsecret".into())), expected);
+}
+
+#[test]
+fn an_ollama_row_needs_no_key_and_always_has_a_context() {
+    let open = |settings| open(settings, with_key).unwrap_or_else(|error| panic!("{error}"));
+    for url in [
+        "http://127.0.0.1:11434",
+        "http://big-machine.example:11434",
+        "https://ollama.example",
+    ] {
+        let info = open(ollama(url)).info();
+        assert_eq!(
+            (info.context_tokens, info.max_output_tokens),
+            (Some(32_768), Some(8192))
+        );
+    }
+    let without_url = ProviderSettings {
+        base_url: None,
+        context_tokens: Some(100_000),
+        ..ollama("http://unused")
+    };
+    assert_eq!(open(without_url).info().context_tokens, Some(100_000));
+}
+
+#[test]
+fn an_ollama_key_never_travels_in_the_clear() {
+    let with_key_row = ProviderSettings {
+        env_key: Some("MY_KEY".into()),
+        ..ollama("http://big-machine.example/")
+    };
+    let expected = "providers.mine: `base_url` http://big-machine.example/ would send the key in the clear; use https";
+    assert_eq!(refusal(with_key_row, with_key), expected);
+    let expected =
+        "providers.mine: `base_url` http://example.com/ holds credentials; use `env_key`";
+    assert_eq!(
+        refusal(ollama("http://user:pw@example.com/"), with_key),
+        expected
+    );
 }

@@ -1,0 +1,42 @@
+//! Ids for tool calls of APIs that may leave them out.
+
+use std::sync::Arc;
+
+use pullwright_protocol::{Content, Item};
+
+/// What our ids start with: the loop needs ids, but an API that gave none must not see one.
+const PREFIX: &str = "unnamed_call_";
+
+/// Gives ids that no call of the conversation has.
+#[derive(Clone, Debug)]
+pub(crate) struct CallIds {
+    next: u64,
+}
+
+impl CallIds {
+    /// Ids that follow those in `items`, compacted or not.
+    pub(crate) fn after(items: &[Arc<Item>]) -> Self {
+        let used = items.iter().filter_map(|item| match &item.content {
+            Content::ToolCall(call) => call.call_id.strip_prefix(PREFIX)?.parse::<u64>().ok(),
+            _ => None,
+        });
+        Self {
+            next: used.max().map_or(0, |last| last.saturating_add(1)),
+        }
+    }
+
+    /// The API's id, or one of ours.
+    pub(crate) fn id(&mut self, given: Option<String>) -> String {
+        if let Some(id) = given.filter(|id| !id.is_empty()) {
+            return id;
+        }
+        let id = format!("{PREFIX}{}", self.next);
+        self.next = self.next.saturating_add(1);
+        id
+    }
+}
+
+/// The id as the API knows it, if it does.
+pub(crate) fn on_the_wire(id: &str) -> Option<&str> {
+    (!id.starts_with(PREFIX)).then_some(id)
+}

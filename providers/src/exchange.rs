@@ -1,0 +1,132 @@
+//! One question to an API over HTTP and its streamed answer, with a bound on every wait.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pullwright_protocol::provider::{Delta, ProviderError};
+use reqwest::{RequestBuilder, Response};
+
+use crate::http::{StreamTimeouts, transport, transport_error};
+use crate::kit::{DeltaSender, Finish};
+
+mod rejection;
+
+pub(crate) use rejection::{Rejection, retry_after};
+
+/// How long a complete reply waits for the end of its connection's answer, so that the connection
+/// can be used again. A server that keeps it open must not hold the reply up.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How much of a rejection is read: an error page must not fill our memory.
+const MAX_ERROR_BODY_BYTES: usize = 64 * 1024;
+
+/// Makes deltas from the bytes of one answer.
+pub(crate) trait ReplyParser: Send {
+    /// Takes the next bytes, however they are cut. Deltas go to `out`, also before an error.
+    fn push(&mut self, bytes: &[u8], out: &mut Vec<Delta>) -> Result<(), ProviderError>;
+
+    /// Whether the reply is whole if nothing more comes.
+    fn is_complete(&self) -> bool;
+
+    /// Nothing more comes. Says how the reply ended, or that it was cut off.
+    fn end(&mut self, out: &mut Vec<Delta>) -> Result<Finish, ProviderError>;
+}
+
+/// What all exchanges with one API share.
+#[derive(Clone, Debug)]
+pub(crate) struct Exchange {
+    name: Arc<str>,
+    timeouts: StreamTimeouts,
+}
+
+impl Exchange {
+    pub(crate) fn new(name: &str, timeouts: StreamTimeouts) -> Self {
+        Self {
+            name: name.into(),
+            timeouts,
+        }
+    }
+
+    /// Sends the question and waits for the head of the answer.
+    pub(crate) async fn send(&self, question: RequestBuilder) -> Result<Response, ProviderError> {
+        let limit = self.timeouts.first_byte;
+        match tokio::time::timeout(limit, question.send()).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(transport(&self.name, error)),
+            Err(_) => Err(self.silent("did not answer", limit)),
+        }
+    }
+
+    /// Streams the answer through `parser` to `deltas`.
+    pub(crate) async fn read(
+        &self,
+        mut response: Response,
+        parser: &mut impl ReplyParser,
+        deltas: &DeltaSender,
+    ) -> Result<Finish, ProviderError> {
+        while let Some(piece) = self.next_piece(&mut response, parser.is_complete()).await? {
+            let mut out = Vec::new();
+            let taken = parser.push(&piece, &mut out);
+            send_all(out, deltas).await?;
+            taken?;
+        }
+        let mut out = Vec::new();
+        let finish = parser.end(&mut out);
+        send_all(out, deltas).await?;
+        finish
+    }
+
+    /// What comes after a complete reply is waited for, but whatever goes wrong there is no loss.
+    async fn next_piece(
+        &self,
+        response: &mut Response,
+        complete: bool,
+    ) -> Result<Option<bytes::Bytes>, ProviderError> {
+        let limit = if complete {
+            SETTLE_TIMEOUT
+        } else {
+            self.timeouts.idle
+        };
+        match tokio::time::timeout(limit, response.chunk()).await {
+            Ok(Ok(piece)) => Ok(piece),
+            _ if complete => Ok(None),
+            Ok(Err(error)) => Err(transport(&self.name, error)),
+            Err(_) => Err(self.silent("went silent in the middle of a reply", limit)),
+        }
+    }
+
+    /// As much of an error answer's body as is worth reading.
+    pub(crate) async fn error_body(&self, mut response: Response) -> Vec<u8> {
+        let mut body = Vec::new();
+        while let Ok(Some(piece)) = self.next_piece(&mut response, false).await {
+            let room = MAX_ERROR_BODY_BYTES - body.len();
+            body.extend_from_slice(&piece[..piece.len().min(room)]);
+            if piece.len() >= room {
+                break;
+            }
+        }
+        body
+    }
+
+    fn silent(&self, what: &str, limit: Duration) -> ProviderError {
+        transport_error(format!("{}: the API {what} for {limit:?}", self.name))
+    }
+}
+
+async fn send_all(out: Vec<Delta>, deltas: &DeltaSender) -> Result<(), ProviderError> {
+    for delta in out {
+        deltas.send(delta).await?;
+    }
+    Ok(())
+}
+
+/// The end came before the reply's own.
+pub(crate) fn cut_off(provider: &str) -> ProviderError {
+    transport_error(format!("{provider}: the stream ended before the reply did"))
+}
+
+/// A piece of the stream is not what the API's documentation says.
+pub(crate) fn senseless(provider: &str, error: &serde_json::Error) -> ProviderError {
+    transport_error(format!(
+        "{provider}: an event of the stream makes no sense: {error}"
+    ))
+}

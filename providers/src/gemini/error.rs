@@ -1,0 +1,157 @@
+//! What a rejection means: try again, wait, mend something, or give up.
+
+use std::time::Duration;
+
+use pullwright_protocol::FailureKind;
+use pullwright_protocol::provider::ProviderError;
+use reqwest::header::HeaderMap;
+use serde::Deserialize;
+
+use crate::exchange::{Rejection, retry_after};
+
+/// The API's error object, in the stream or in the body of a rejection.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ErrorObject {
+    code: Option<u16>,
+    status: Option<String>,
+    message: Option<String>,
+    details: Option<Vec<Detail>>,
+}
+
+/// One of `google.rpc`'s details; those we do not know have none of these fields.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Detail {
+    reason: Option<String>,
+    retry_delay: Option<String>,
+}
+
+/// The body of a rejection: an object, or a list of one.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Body {
+    One { error: ErrorObject },
+    List([Inner; 1]),
+}
+
+#[derive(Debug, Deserialize)]
+struct Inner {
+    error: ErrorObject,
+}
+
+/// The error for a rejected request.
+pub(super) fn of_response(
+    status: u16,
+    headers: &HeaderMap,
+    body: &[u8],
+    provider: &str,
+    key_source: &str,
+) -> ProviderError {
+    let object = match serde_json::from_slice(body) {
+        Ok(Body::One { error } | Body::List([Inner { error }])) => error,
+        Err(_) => ErrorObject::not_json(body),
+    };
+    object.into_error(Some(status), retry_after(headers), provider, key_source)
+}
+
+impl ErrorObject {
+    /// The error for a reply that was broken off.
+    pub(super) fn in_stream(self, provider: &str, key_source: &str) -> ProviderError {
+        self.into_error(None, None, provider, key_source)
+    }
+
+    fn not_json(body: &[u8]) -> Self {
+        Self {
+            message: Some(String::from_utf8_lossy(body).trim().to_owned()),
+            ..Self::default()
+        }
+    }
+
+    fn into_error(
+        self,
+        status: Option<u16>,
+        wait_in_headers: Option<Duration>,
+        provider: &str,
+        key_source: &str,
+    ) -> ProviderError {
+        let (kind, retryable) = self.classify(status);
+        let rejection = Rejection {
+            status,
+            code: self.status(),
+            said: self.message(),
+            kind,
+            retryable,
+            retry_after: self.retry_delay().or(wait_in_headers),
+        };
+        rejection.into_error(provider, key_source)
+    }
+
+    fn classify(&self, http_status: Option<u16>) -> (FailureKind, bool) {
+        if self.is_out_of_money() {
+            return (FailureKind::ProviderBudget, false);
+        }
+        if self.is_overflow(http_status) {
+            return (FailureKind::ContextOverflow, false);
+        }
+        if self.is_about_the_key() {
+            return (FailureKind::ProviderAuth, false);
+        }
+        match (self.status(), http_status.or(self.code)) {
+            ("UNAUTHENTICATED" | "PERMISSION_DENIED", _) | (_, Some(401 | 403)) => {
+                (FailureKind::ProviderAuth, false)
+            }
+            ("RESOURCE_EXHAUSTED", _) | (_, Some(429)) => (FailureKind::RateLimited, true),
+            ("UNAVAILABLE", _) | (_, Some(503 | 529)) => (FailureKind::Overloaded, true),
+            ("INTERNAL" | "DEADLINE_EXCEEDED" | "CANCELLED" | "ABORTED" | "UNKNOWN", _)
+            | (_, Some(408 | 409 | 499..)) => (FailureKind::Transport, true),
+            _ => (FailureKind::ProviderRequest, false),
+        }
+    }
+
+    fn is_out_of_money(&self) -> bool {
+        const TEXTS: [&str; 2] = ["enable billing", "credits are depleted"];
+        self.has_reason("BILLING_DISABLED")
+            || TEXTS.iter().any(|text| self.message().contains(text))
+    }
+
+    /// A `maxOutputTokens` above the model's own limit is not one: compaction would not mend it.
+    fn is_overflow(&self, http_status: Option<u16>) -> bool {
+        const TEXTS: [&str; 2] = [
+            "exceeds the maximum number of tokens allowed",
+            "payload size exceeds the limit",
+        ];
+        http_status == Some(413) || TEXTS.iter().any(|text| self.message().contains(text))
+    }
+
+    /// A wrong key is answered with status 400.
+    fn is_about_the_key(&self) -> bool {
+        self.has_reason("API_KEY_INVALID") || self.message().contains("API key not valid")
+    }
+
+    fn has_reason(&self, reason: &str) -> bool {
+        self.details()
+            .any(|detail| detail.reason.as_deref() == Some(reason))
+    }
+
+    /// `RetryInfo` says it in seconds with an `s`, such as `36.5s`.
+    fn retry_delay(&self) -> Option<Duration> {
+        let delay = self
+            .details()
+            .find_map(|detail| detail.retry_delay.as_deref())?;
+        let seconds = delay.trim().strip_suffix('s')?.parse().ok()?;
+        Duration::try_from_secs_f64(seconds).ok()
+    }
+
+    fn details(&self) -> impl Iterator<Item = &Detail> {
+        self.details.iter().flatten()
+    }
+
+    fn status(&self) -> &str {
+        self.status.as_deref().unwrap_or_default()
+    }
+
+    fn message(&self) -> &str {
+        self.message.as_deref().unwrap_or_default()
+    }
+}

@@ -1,0 +1,156 @@
+//! Ollama's own chat API.
+
+use async_trait::async_trait;
+use pullwright_protocol::Provenance;
+use pullwright_protocol::provider::{Delta, Prices, ProviderError, ProviderInfo, StreamRequest};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use url::Url;
+
+use crate::exchange::Exchange;
+use crate::http::{HttpClient, StreamTimeouts, join_path};
+use crate::kit::{DeltaSender, Finish, Provider};
+use crate::secret::Secret;
+
+mod error;
+mod event;
+mod message;
+mod reply;
+mod request;
+
+pub use reply::OllamaReply;
+
+/// The name of this wire format.
+pub(crate) const OLLAMA_WIRE: &str = "ollama";
+/// Where a server on this machine is.
+pub(crate) const DEFAULT_BASE_URL: &str = "http://127.0.0.1:11434";
+/// The context of a row that does not say one. The server's own default is so small that it would
+/// cut the conversation without a word.
+pub(crate) const DEFAULT_CONTEXT_TOKENS: u64 = 32_768;
+/// The reply limit of a row that does not say one: a small model may never stop by itself.
+pub(crate) const DEFAULT_MAX_OUTPUT_TOKENS: u64 = 8_192;
+/// What an error names when a server without a key wants one.
+const NO_KEY: &str = "`env_key`, which this row does not set";
+
+/// What to ask for, and where.
+#[derive(Clone, Debug)]
+pub struct OllamaConfig {
+    /// The row's name.
+    pub name: String,
+    /// Where the server is. The key, if any, goes to this origin and nowhere else.
+    pub base_url: Url,
+    /// The key, for a server that wants one, and where it came from.
+    pub key: Option<(Secret, String)>,
+    /// The model's name.
+    pub model: String,
+    /// The most tokens one reply may have.
+    pub max_output_tokens: u64,
+    /// The size of the context that the server makes room for.
+    pub context_tokens: u64,
+    /// What the model costs, where known.
+    pub prices: Option<Prices>,
+    /// How hard it thinks: `true`, `false` or a level such as `high`; the model's default if absent.
+    pub effort: Option<String>,
+    /// The bounds of the waits.
+    pub timeouts: StreamTimeouts,
+}
+
+/// A provider that speaks Ollama's chat API.
+#[derive(Debug)]
+pub struct Ollama {
+    http: HttpClient,
+    exchange: Exchange,
+    config: OllamaConfig,
+    url: Url,
+    authorization: Option<HeaderValue>,
+    info: ProviderInfo,
+}
+
+impl Ollama {
+    /// A provider for `config` that uses the connections of `http`.
+    ///
+    /// # Errors
+    /// A sentence when the key cannot be a key.
+    pub fn new(config: OllamaConfig, http: HttpClient) -> Result<Self, String> {
+        let provenance = Provenance {
+            provider: config.name.clone(),
+            wire: OLLAMA_WIRE.to_owned(),
+            model: config.model.clone(),
+            account: None,
+        };
+        Ok(Self {
+            http,
+            exchange: Exchange::new(&config.name, config.timeouts),
+            url: join_path(&config.base_url, "api/chat"),
+            authorization: config.key.as_ref().map(authorization).transpose()?,
+            info: ProviderInfo {
+                provenance,
+                context_tokens: Some(config.context_tokens),
+                max_output_tokens: Some(config.max_output_tokens),
+                prices: config.prices,
+            },
+            config,
+        })
+    }
+
+    /// The JSON of a request, byte for byte as it is sent.
+    ///
+    /// # Errors
+    /// When there is nothing to ask.
+    pub fn request_body(&self, request: &StreamRequest) -> Result<Vec<u8>, ProviderError> {
+        request::body(&self.config, &self.info.provenance, request)
+    }
+
+    fn key_source(&self) -> &str {
+        let key = self.config.key.as_ref();
+        key.map_or(NO_KEY, |(_, source)| source)
+    }
+}
+
+fn authorization((key, source): &(Secret, String)) -> Result<HeaderValue, String> {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", key.reveal()))
+        .map_err(|_| format!("{source} holds characters no key has"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[async_trait]
+impl Provider for Ollama {
+    fn info(&self) -> ProviderInfo {
+        self.info.clone()
+    }
+
+    async fn stream(
+        &self,
+        request: StreamRequest,
+        deltas: &DeltaSender,
+    ) -> Result<Finish, ProviderError> {
+        let mut question = self
+            .http
+            .client
+            .post(self.url.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .body(self.request_body(&request)?);
+        if let Some(authorization) = &self.authorization {
+            question = question.header(AUTHORIZATION, authorization.clone());
+        }
+        let response = self.exchange.send(question).await?;
+        if !response.status().is_success() {
+            let status = response.status().as_u16();
+            let headers = response.headers().clone();
+            let body = self.exchange.error_body(response).await;
+            let name = &self.config.name;
+            return Err(error::of_response(
+                status,
+                &headers,
+                &body,
+                name,
+                self.key_source(),
+            ));
+        }
+        deltas.send(Delta::Started { request_id: None }).await?;
+        let provenance = self.info.provenance.clone();
+        let context = self.config.context_tokens;
+        let mut reply = OllamaReply::new(provenance, context, &request.items);
+        self.exchange.read(response, &mut reply, deltas).await
+    }
+}

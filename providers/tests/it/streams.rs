@@ -1,0 +1,89 @@
+//! Streams through a provider over HTTP, cut and disturbed in every way.
+
+use std::sync::Arc;
+
+use pullwright_protocol::Item;
+use pullwright_protocol::provider::Delta;
+use pullwright_providers::Provider;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use url::Url;
+
+use crate::client::{deltas, in_process, request};
+use crate::http_server::{Answer, Ending, Server};
+
+/// The pieces that arrive one by one.
+pub(crate) type Pieces = Vec<Vec<u8>>;
+
+/// `bytes` cut in every way that matters: not at all, everywhere, inside characters, in odd sizes.
+pub(crate) fn cuttings(bytes: &[u8]) -> Vec<Pieces> {
+    let sized = |size: usize| bytes.chunks(size).map(<[u8]>::to_vec).collect();
+    vec![
+        sized(bytes.len()),
+        sized(1),
+        sized(7),
+        inside_characters(bytes),
+    ]
+}
+
+fn inside_characters(bytes: &[u8]) -> Pieces {
+    let is_continuation = |byte: &u8| byte & 0b1100_0000 == 0b1000_0000;
+    let mut pieces: Pieces = vec![Vec::new()];
+    for byte in bytes {
+        if is_continuation(byte) {
+            pieces.push(Vec::new());
+        }
+        pieces.last_mut().unwrap().push(*byte);
+    }
+    pieces
+}
+
+/// What each stream becomes behind the provider that `open` makes for the server's URL.
+pub(crate) async fn over_http(
+    open: impl Fn(Url) -> Arc<dyn Provider>,
+    streams: Vec<(Pieces, Ending)>,
+) -> Vec<Vec<Delta>> {
+    let count = streams.len();
+    let answer = |(pieces, ending)| Answer {
+        pieces,
+        ending,
+        ..Answer::stream(vec![])
+    };
+    let server = Server::start(streams.into_iter().map(answer).collect()).await;
+    let peer = in_process(open(server.url.clone()));
+    let mut all = Vec::new();
+    for _ in 0..count {
+        all.push(deltas(&peer, &request(vec![Item::user("hi")])).await);
+    }
+    all
+}
+
+/// Long texts are given by length, hash and ends.
+pub(crate) fn check_text(text: &str, expected: &Value, name: &str) {
+    if let Some(whole) = expected["text"].as_str() {
+        assert_eq!(text, whole, "{name}");
+        return;
+    }
+    let chars = expected["chars"].as_u64().unwrap();
+    assert_eq!(text.chars().count() as u64, chars, "{name}");
+    let hash = Sha256::digest(text.as_bytes());
+    let hash: String = hash
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert_eq!(hash, expected["sha256_16"], "{name}");
+}
+
+/// The streamed pieces of text and of reasoning, each joined.
+pub(crate) fn streamed(deltas: &[Delta]) -> (String, String) {
+    let (mut text, mut reasoning) = (String::new(), String::new());
+    for delta in deltas {
+        match delta {
+            Delta::Text { delta } => text += delta,
+            Delta::Reasoning { delta } => reasoning += delta,
+            _ => {}
+        }
+    }
+    (text, reasoning)
+}
