@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pullwright_protocol::provider::{Delta, ProviderError};
 use reqwest::{RequestBuilder, Response};
+use url::Url;
 
 use crate::http::{StreamTimeouts, transport, transport_error};
 use crate::kit::{DeltaSender, Finish};
@@ -129,4 +130,14 @@ pub(crate) fn senseless(provider: &str, error: &serde_json::Error) -> ProviderEr
     transport_error(format!(
         "{provider}: an event of the stream makes no sense: {error}"
     ))
+}
+
+/// `base` with `path` appended. Names of models come from requests, so nothing in them may climb out
+/// of the path or end it.
+pub(crate) fn below(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().extend(path.split('/'));
+    }
+    url
 }

@@ -6,8 +6,8 @@ use pullwright_protocol::provider::{Prices, ProviderError, ProviderInfo, StreamR
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use url::Url;
 
-use crate::exchange::Exchange;
-use crate::http::{HttpClient, StreamTimeouts, join_path};
+use crate::exchange::{Exchange, below};
+use crate::http::{HttpClient, StreamTimeouts};
 use crate::kit::{DeltaSender, Finish, Provider};
 use crate::secret::Secret;
 
@@ -25,7 +25,7 @@ pub(crate) const GEMINI_WIRE: &str = "gemini";
 /// Where the API is.
 pub(crate) const DEFAULT_BASE_URL: &str = "https://generativelanguage.googleapis.com/v1beta";
 /// In a header and never in the URL, which proxies and logs keep.
-const KEY_HEADER: &str = "x-goog-api-key";
+pub(crate) const KEY_HEADER: &str = "x-goog-api-key";
 /// The reply limit of a row that does not say one.
 pub(crate) const DEFAULT_MAX_OUTPUT_TOKENS: u64 = 32_000;
 
@@ -106,9 +106,19 @@ impl Gemini {
 }
 
 /// Tuned models have a path of their own; all others are below `models`.
+pub(crate) fn model_path(model: &str) -> String {
+    if model.contains('/') {
+        model.to_owned()
+    } else {
+        format!("models/{model}")
+    }
+}
+
 fn stream_url(base: &Url, model: &str) -> Url {
-    let folder = if model.contains('/') { "" } else { "models/" };
-    let mut url = join_path(base, &format!("{folder}{model}:streamGenerateContent"));
+    let mut url = below(
+        base,
+        &format!("{}:streamGenerateContent", model_path(model)),
+    );
     url.query_pairs_mut().append_pair("alt", "sse");
     url
 }

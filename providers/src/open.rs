@@ -208,20 +208,13 @@ fn open_gemini(
     }
 }
 
-/// A key is optional, and without one there is none to protect on the way to another machine.
 fn open_ollama(
     settings: ProviderSettings,
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<Arc<dyn Provider>, OpenError> {
     let row = settings.name.clone();
-    let base_url = match (settings.base_url, &settings.env_key) {
-        (Some(url), None) if url.scheme() == "http" && !has_credentials(&url) => url,
-        (given, _) => base_url(given, ollama::DEFAULT_BASE_URL, &row)?,
-    };
-    let key = match settings.env_key {
-        Some(variable) => Some((key(&variable, environment, &row)?, variable)),
-        None => None,
-    };
+    let base_url = address(&settings, ollama::DEFAULT_BASE_URL)?;
+    let key = optional_key(&settings, environment)?;
     let config = OllamaConfig {
         name: row.clone(),
         base_url,
@@ -267,6 +260,26 @@ fn key(
         }),
         key => Ok(Secret::new(key)),
     }
+}
+
+/// Where a row's service is. Without a key there is none to protect on the way.
+pub(crate) fn address(settings: &ProviderSettings, default: &str) -> Result<Url, OpenError> {
+    match (&settings.base_url, &settings.env_key) {
+        (Some(url), None) if url.scheme() == "http" && !has_credentials(url) => Ok(url.clone()),
+        (given, _) => base_url(given.clone(), default, &settings.name),
+    }
+}
+
+/// A row's key and the variable it is in, for services that may want none.
+pub(crate) fn optional_key(
+    settings: &ProviderSettings,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<Option<(Secret, String)>, OpenError> {
+    let Some(variable) = &settings.env_key else {
+        return Ok(None);
+    };
+    let key = key(variable, environment, &settings.name)?;
+    Ok(Some((key, variable.clone())))
 }
 
 /// A key must not travel in the clear, except to this machine.

@@ -336,7 +336,8 @@ impl End {
     fn into_finish(self, called: bool) -> Finish {
         let stop = match self.reason.as_str() {
             _ if self.blocked => StopReason::Refusal,
-            "STOP" if called => StopReason::ToolUse,
+            // The second is a gateway's word.
+            "STOP" | "FUNCTION_CALL" if called => StopReason::ToolUse,
             "STOP" => StopReason::EndTurn,
             "MAX_TOKENS" => StopReason::MaxTokens,
             "SAFETY"

@@ -22,6 +22,7 @@ fn each_reason_is_kept_and_mapped() {
     let cases = [
         (&text, "STOP", S::EndTurn),
         (&call, "STOP", S::ToolUse),
+        (&call, "FUNCTION_CALL", S::ToolUse),
         (&text, "MAX_TOKENS", S::MaxTokens),
         (&call, "MAX_TOKENS", S::MaxTokens),
         (&text, "SAFETY", S::Refusal),
