@@ -13,6 +13,7 @@ use crate::secret::Secret;
 
 mod call;
 mod contents;
+mod end;
 mod error;
 mod event;
 mod reply;

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use pullwright_protocol::provider::{Delta, ProviderError, StopReason, TokenUsage};
+use pullwright_protocol::provider::{Delta, ProviderError, TokenUsage};
 use pullwright_protocol::{Content, Item, Native, Provenance, RawJson, ToolCall};
 use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::call::StreamedCall;
-use super::event::{Candidate, Chunk, FunctionCall, Part, PlainText, PromptFeedback, Usage};
+use super::end::End;
+use super::event::{Candidate, Chunk, FunctionCall, Part, PlainText, Usage};
 use crate::call_ids::CallIds;
 use crate::exchange::{ReplyParser, cut_off, senseless};
 use crate::http::transport_error;
@@ -45,13 +46,6 @@ struct OpenText {
     text: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     thought: bool,
-}
-
-#[derive(Clone, Debug)]
-struct End {
-    reason: String,
-    message: Option<String>,
-    blocked: bool,
 }
 
 impl GeminiReply {
@@ -155,11 +149,7 @@ impl GeminiReply {
             self.take_part(part, out)?;
         }
         if let Some(reason) = candidate.finish_reason {
-            self.end = Some(End {
-                reason,
-                message: candidate.finish_message,
-                blocked: false,
-            });
+            self.end = Some(End::said(reason, candidate.finish_message));
         }
         Ok(())
     }
@@ -319,44 +309,6 @@ fn text_delta(thought: bool, text: &str) -> Option<Delta> {
         (_, "") => None,
         (true, _) => Some(Delta::Reasoning { delta }),
         (false, _) => Some(Delta::Text { delta }),
-    }
-}
-
-impl End {
-    /// The prompt was refused, so there is no answer.
-    fn blocked(feedback: PromptFeedback) -> Option<Self> {
-        Some(Self {
-            reason: feedback.block_reason?,
-            message: feedback.block_reason_message,
-            blocked: true,
-        })
-    }
-
-    /// The API calls it a normal stop when the model waits for tools.
-    fn into_finish(self, called: bool) -> Finish {
-        let stop = match self.reason.as_str() {
-            _ if self.blocked => StopReason::Refusal,
-            // The second is a gateway's word.
-            "STOP" | "FUNCTION_CALL" if called => StopReason::ToolUse,
-            "STOP" => StopReason::EndTurn,
-            "MAX_TOKENS" => StopReason::MaxTokens,
-            "SAFETY"
-            | "RECITATION"
-            | "BLOCKLIST"
-            | "PROHIBITED_CONTENT"
-            | "SPII"
-            | "IMAGE_SAFETY"
-            | "IMAGE_PROHIBITED_CONTENT"
-            | "IMAGE_RECITATION" => StopReason::Refusal,
-            // MALFORMED_FUNCTION_CALL, UNEXPECTED_TOOL_CALL, TOO_MANY_TOOL_CALLS,
-            // MISSING_THOUGHT_SIGNATURE, MALFORMED_RESPONSE and what is still to come.
-            _ => StopReason::Other,
-        };
-        let raw = match self.message {
-            Some(message) if self.reason != "STOP" => format!("{}: {message}", self.reason),
-            _ => self.reason,
-        };
-        Finish { stop, raw }
     }
 }
 
