@@ -11,6 +11,7 @@
 
 mod bare;
 mod cpu;
+mod egress;
 mod first_frame;
 mod links;
 mod model;
@@ -70,6 +71,7 @@ const PARTS: &[Part] = &[
     ("streams", streams::measure),
     ("repository", repository::measure),
     ("sandbox", sandbox::measure),
+    ("egress", egress::measure),
 ];
 
 fn main() {

@@ -59,8 +59,6 @@ pub(crate) enum Suspects {
     User(u32),
     /// Those that descend from this process, which adopts what they orphan.
     Descendants,
-    /// None: only what bears the marker already is looked for.
-    Nobody,
 }
 
 /// Kills every process of `uid`.
@@ -136,7 +134,6 @@ fn is_bare(process: &Path, suspects: Suspects) -> bool {
     let suspected = || match suspects {
         Suspects::User(uid) => is_of(process, uid),
         Suspects::Descendants => descends_from_here(process),
-        Suspects::Nobody => false,
     };
     environment(process).is_empty() && suspected()
 }

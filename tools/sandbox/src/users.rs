@@ -4,12 +4,13 @@
 //! or of several, from sharing it. The file also names the workspace that the user owns, so that a
 //! number whose server crashed is not given to a stranger while that workspace is there.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use pullwright_core::sandbox::SandboxError;
 
@@ -24,6 +25,9 @@ const LOCKS: &str = "/run/pullwright/users";
 
 /// Longer than any path; a longer record is not one.
 const MAX_RECORD_BYTES: u64 = 8192;
+
+/// The record of a user who owns nothing and runs nothing. It is no absolute path, as a workspace is.
+const GIVEN_BACK: &[u8] = b"given back";
 
 /// Whether this is a user of runs, of this server or another.
 pub(crate) fn is_of_runs(uid: u32) -> bool {
@@ -42,10 +46,9 @@ impl Slot {
     pub(crate) fn free(kind: &'static str, workspace: &Path) -> Result<Self, SandboxError> {
         for uid in USERS {
             if let Some(slot) = Self::lock(uid)?
-                && slot.is_unused()
-                && !sweep::is_running(uid)
+                && slot.is_free()
             {
-                slot.record(workspace)
+                slot.record(workspace.as_os_str().as_bytes())
                     .map_err(io_error("cannot record", workspace))?;
                 return Ok(slot);
             }
@@ -78,7 +81,7 @@ impl Slot {
                 workspace.display()
             )));
         }
-        slot.record(workspace)
+        slot.record(workspace.as_os_str().as_bytes())
             .map_err(io_error("cannot record", workspace))?;
         Ok(slot)
     }
@@ -87,10 +90,9 @@ impl Slot {
         self.uid
     }
 
-    /// Notes that the user owns nothing any more.
+    /// Notes that the user owns nothing and runs nothing any more.
     pub(crate) fn forget(&self) -> Result<(), SandboxError> {
-        self.file
-            .set_len(0)
+        self.record(GIVEN_BACK)
             .map_err(io_error("cannot give back a user in", Path::new(LOCKS)))
     }
 
@@ -105,25 +107,33 @@ impl Slot {
         }
     }
 
-    /// Whether no workspace of a crashed server belongs to the user.
-    fn is_unused(&self) -> bool {
-        let owner = self.recorded().and_then(|path| path.symlink_metadata());
-        !owner.is_ok_and(|found| found.uid() == self.uid)
+    /// Whether the user has neither a workspace nor a process of a crashed server. Only of one who was
+    /// not given back do we look through all processes, which takes long where there are many.
+    fn is_free(&self) -> bool {
+        let Ok(record) = self.recorded() else {
+            return false;
+        };
+        if record == GIVEN_BACK {
+            return true;
+        }
+        let owner = Path::new(OsStr::from_bytes(&record)).symlink_metadata();
+        let owns = owner.is_ok_and(|found| found.uid() == self.uid);
+        !owns && !sweep::is_running(self.uid)
     }
 
-    fn recorded(&self) -> io::Result<PathBuf> {
+    fn recorded(&self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let mut file = &self.file;
         file.rewind()?;
         file.take(MAX_RECORD_BYTES).read_to_end(&mut bytes)?;
-        Ok(PathBuf::from(std::ffi::OsStr::from_bytes(&bytes)))
+        Ok(bytes)
     }
 
-    fn record(&self, workspace: &Path) -> io::Result<()> {
+    fn record(&self, record: &[u8]) -> io::Result<()> {
         let mut file = &self.file;
         file.set_len(0)?;
         file.rewind()?;
-        file.write_all(workspace.as_os_str().as_bytes())
+        file.write_all(record)
     }
 }
 

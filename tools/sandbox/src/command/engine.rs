@@ -101,7 +101,9 @@ impl Engine {
     /// Where the engine is a process of this machine, what it started bears the run's marker.
     async fn sweep(&self) {
         let marker = Marker::new(RUN_VARIABLE, &self.run.0);
-        let sweep = move || sweep::marked(&marker, Suspects::Nobody);
+        // A process that is just being started has no marker yet.
+        let suspects = Suspects::User(rustix::process::geteuid().as_raw());
+        let sweep = move || sweep::marked(&marker, suspects);
         if let Ok(Err(error)) = tokio::task::spawn_blocking(sweep).await {
             tracing::warn!(run = %self.run, %error, "cannot kill all that a run left behind");
         }

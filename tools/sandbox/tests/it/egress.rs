@@ -9,5 +9,4 @@ mod malformed;
 mod peer;
 mod records;
 mod rig;
-mod throughput;
 mod tunnels;

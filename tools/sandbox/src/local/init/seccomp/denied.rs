@@ -136,8 +136,7 @@ const MODES: &[(libc::c_long, u8)] = &[
 ];
 
 /// The calls that make a file when they open it, and the argument that is the flags. The mode comes
-/// after the flags, and says nothing where no file is made. `openat2` has both where a filter cannot
-/// see them.
+/// after the flags, and says nothing where no file is made. `openat2` does not exist inside.
 const OPENS: &[(libc::c_long, u8)] = &[
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_open, 1),
