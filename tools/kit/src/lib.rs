@@ -38,6 +38,7 @@ mod http;
     reason = "the border to a host in another language, each call with its reason"
 )]
 pub mod library;
+mod panics;
 mod schema;
 mod server;
 mod tool;

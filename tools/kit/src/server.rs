@@ -24,6 +24,7 @@ use tokio::net::unix::pipe;
 
 use crate::arguments::parse_arguments;
 use crate::call::{Call, Output, Refusal};
+use crate::panics;
 use crate::tool::{ToolDef, attached, content_of};
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -64,13 +65,14 @@ impl<S: Send + Sync + 'static> ToolServer<S> {
         let state = Arc::clone(&self.state);
         let run = Arc::new(run);
         let tool = def.describe::<Args>();
-        let schema = Arc::clone(&tool.input_schema);
+        let (name, schema) = (def.name(), Arc::clone(&tool.input_schema));
         let handler: Handler = Arc::new(move |arguments, call| {
             let (state, run) = (Arc::clone(&state), Arc::clone(&run));
             let arguments = parse_arguments(arguments, &schema);
-            Box::pin(async move { run(state, arguments?, call).await })
+            let called = async move { run(state, arguments?, call).await };
+            Box::pin(panics::answered(name, called))
         });
-        self.tools.insert(def.name(), (tool, handler));
+        self.tools.insert(name, (tool, handler));
         self
     }
 
