@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 
 pub use approval::{Approval, ApprovalError, ApproveAll, Withheld};
 pub use connector::{Connector, OpenOnce, ToolIo};
-pub use lock::{ToolChange, ToolLock, with_hidden_characters};
+pub use lock::{ToolChange, ToolLock, is_hidden, with_hidden_characters};
 pub use names::NameCollision;
 pub use rmcp::model::Tool as ToolDefinition;
 

@@ -2,7 +2,11 @@
 
 /// Decides which of a server's tool definitions may be offered.
 pub trait Approval: Send + Sync {
-    /// The reasons why tools of `server` are withheld, by tool name; empty when all may be offered. Called on connect, respawn and list_changed.
+    /// The reasons why tools of `server` are withheld, by tool name; empty when all may be offered. Called
+    /// on connect, respawn and list_changed, on a thread that may wait.
+    ///
+    /// # Errors
+    /// When nobody can say; then no tool of the server is offered.
     fn review(
         &self,
         server: &str,

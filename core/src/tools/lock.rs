@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::approval::Withheld;
 use canonical::{canonical, fingerprint};
 use hidden::hidden_characters;
+pub use hidden::is_hidden;
 
 /// The definitions of tool servers, by the names of their rows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

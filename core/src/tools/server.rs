@@ -83,7 +83,7 @@ impl ToolServer {
         approval: Arc<dyn Approval>,
     ) -> Result<Self, ToolServerError> {
         let limit = options.startup_timeout;
-        let first = supervisor::first(&options, connector.as_ref(), approval.as_ref());
+        let first = supervisor::first(&options, connector.as_ref(), &approval);
         let first = tokio::time::timeout(limit, first).await;
         let first = first.map_err(|_| ToolServerError::late(&options.name, limit))??;
         let (notices, receiver) = mpsc::channel(QUEUED_NOTICES);

@@ -31,7 +31,8 @@ fn collect(value: &Value, found: &mut BTreeSet<char>) {
 
 /// Control characters but for white space, what changes the direction of writing, what has no width, and
 /// the tags, which spell out text that is never shown. A joiner within an emoji is not among them.
-fn is_hidden(c: char) -> bool {
+#[must_use]
+pub fn is_hidden(c: char) -> bool {
     matches!(
         c,
         '\u{0}'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{7f}'..='\u{9f}'

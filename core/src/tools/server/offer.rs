@@ -1,6 +1,7 @@
 //! What of a server's list is offered, and what is not.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rmcp::model::Tool;
 
@@ -22,17 +23,30 @@ pub(super) fn partition(
 }
 
 /// Our own servers need no approval; a schema of any size does not fit a conversation.
-pub(super) fn review(
+pub(super) async fn review(
     options: &ToolServerOptions,
-    approval: &dyn Approval,
+    approval: &Arc<dyn Approval>,
     offered: &[Tool],
 ) -> Result<Vec<Withheld>, String> {
     let mut withheld = oversized(offered);
     if !options.builtin {
-        let reviewed = approval.review(&options.name, offered);
-        withheld.extend(reviewed.map_err(|error| error.to_string())?);
+        withheld.extend(approved(options.name.clone(), approval, offered).await?);
     }
     Ok(withheld)
+}
+
+/// Reads and writes files, and may wait for another process.
+async fn approved(
+    server: String,
+    approval: &Arc<dyn Approval>,
+    offered: &[Tool],
+) -> Result<Vec<Withheld>, String> {
+    let (approval, offered) = (Arc::clone(approval), offered.to_vec());
+    let reviewing = tokio::task::spawn_blocking(move || approval.review(&server, &offered));
+    let reviewed = reviewing
+        .await
+        .map_err(|error| format!("the review of its tools broke off: {error}"))?;
+    reviewed.map_err(|error| error.to_string())
 }
 
 /// The refusals of withheld tools, by name.

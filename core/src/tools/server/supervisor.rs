@@ -38,14 +38,14 @@ pub(super) struct First {
 pub(super) async fn first(
     options: &ToolServerOptions,
     connector: &dyn Connector,
-    approval: &dyn Approval,
+    approval: &Arc<dyn Approval>,
 ) -> Result<First, ToolServerError> {
     let connection = dial(options, connector, None).await?;
     let failed = |reason: String| ToolServerError::startup(&options.name, reason);
     let listed = connection.list().await.map_err(failed)?;
     let mut notices = unknown_names(options, &listed);
     let (mut offered, mut hidden) = partition(options, listed);
-    let withheld = review(options, approval, &offered).map_err(failed)?;
+    let withheld = review(options, approval, &offered).await.map_err(failed)?;
     let is_withheld = |tool: &Tool| withheld.iter().any(|held| held.tool == tool.name);
     hidden.extend(withheld.iter().map(|held| held.tool.clone()));
     offered.retain(|tool| !is_withheld(tool));
@@ -150,7 +150,7 @@ impl Supervisor {
         let connected = tokio::time::timeout(limit, connecting).await;
         let (connection, listed) =
             connected.map_err(|_| ToolServerError::late(&options.name, limit))??;
-        self.take_in(listed);
+        self.take_in(listed).await;
         Ok(connection)
     }
 
@@ -161,7 +161,7 @@ impl Supervisor {
             return;
         };
         match tokio::time::timeout(limit, connection.list()).await {
-            Ok(Ok(listed)) => self.take_in(listed),
+            Ok(Ok(listed)) => self.take_in(listed).await,
             Ok(Err(error)) => {
                 tracing::info!(server = %shared.options.name, %error, "no new list of tools");
             }
@@ -177,12 +177,12 @@ impl Supervisor {
     }
 
     /// Refuses from now on what is not as the conversation knows it, and tells what has changed.
-    fn take_in(&mut self, listed: Vec<Tool>) {
+    async fn take_in(&mut self, listed: Vec<Tool>) {
         let shared = Arc::clone(&self.shared);
         let (offered, _) = partition(&shared.options, listed);
         let mut change = compare(&shared.tools, &offered);
         change.added.retain(|name| !self.hidden.contains(name));
-        let withheld = review(&shared.options, shared.approval.as_ref(), &offered);
+        let withheld = review(&shared.options, &shared.approval, &offered).await;
         let refusals = refusals(&shared.options, &shared.tools, &change, withheld);
         *shared
             .refusals

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use pullwright_core::config::ToolLink;
-use pullwright_core::tools::{ApproveAll, ToolChange};
+use pullwright_core::tools::{ApproveAll, ToolChange, is_hidden};
 use similar::TextDiff;
 
 use super::open::Workbench;
@@ -14,6 +14,9 @@ use crate::cli::{complain, say};
 
 /// How many unchanged lines are shown around a change.
 const CONTEXT_LINES: usize = 2;
+
+/// Joins emojis. It hides nothing in them, but a difference of two definitions.
+const JOINER: char = '\u{200d}';
 
 pub(super) async fn accept(bench: &Workbench, name: &str, yes: bool) -> anyhow::Result<ExitCode> {
     let row = bench.rows(Some(name))?[0].1;
@@ -58,19 +61,10 @@ fn show(change: &ToolChange) {
 fn visible(text: &str) -> String {
     let spelled = |c: char| match c {
         '\n' => "\n".to_owned(),
-        c if c.is_control() || is_invisible(c) => format!("\\u{{{:x}}}", u32::from(c)),
+        c if c.is_control() || is_hidden(c) || c == JOINER => format!("\\u{{{:x}}}", u32::from(c)),
         c => c.to_string(),
     };
     text.chars().map(spelled).collect()
-}
-
-/// Marks of direction, characters without width, and tags.
-fn is_invisible(c: char) -> bool {
-    matches!(
-        c,
-        '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}'
-    )
 }
 
 fn confirmed(name: &str) -> anyhow::Result<bool> {
