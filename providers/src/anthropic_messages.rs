@@ -1,20 +1,18 @@
 //! The Anthropic Messages API.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use async_trait::async_trait;
 use pullwright_protocol::Provenance;
 use pullwright_protocol::provider::{Delta, Prices, ProviderError, ProviderInfo, StreamRequest};
-use reqwest::Response;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::{RequestBuilder, Response};
 use url::Url;
 
-use crate::http::{HttpClient, StreamTimeouts, join_path, transport, transport_error};
+use crate::exchange::{Exchange, header};
+use crate::http::{HttpClient, StreamTimeouts, join_path};
 use crate::kit::{DeltaSender, Finish, Provider};
 use crate::secret::Secret;
-use crate::sse::SseParser;
 
+mod answer;
 mod block;
 mod error;
 mod event;
@@ -23,7 +21,7 @@ mod reply;
 mod request;
 mod written;
 
-use error::Rejection;
+use answer::Answer;
 pub use reply::Reply;
 pub use request::{RequestWriter, Thinking, request_body};
 
@@ -35,11 +33,6 @@ const API_VERSION: &str = "2026-10-21";
 const REQUEST_ID_HEADER: &str = "request-id";
 /// The reply limit of a row that does not say one.
 pub(crate) const DEFAULT_MAX_OUTPUT_TOKENS: u64 = 32_000;
-/// How long a complete reply waits for the end of its connection's answer before it is closed.
-const DRAIN_TIMEOUT: Duration = Duration::from_millis(100);
-/// How much of a rejection is read: an error page must not fill our memory.
-const MAX_ERROR_BODY_BYTES: usize = 64 * 1024;
-
 /// What to ask for, and where.
 #[derive(Clone, Debug)]
 pub struct AnthropicConfig {
@@ -72,7 +65,7 @@ pub struct AnthropicConfig {
 pub struct AnthropicMessages {
     http: HttpClient,
     config: AnthropicConfig,
-    name: Arc<str>,
+    exchange: Exchange,
     url: Url,
     authorization: HeaderValue,
     info: ProviderInfo,
@@ -96,7 +89,7 @@ impl AnthropicMessages {
         };
         Ok(Self {
             http,
-            name: config.name.as_str().into(),
+            exchange: Exchange::new(&config.name, config.timeouts),
             url: join_path(&config.base_url, "v1/messages"),
             authorization,
             info: ProviderInfo {
@@ -110,9 +103,8 @@ impl AnthropicMessages {
         })
     }
 
-    async fn post(&self, body: Vec<u8>) -> Result<Response, ProviderError> {
-        let sending = self
-            .http
+    fn question(&self, body: Vec<u8>) -> RequestBuilder {
+        self.http
             .client
             .post(self.url.clone())
             .header(AUTHORIZATION, self.authorization.clone())
@@ -120,81 +112,14 @@ impl AnthropicMessages {
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "text/event-stream")
             .body(body)
-            .send();
-        let limit = self.config.timeouts.first_byte;
-        match tokio::time::timeout(limit, sending).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(transport(&self.name, error)),
-            Err(_) => Err(self.silent("did not answer", limit)),
-        }
     }
 
-    async fn next_piece(
-        &self,
-        response: &mut Response,
-    ) -> Result<Option<bytes::Bytes>, ProviderError> {
-        let limit = self.config.timeouts.idle;
-        match tokio::time::timeout(limit, response.chunk()).await {
-            Ok(Ok(piece)) => Ok(piece),
-            Ok(Err(error)) => Err(transport(&self.name, error)),
-            Err(_) => Err(self.silent("went silent in the middle of a reply", limit)),
-        }
-    }
-
-    fn silent(&self, what: &str, limit: Duration) -> ProviderError {
-        transport_error(format!("{}: the API {what} for {limit:?}", self.name))
-    }
-
-    async fn rejection(&self, mut response: Response) -> ProviderError {
+    async fn rejection(&self, response: Response) -> ProviderError {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
-        let mut body = Vec::new();
-        while let Ok(Some(piece)) = self.next_piece(&mut response).await {
-            let room = MAX_ERROR_BODY_BYTES - body.len();
-            body.extend_from_slice(&piece[..piece.len().min(room)]);
-            if piece.len() >= room {
-                break;
-            }
-        }
-        Rejection::of_response(status, &headers, &body)
-            .into_error(&self.name, &self.config.key_source)
-    }
-
-    async fn read(
-        &self,
-        mut response: Response,
-        deltas: &DeltaSender,
-    ) -> Result<Finish, ProviderError> {
-        let mut parser = SseParser::default();
-        let mut reply = Reply::new(self.info.provenance.clone(), self.config.key_source.clone());
-        while let Some(piece) = self.next_piece(&mut response).await? {
-            let mut events = Vec::new();
-            let parsed = parser.push(&piece, |event| events.push(event));
-            for event in events {
-                let mut out = Vec::new();
-                let taken = reply.take(&event, &mut out);
-                for delta in out {
-                    deltas.send(delta).await?;
-                }
-                if let Some(finish) = taken? {
-                    self.drain(response).await;
-                    return Ok(finish);
-                }
-            }
-            parsed.map_err(|error| transport_error(format!("{}: {error}", self.name)))?;
-        }
-        Err(transport_error(format!(
-            "{}: the stream ended before the reply did",
-            self.name
-        )))
-    }
-
-    /// Reads the empty rest, so that the connection can be used again.
-    async fn drain(&self, mut response: Response) {
-        let rest = async { while let Ok(Some(_)) = response.chunk().await {} };
-        if tokio::time::timeout(DRAIN_TIMEOUT, rest).await.is_err() {
-            tracing::debug!(provider = %self.name, "the connection stays open after the reply");
-        }
+        let body = self.exchange.error_body(response).await;
+        let (name, key_source) = (&self.config.name, &self.config.key_source);
+        error::of_response(status, &headers, &body, name, key_source)
     }
 }
 
@@ -212,16 +137,14 @@ impl Provider for AnthropicMessages {
         let body = self
             .requests
             .write(&self.config, &self.info.provenance, &request)?;
-        let response = self.post(body).await?;
+        let response = self.exchange.send(self.question(body)).await?;
         if !response.status().is_success() {
             return Err(self.rejection(response).await);
         }
-        let request_id = response
-            .headers()
-            .get(REQUEST_ID_HEADER)
-            .and_then(|id| id.to_str().ok())
-            .map(str::to_owned);
+        let request_id = header(response.headers(), REQUEST_ID_HEADER).map(str::to_owned);
         deltas.send(Delta::Started { request_id }).await?;
-        self.read(response, deltas).await
+        let key_source = self.config.key_source.clone();
+        let mut answer = Answer::new(self.info.provenance.clone(), key_source);
+        self.exchange.read(response, &mut answer, deltas).await
     }
 }

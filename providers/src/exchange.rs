@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pullwright_protocol::provider::{Delta, ProviderError};
 use reqwest::{RequestBuilder, Response};
+use tokio::time::Instant;
 use url::Url;
 
 use crate::http::{StreamTimeouts, transport, transport_error};
@@ -12,7 +13,7 @@ use crate::kit::{DeltaSender, Finish};
 
 mod rejection;
 
-pub(crate) use rejection::{Rejection, retry_after};
+pub(crate) use rejection::{Rejection, header, retry_after};
 
 /// How long a complete reply waits for the end of its connection's answer, so that the connection
 /// can be used again. A server that keeps it open must not hold the reply up.
@@ -64,7 +65,15 @@ impl Exchange {
         parser: &mut impl ReplyParser,
         deltas: &DeltaSender,
     ) -> Result<Finish, ProviderError> {
-        while let Some(piece) = self.next_piece(&mut response, parser.is_complete()).await? {
+        let mut settled = None;
+        loop {
+            let piece = if parser.is_complete() {
+                let until = *settled.get_or_insert_with(|| Instant::now() + SETTLE_TIMEOUT);
+                self.rest(&mut response, until).await
+            } else {
+                self.next_piece(&mut response).await?
+            };
+            let Some(piece) = piece else { break };
             let mut out = Vec::new();
             let taken = parser.push(&piece, &mut out);
             send_all(out, deltas).await?;
@@ -76,29 +85,31 @@ impl Exchange {
         finish
     }
 
-    /// What comes after a complete reply is waited for, but whatever goes wrong there is no loss.
     async fn next_piece(
         &self,
         response: &mut Response,
-        complete: bool,
     ) -> Result<Option<bytes::Bytes>, ProviderError> {
-        let limit = if complete {
-            SETTLE_TIMEOUT
-        } else {
-            self.timeouts.idle
-        };
+        let limit = self.timeouts.idle;
         match tokio::time::timeout(limit, response.chunk()).await {
             Ok(Ok(piece)) => Ok(piece),
-            _ if complete => Ok(None),
             Ok(Err(error)) => Err(transport(&self.name, error)),
             Err(_) => Err(self.silent("went silent in the middle of a reply", limit)),
         }
     }
 
+    /// What comes after a complete reply is waited for, but whatever goes wrong there is no loss.
+    async fn rest(&self, response: &mut Response, until: Instant) -> Option<bytes::Bytes> {
+        let Ok(rest) = tokio::time::timeout_at(until, response.chunk()).await else {
+            tracing::debug!(provider = %self.name, "the connection stays open after the reply");
+            return None;
+        };
+        rest.ok().flatten()
+    }
+
     /// As much of an error answer's body as is worth reading.
     pub(crate) async fn error_body(&self, mut response: Response) -> Vec<u8> {
         let mut body = Vec::new();
-        while let Ok(Some(piece)) = self.next_piece(&mut response, false).await {
+        while let Ok(Some(piece)) = self.next_piece(&mut response).await {
             let room = MAX_ERROR_BODY_BYTES - body.len();
             body.extend_from_slice(&piece[..piece.len().min(room)]);
             if piece.len() >= room {

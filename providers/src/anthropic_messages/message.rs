@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use pullwright_protocol::{Content, Item, Part, Provenance, ToolCall};
 use serde::Serialize;
-use serde_json::json;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
+
+use crate::arguments;
 
 /// How many messages of the user end in a marker.
 const MARKED_MESSAGES: usize = 2;
@@ -220,17 +221,8 @@ fn tool_use(call: &ToolCall) -> OurBlock<'_> {
     OurBlock::ToolUse {
         id: wire_id(&call.call_id),
         name: &call.name,
-        input: input_object(&call.arguments),
+        input: arguments::object(&call.arguments),
         cache_control: None,
-    }
-}
-
-/// The API takes objects only, so what is none is wrapped into one.
-fn input_object(arguments: &str) -> Box<RawValue> {
-    match RawValue::from_string(arguments.trim().to_owned()) {
-        Ok(input) if input.get().starts_with('{') => input,
-        _ => to_raw_value(&json!({ "invalid_json": arguments }))
-            .unwrap_or_else(|_| RawValue::NULL.to_owned()),
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::block::NativeBlock;
-use super::error::Rejection;
+use super::error;
 use super::event::{
     BlockDelta, BlockStart, BlockStop, ErrorBody, Kind, MessageDelta, MessageStart, Piece,
     StopDelta, Usage,
@@ -71,7 +71,7 @@ impl Reply {
             Kind::MessageStop => return Ok(Some(self.finish(out))),
             Kind::Error => {
                 let body: ErrorBody = self.decode(data)?;
-                return Err(self.broken(body));
+                return Err(self.broken(&body));
             }
             Kind::Other => {}
         }
@@ -149,8 +149,8 @@ impl Reply {
         }
     }
 
-    fn broken(&self, body: ErrorBody) -> ProviderError {
-        Rejection::in_stream(body).into_error(&self.provenance.provider, &self.key_source)
+    fn broken(&self, body: &ErrorBody) -> ProviderError {
+        error::in_stream(body, &self.provenance.provider, &self.key_source)
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) struct Rejection<'a> {
     pub(crate) code: &'a str,
     /// What the API says.
     pub(crate) said: &'a str,
+    /// The API's own name for the request, by which its vendor finds it.
+    pub(crate) request_id: Option<&'a str>,
     pub(crate) kind: FailureKind,
     pub(crate) retryable: bool,
     pub(crate) retry_after: Option<Duration>,
@@ -52,7 +54,11 @@ impl Rejection<'_> {
             (_, Some(300..400)) => "; check `base_url`".to_owned(),
             _ => String::new(),
         };
-        format!("{provider}: {}: {said}{hint}", what.trim_end())
+        let id = match self.request_id {
+            Some(id) => format!(" (request {id})"),
+            None => String::new(),
+        };
+        format!("{provider}: {}: {said}{hint}{id}", what.trim_end())
     }
 }
 
@@ -69,6 +75,7 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(date.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+/// A header as text.
+pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }

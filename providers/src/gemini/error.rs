@@ -80,6 +80,7 @@ impl ErrorObject {
             status,
             code: self.status(),
             said: self.message(),
+            request_id: None,
             kind,
             retryable,
             retry_after: self.retry_delay().or(wait_in_headers),

@@ -67,6 +67,7 @@ fn into_error(
         status,
         code: if status.is_none() { "an error" } else { "" },
         said,
+        request_id: None,
         kind,
         retryable,
         retry_after,

@@ -109,6 +109,22 @@ async fn a_cut_stream_is_an_error_worth_a_retry() {
 }
 
 #[tokio::test]
+async fn a_complete_reply_does_not_wait_for_what_its_connection_does() {
+    for ending in [Ending::Hang, Ending::Cut, Ending::Ping] {
+        let answer = Answer {
+            ending,
+            ..good_reply()
+        };
+        let server = Server::start(vec![answer]).await;
+        let deltas = bounded(deltas(&peer(config(server.url.clone())), &ask())).await;
+        assert!(
+            matches!(deltas.last(), Some(Delta::End { .. })),
+            "{deltas:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_silent_stream_is_given_up() {
     let hang = Answer {
         ending: Ending::Hang,

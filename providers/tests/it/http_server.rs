@@ -14,12 +14,17 @@ use futures_util::StreamExt;
 use tokio::sync::Notify;
 use url::Url;
 
+/// Often enough that no wait for the next one ends.
+const PING_INTERVAL: std::time::Duration = std::time::Duration::from_millis(20);
+
 /// How an answer goes on after its pieces.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Ending {
     Good,
     Cut,
     Hang,
+    /// It says that it is alive for ever.
+    Ping,
 }
 
 pub(crate) struct Answer {
@@ -147,6 +152,14 @@ async fn answer(
             tokio::task::yield_now().await;
             Err(std::io::Error::other("cut"))
         }))),
+        Ending::Ping => {
+            let alive = tokio::time::interval(PING_INTERVAL);
+            let pings = futures_util::stream::unfold(alive, async |mut alive| {
+                alive.tick().await;
+                Some((Ok(Bytes::from_static(b": ping\n\n")), alive))
+            });
+            Body::from_stream(pieces.chain(pings))
+        }
         Ending::Hang => {
             let guard = NotifyOnDrop(Arc::clone(&shared));
             Body::from_stream(pieces.chain(futures_util::stream::once(async move {
