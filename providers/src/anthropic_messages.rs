@@ -33,6 +33,7 @@ const API_VERSION: &str = "2026-10-21";
 const REQUEST_ID_HEADER: &str = "request-id";
 /// The reply limit of a row that does not say one.
 pub(crate) const DEFAULT_MAX_OUTPUT_TOKENS: u64 = 32_000;
+
 /// What to ask for, and where.
 #[derive(Clone, Debug)]
 pub struct AnthropicConfig {

@@ -46,18 +46,22 @@ impl Folders {
         self.slot.as_ref().map(Slot::uid)
     }
 
-    /// Removes the home and closes the workspace to the user, whom a later run gets. To be called
-    /// when nothing runs as that user any more.
+    /// Removes the home, closes the workspace to the user and gives the user to a later run. To be
+    /// called when nothing runs as that user any more.
     pub(super) fn give_back(&self) -> Result<(), SandboxError> {
+        self.take_back()?;
+        self.slot.as_ref().map_or(Ok(()), Slot::forget)
+    }
+
+    /// Removes the home and closes the workspace to the user, of whom a process may be left: a later
+    /// run gets them only after a look.
+    pub(super) fn take_back(&self) -> Result<(), SandboxError> {
         remove_own(&self.own)?;
-        let Some(slot) = &self.slot else {
-            return Ok(());
-        };
-        if self.workspace.symlink_metadata().is_ok() {
+        if self.slot.is_some() && self.workspace.symlink_metadata().is_ok() {
             let own = rustix::process::geteuid().as_raw();
             take_top(&self.workspace, own)
                 .map_err(io_error("cannot take back", &self.workspace))?;
         }
-        slot.forget()
+        Ok(())
     }
 }

@@ -196,7 +196,7 @@ impl LocalHost {
             Ok(sandbox) => Ok(Arc::new(sandbox)),
             Err(error) => {
                 // What is said of it later would hide why it was refused.
-                if let Err(kept) = blocking(move || folders.give_back()).await {
+                if let Err(kept) = blocking(move || folders.take_back()).await {
                     tracing::warn!(%kept, "the folders of a refused sandbox were not given back");
                 }
                 Err(error)
