@@ -3,14 +3,13 @@
 use async_trait::async_trait;
 use pullwright_protocol::Provenance;
 use pullwright_protocol::provider::{Delta, Prices, ProviderError, ProviderInfo, StreamRequest};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use reqwest::{RequestBuilder, Response};
 use url::Url;
 
-use crate::exchange::{Exchange, header};
+use crate::access::{Access, KeyPlace};
+use crate::exchange::{Exchange, Refused, header};
 use crate::http::{HttpClient, StreamTimeouts, join_path};
 use crate::kit::{DeltaSender, Finish, Provider};
-use crate::secret::Secret;
+use crate::written::Written;
 
 mod answer;
 mod block;
@@ -19,11 +18,10 @@ mod event;
 mod message;
 mod reply;
 mod request;
-mod written;
 
 use answer::Answer;
 pub use reply::Reply;
-pub use request::{RequestWriter, Thinking, request_body};
+pub use request::Thinking;
 
 /// The name of this wire format.
 pub(crate) const ANTHROPIC_WIRE: &str = "anthropic_messages";
@@ -42,9 +40,7 @@ pub struct AnthropicConfig {
     /// Where the API is. The key goes to this origin and nowhere else.
     pub base_url: Url,
     /// The key.
-    pub key: Secret,
-    /// Where the key came from, for error messages.
-    pub key_source: String,
+    pub access: Access,
     /// The model's name.
     pub model: String,
     /// The most tokens one reply may have.
@@ -64,35 +60,33 @@ pub struct AnthropicConfig {
 /// A provider that speaks the Anthropic Messages API.
 #[derive(Debug)]
 pub struct AnthropicMessages {
-    http: HttpClient,
     config: AnthropicConfig,
     exchange: Exchange,
     url: Url,
-    authorization: HeaderValue,
     info: ProviderInfo,
-    requests: RequestWriter,
+    written: Written,
 }
 
 impl AnthropicMessages {
     /// A provider for `config` that uses the connections of `http`.
-    ///
-    /// # Errors
-    /// A sentence when the key cannot be a key.
-    pub fn new(config: AnthropicConfig, http: HttpClient) -> Result<Self, String> {
-        let mut authorization = HeaderValue::try_from(format!("Bearer {}", config.key.reveal()))
-            .map_err(|_| format!("{} holds characters no key has", config.key_source))?;
-        authorization.set_sensitive(true);
+    #[must_use]
+    pub fn new(config: AnthropicConfig, http: HttpClient) -> Self {
         let provenance = Provenance {
             provider: config.name.clone(),
             wire: ANTHROPIC_WIRE.to_owned(),
             model: config.model.clone(),
             account: None,
         };
-        Ok(Self {
-            http,
-            exchange: Exchange::new(&config.name, config.timeouts),
+        let access = config.access.clone();
+        Self {
+            exchange: Exchange::new(
+                &config.name,
+                http,
+                access,
+                KeyPlace::Bearer,
+                config.timeouts,
+            ),
             url: join_path(&config.base_url, "v1/messages"),
-            authorization,
             info: ProviderInfo {
                 provenance,
                 context_tokens: config.context_tokens,
@@ -100,27 +94,16 @@ impl AnthropicMessages {
                 prices: config.prices,
             },
             config,
-            requests: RequestWriter::default(),
-        })
+            written: Written::default(),
+        }
     }
 
-    fn question(&self, body: Vec<u8>) -> RequestBuilder {
-        self.http
-            .client
-            .post(self.url.clone())
-            .header(AUTHORIZATION, self.authorization.clone())
-            .header("anthropic-version", API_VERSION)
-            .header(CONTENT_TYPE, "application/json")
-            .header(ACCEPT, "text/event-stream")
-            .body(body)
-    }
-
-    async fn rejection(&self, response: Response) -> ProviderError {
-        let status = response.status().as_u16();
-        let headers = response.headers().clone();
-        let body = self.exchange.error_body(response).await;
-        let (name, key_source) = (&self.config.name, &self.config.key_source);
-        error::of_response(status, &headers, &body, name, key_source)
+    /// The JSON of a request, byte for byte as it is sent.
+    ///
+    /// # Errors
+    /// When there is nothing to ask.
+    pub fn request_body(&self, request: &StreamRequest) -> Result<Vec<u8>, ProviderError> {
+        request::body(&self.config, &self.info.provenance, request, &self.written)
     }
 }
 
@@ -135,16 +118,14 @@ impl Provider for AnthropicMessages {
         request: StreamRequest,
         deltas: &DeltaSender,
     ) -> Result<Finish, ProviderError> {
-        let body = self
-            .requests
-            .write(&self.config, &self.info.provenance, &request)?;
-        let response = self.exchange.send(self.question(body)).await?;
-        if !response.status().is_success() {
-            return Err(self.rejection(response).await);
-        }
+        let body = self.request_body(&request)?;
+        let question = self.exchange.post(&self.url, body);
+        let question = question.header("anthropic-version", API_VERSION);
+        let (name, key_source) = (&self.config.name, self.config.access.source());
+        let refused = |answer: &Refused| error::of_response(answer, name, &key_source);
+        let response = self.exchange.ask(question, refused).await?;
         let request_id = header(response.headers(), REQUEST_ID_HEADER).map(str::to_owned);
         deltas.send(Delta::Started { request_id }).await?;
-        let key_source = self.config.key_source.clone();
         let mut answer = Answer::new(self.info.provenance.clone(), key_source);
         self.exchange.read(response, &mut answer, deltas).await
     }

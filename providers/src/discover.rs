@@ -7,18 +7,20 @@ use std::time::Duration;
 
 use pullwright_protocol::provider::ProviderError;
 use reqwest::RequestBuilder;
-use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::json;
 use url::Url;
 
+use crate::access::{Access, KeyPlace};
 use crate::anthropic_messages::{self, ANTHROPIC_WIRE};
 use crate::exchange::below;
 use crate::gemini::{self, GEMINI_WIRE};
 use crate::http::{HttpClient, transport};
 use crate::ollama::{self, OLLAMA_WIRE};
-use crate::open::{OpenError, ProviderSettings, address, optional_key};
-use crate::secret::Secret;
+use crate::open::{OpenError, ProviderSettings, access, address};
+use crate::openai;
+use crate::openai_chat::OPENAI_CHAT_WIRE;
+use crate::openai_responses::OPENAI_RESPONSES_WIRE;
 
 mod listed;
 
@@ -95,7 +97,7 @@ pub async fn discover(
     let asking = Asking {
         row: &settings.name,
         model: settings.model.as_deref().unwrap_or_default(),
-        key: optional_key(settings, environment)?.map(|(key, _)| key),
+        access: access(settings, environment)?,
         http,
         within,
     };
@@ -112,9 +114,13 @@ pub async fn discover(
             let base = address(settings, ollama::DEFAULT_BASE_URL)?;
             asking.ollama(&base).await
         }
-        "openai_chat" | "openai_responses" => {
+        OPENAI_CHAT_WIRE => {
             // A compatible service has no default address.
             let base = address(settings, "")?;
+            asking.openai(&base).await
+        }
+        OPENAI_RESPONSES_WIRE => {
+            let base = address(settings, openai::DEFAULT_BASE_URL)?;
             asking.openai(&base).await
         }
         _ => Err(DiscoverError::Unsupported {
@@ -145,7 +151,7 @@ impl ModelLimits {
 struct Asking<'a> {
     row: &'a str,
     model: &'a str,
-    key: Option<Secret>,
+    access: Access,
     http: &'a HttpClient,
     within: Duration,
 }
@@ -160,7 +166,7 @@ impl Asking<'_> {
         let url = below(base, &format!("v1/models/{}", self.model));
         let question = self.http.client.get(url);
         let question = question.header("anthropic-version", ANTHROPIC_VERSION);
-        let model: Model = self.ask(self.with_bearer(question)?).await?;
+        let model: Model = self.ask(question, KeyPlace::Bearer).await?;
         Ok(ModelLimits {
             context_tokens: model.max_input_tokens,
             max_output_tokens: model.max_tokens,
@@ -175,12 +181,9 @@ impl Asking<'_> {
             output_token_limit: Option<u64>,
         }
         let url = below(base, &gemini::model_path(self.model));
-        let mut question = self.http.client.get(url);
-        if let Some(key) = &self.key {
-            let header = HeaderName::from_static(gemini::KEY_HEADER);
-            question = question.header(header, self.header(key.reveal().to_owned())?);
-        }
-        let model: Model = self.ask(question).await?;
+        let question = self.http.client.get(url);
+        let place = KeyPlace::Header(gemini::KEY_HEADER);
+        let model: Model = self.ask(question, place).await?;
         Ok(ModelLimits {
             context_tokens: model.input_token_limit,
             max_output_tokens: model.output_token_limit,
@@ -195,7 +198,7 @@ impl Asking<'_> {
         }
         let question = self.http.client.post(below(base, "api/show"));
         let question = question.body(json!({ "model": self.model }).to_string());
-        let model: Model = self.ask(self.with_bearer(question)?).await?;
+        let model: Model = self.ask(question, KeyPlace::Bearer).await?;
         // The key begins with the model's architecture.
         let mut about = model.model_info.iter();
         let context = about.find(|(key, _)| key.ends_with(".context_length"));
@@ -207,35 +210,17 @@ impl Asking<'_> {
 
     async fn openai(&self, base: &Url) -> Result<ModelLimits, DiscoverError> {
         let question = self.http.client.get(below(base, "models"));
-        let list: listed::List = self.ask(self.with_bearer(question)?).await?;
+        let list: listed::List = self.ask(question, KeyPlace::Bearer).await?;
         let limits = list.limits_of(self.model);
         limits.ok_or_else(|| self.unusable(format!("does not list `{}`", self.model)))
-    }
-
-    fn with_bearer(&self, question: RequestBuilder) -> Result<RequestBuilder, DiscoverError> {
-        match &self.key {
-            Some(key) => {
-                let header = self.header(format!("Bearer {}", key.reveal()))?;
-                Ok(question.header(AUTHORIZATION, header))
-            }
-            None => Ok(question),
-        }
-    }
-
-    fn header(&self, value: String) -> Result<HeaderValue, DiscoverError> {
-        let mut header = HeaderValue::try_from(value).map_err(|_| OpenError::Client {
-            row: self.row.to_owned(),
-            reason: "the key holds characters no key has".to_owned(),
-        })?;
-        header.set_sensitive(true);
-        Ok(header)
     }
 
     async fn ask<T: for<'de> Deserialize<'de>>(
         &self,
         question: RequestBuilder,
+        place: KeyPlace,
     ) -> Result<T, DiscoverError> {
-        let answer = tokio::time::timeout(self.within, self.body(question)).await;
+        let answer = tokio::time::timeout(self.within, self.body(question, &place)).await;
         let body = answer.map_err(|_| DiscoverError::Silent {
             row: self.row.to_owned(),
             within: self.within,
@@ -244,7 +229,13 @@ impl Asking<'_> {
             .map_err(|error| self.unusable(format!("makes no sense: {error}")))
     }
 
-    async fn body(&self, question: RequestBuilder) -> Result<Vec<u8>, DiscoverError> {
+    async fn body(
+        &self,
+        question: RequestBuilder,
+        place: &KeyPlace,
+    ) -> Result<Vec<u8>, DiscoverError> {
+        let headers = self.access.headers(self.row, place).await;
+        let question = question.headers(headers.map_err(DiscoverError::Transport)?);
         let broken = |error| DiscoverError::Transport(transport(&self.row.into(), error));
         let mut response = question.send().await.map_err(broken)?;
         if !response.status().is_success() {

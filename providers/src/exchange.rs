@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pullwright_protocol::FailureKind;
 use pullwright_protocol::provider::{Delta, ProviderError};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 use reqwest::{RequestBuilder, Response};
 use tokio::time::Instant;
 use url::Url;
 
-use crate::http::{StreamTimeouts, transport, transport_error};
+use crate::access::{Access, KeyPlace};
+use crate::http::{HttpClient, StreamTimeouts, transport, transport_error};
 use crate::kit::{DeltaSender, Finish};
 
 mod rejection;
@@ -33,23 +36,75 @@ pub(crate) trait ReplyParser: Send {
     fn end(&mut self, out: &mut Vec<Delta>) -> Result<Finish, ProviderError>;
 }
 
+/// An answer that is no success.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    /// As much of it as is worth reading.
+    pub(crate) body: Vec<u8>,
+}
+
 /// What all exchanges with one API share.
 #[derive(Clone, Debug)]
 pub(crate) struct Exchange {
     name: Arc<str>,
+    http: HttpClient,
+    access: Access,
+    key_place: KeyPlace,
     timeouts: StreamTimeouts,
 }
 
 impl Exchange {
-    pub(crate) fn new(name: &str, timeouts: StreamTimeouts) -> Self {
+    pub(crate) fn new(
+        name: &str,
+        http: HttpClient,
+        access: Access,
+        key_place: KeyPlace,
+        timeouts: StreamTimeouts,
+    ) -> Self {
         Self {
             name: name.into(),
+            http,
+            access,
+            key_place,
             timeouts,
         }
     }
 
-    /// Sends the question and waits for the head of the answer.
-    pub(crate) async fn send(&self, question: RequestBuilder) -> Result<Response, ProviderError> {
+    /// A question with a JSON body, to which the wire format may add headers.
+    pub(crate) fn post(&self, url: &Url, body: Vec<u8>) -> RequestBuilder {
+        let question = self.http.client.post(url.clone());
+        question
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, "text/event-stream")
+            .body(body)
+    }
+
+    /// Sends the question with the key and waits for the head of the answer, which is a success:
+    /// `refused` makes an error of any other.
+    pub(crate) async fn ask(
+        &self,
+        question: RequestBuilder,
+        refused: impl FnOnce(&Refused) -> ProviderError,
+    ) -> Result<Response, ProviderError> {
+        let headers = self.access.headers(&self.name, &self.key_place).await?;
+        let response = self.send(question.headers(headers)).await?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let mut error = refused(&Refused {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            body: self.error_body(response).await,
+        });
+        if error.kind == FailureKind::ProviderAuth {
+            error.retryable = self.access.refused().await;
+        }
+        Err(error)
+    }
+
+    async fn send(&self, question: RequestBuilder) -> Result<Response, ProviderError> {
         let limit = self.timeouts.first_byte;
         match tokio::time::timeout(limit, question.send()).await {
             Ok(Ok(response)) => Ok(response),
@@ -107,7 +162,7 @@ impl Exchange {
     }
 
     /// As much of an error answer's body as is worth reading.
-    pub(crate) async fn error_body(&self, mut response: Response) -> Vec<u8> {
+    async fn error_body(&self, mut response: Response) -> Vec<u8> {
         let mut body = Vec::new();
         while let Ok(Some(piece)) = self.next_piece(&mut response).await {
             let room = MAX_ERROR_BODY_BYTES - body.len();

@@ -3,13 +3,14 @@
 use async_trait::async_trait;
 use pullwright_protocol::Provenance;
 use pullwright_protocol::provider::{Prices, ProviderError, ProviderInfo, StreamRequest};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use reqwest::header::HeaderName;
 use url::Url;
 
-use crate::exchange::{Exchange, below};
+use crate::access::{Access, KeyPlace};
+use crate::exchange::{Exchange, Refused, below};
 use crate::http::{HttpClient, StreamTimeouts};
 use crate::kit::{DeltaSender, Finish, Provider};
-use crate::secret::Secret;
+use crate::written::Written;
 
 mod call;
 mod contents;
@@ -26,7 +27,7 @@ pub(crate) const GEMINI_WIRE: &str = "gemini";
 /// Where the API is.
 pub(crate) const DEFAULT_BASE_URL: &str = "https://generativelanguage.googleapis.com/v1beta";
 /// In a header and never in the URL, which proxies and logs keep.
-pub(crate) const KEY_HEADER: &str = "x-goog-api-key";
+pub(crate) const KEY_HEADER: HeaderName = HeaderName::from_static("x-goog-api-key");
 /// The reply limit of a row that does not say one.
 pub(crate) const DEFAULT_MAX_OUTPUT_TOKENS: u64 = 32_000;
 
@@ -38,9 +39,7 @@ pub struct GeminiConfig {
     /// Where the API is, its version included. The key goes to this origin and nowhere else.
     pub base_url: Url,
     /// The key.
-    pub key: Secret,
-    /// Where the key came from, for error messages.
-    pub key_source: String,
+    pub access: Access,
     /// The model's name.
     pub model: String,
     /// The most tokens one reply may have, thoughts included.
@@ -59,34 +58,28 @@ pub struct GeminiConfig {
 /// A provider that speaks the Gemini API.
 #[derive(Debug)]
 pub struct Gemini {
-    http: HttpClient,
     exchange: Exchange,
     config: GeminiConfig,
     url: Url,
-    key: HeaderValue,
     info: ProviderInfo,
+    written: Written,
 }
 
 impl Gemini {
     /// A provider for `config` that uses the connections of `http`.
-    ///
-    /// # Errors
-    /// A sentence when the key cannot be a key.
-    pub fn new(config: GeminiConfig, http: HttpClient) -> Result<Self, String> {
-        let mut key = HeaderValue::try_from(config.key.reveal())
-            .map_err(|_| format!("{} holds characters no key has", config.key_source))?;
-        key.set_sensitive(true);
+    #[must_use]
+    pub fn new(config: GeminiConfig, http: HttpClient) -> Self {
         let provenance = Provenance {
             provider: config.name.clone(),
             wire: GEMINI_WIRE.to_owned(),
             model: config.model.clone(),
             account: None,
         };
-        Ok(Self {
-            http,
-            exchange: Exchange::new(&config.name, config.timeouts),
+        let access = config.access.clone();
+        let place = KeyPlace::Header(KEY_HEADER);
+        Self {
+            exchange: Exchange::new(&config.name, http, access, place, config.timeouts),
             url: stream_url(&config.base_url, &config.model),
-            key,
             info: ProviderInfo {
                 provenance,
                 context_tokens: config.context_tokens,
@@ -94,7 +87,8 @@ impl Gemini {
                 prices: config.prices,
             },
             config,
-        })
+            written: Written::default(),
+        }
     }
 
     /// The JSON of a request, byte for byte as it is sent.
@@ -102,7 +96,7 @@ impl Gemini {
     /// # Errors
     /// When there is nothing to ask.
     pub fn request_body(&self, request: &StreamRequest) -> Result<Vec<u8>, ProviderError> {
-        request::body(&self.config, &self.info.provenance, request)
+        request::body(&self.config, &self.info.provenance, request, &self.written)
     }
 }
 
@@ -135,27 +129,13 @@ impl Provider for Gemini {
         request: StreamRequest,
         deltas: &DeltaSender,
     ) -> Result<Finish, ProviderError> {
-        let question = self
-            .http
-            .client
-            .post(self.url.clone())
-            .header(KEY_HEADER, self.key.clone())
-            .header(CONTENT_TYPE, "application/json")
-            .header(ACCEPT, "text/event-stream")
-            .body(self.request_body(&request)?);
-        let response = self.exchange.send(question).await?;
-        let key_source = &self.config.key_source;
-        if !response.status().is_success() {
-            let status = response.status().as_u16();
-            let headers = response.headers().clone();
-            let body = self.exchange.error_body(response).await;
-            let name = &self.config.name;
-            return Err(error::of_response(
-                status, &headers, &body, name, key_source,
-            ));
-        }
+        let body = self.request_body(&request)?;
+        let question = self.exchange.post(&self.url, body);
+        let (name, key_source) = (&self.config.name, self.config.access.source());
+        let refused = |answer: &Refused| error::of_response(answer, name, &key_source);
+        let response = self.exchange.ask(question, refused).await?;
         let provenance = self.info.provenance.clone();
-        let mut reply = GeminiReply::new(provenance, key_source.clone(), &request.items);
+        let mut reply = GeminiReply::new(provenance, key_source, &request.items);
         self.exchange.read(response, &mut reply, deltas).await
     }
 }

@@ -3,13 +3,13 @@
 use async_trait::async_trait;
 use pullwright_protocol::Provenance;
 use pullwright_protocol::provider::{Delta, Prices, ProviderError, ProviderInfo, StreamRequest};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use url::Url;
 
-use crate::exchange::Exchange;
+use crate::access::{Access, KeyPlace};
+use crate::exchange::{Exchange, Refused};
 use crate::http::{HttpClient, StreamTimeouts, join_path};
 use crate::kit::{DeltaSender, Finish, Provider};
-use crate::secret::Secret;
+use crate::written::Written;
 
 mod error;
 mod event;
@@ -28,9 +28,6 @@ pub(crate) const DEFAULT_BASE_URL: &str = "http://127.0.0.1:11434";
 pub(crate) const DEFAULT_CONTEXT_TOKENS: u64 = 32_768;
 /// The reply limit of a row that does not say one: a small model may never stop by itself.
 pub(crate) const DEFAULT_MAX_OUTPUT_TOKENS: u64 = 8_192;
-/// What an error names when a server without a key wants one.
-const NO_KEY: &str = "`env_key`, which this row does not set";
-
 /// What to ask for, and where.
 #[derive(Clone, Debug)]
 pub struct OllamaConfig {
@@ -38,8 +35,8 @@ pub struct OllamaConfig {
     pub name: String,
     /// Where the server is. The key, if any, goes to this origin and nowhere else.
     pub base_url: Url,
-    /// The key, for a server that wants one, and where it came from.
-    pub key: Option<(Secret, String)>,
+    /// The key, for a server that wants one.
+    pub access: Access,
     /// The model's name.
     pub model: String,
     /// The most tokens one reply may have.
@@ -57,31 +54,33 @@ pub struct OllamaConfig {
 /// A provider that speaks Ollama's chat API.
 #[derive(Debug)]
 pub struct Ollama {
-    http: HttpClient,
     exchange: Exchange,
     config: OllamaConfig,
     url: Url,
-    authorization: Option<HeaderValue>,
     info: ProviderInfo,
+    written: Written,
 }
 
 impl Ollama {
     /// A provider for `config` that uses the connections of `http`.
-    ///
-    /// # Errors
-    /// A sentence when the key cannot be a key.
-    pub fn new(config: OllamaConfig, http: HttpClient) -> Result<Self, String> {
+    #[must_use]
+    pub fn new(config: OllamaConfig, http: HttpClient) -> Self {
         let provenance = Provenance {
             provider: config.name.clone(),
             wire: OLLAMA_WIRE.to_owned(),
             model: config.model.clone(),
             account: None,
         };
-        Ok(Self {
-            http,
-            exchange: Exchange::new(&config.name, config.timeouts),
+        let access = config.access.clone();
+        Self {
+            exchange: Exchange::new(
+                &config.name,
+                http,
+                access,
+                KeyPlace::Bearer,
+                config.timeouts,
+            ),
             url: join_path(&config.base_url, "api/chat"),
-            authorization: config.key.as_ref().map(authorization).transpose()?,
             info: ProviderInfo {
                 provenance,
                 context_tokens: Some(config.context_tokens),
@@ -89,7 +88,8 @@ impl Ollama {
                 prices: config.prices,
             },
             config,
-        })
+            written: Written::default(),
+        }
     }
 
     /// The JSON of a request, byte for byte as it is sent.
@@ -97,20 +97,8 @@ impl Ollama {
     /// # Errors
     /// When there is nothing to ask.
     pub fn request_body(&self, request: &StreamRequest) -> Result<Vec<u8>, ProviderError> {
-        request::body(&self.config, &self.info.provenance, request)
+        request::body(&self.config, &self.info.provenance, request, &self.written)
     }
-
-    fn key_source(&self) -> &str {
-        let key = self.config.key.as_ref();
-        key.map_or(NO_KEY, |(_, source)| source)
-    }
-}
-
-fn authorization((key, source): &(Secret, String)) -> Result<HeaderValue, String> {
-    let mut value = HeaderValue::try_from(format!("Bearer {}", key.reveal()))
-        .map_err(|_| format!("{source} holds characters no key has"))?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 #[async_trait]
@@ -124,29 +112,11 @@ impl Provider for Ollama {
         request: StreamRequest,
         deltas: &DeltaSender,
     ) -> Result<Finish, ProviderError> {
-        let mut question = self
-            .http
-            .client
-            .post(self.url.clone())
-            .header(CONTENT_TYPE, "application/json")
-            .body(self.request_body(&request)?);
-        if let Some(authorization) = &self.authorization {
-            question = question.header(AUTHORIZATION, authorization.clone());
-        }
-        let response = self.exchange.send(question).await?;
-        if !response.status().is_success() {
-            let status = response.status().as_u16();
-            let headers = response.headers().clone();
-            let body = self.exchange.error_body(response).await;
-            let name = &self.config.name;
-            return Err(error::of_response(
-                status,
-                &headers,
-                &body,
-                name,
-                self.key_source(),
-            ));
-        }
+        let body = self.request_body(&request)?;
+        let question = self.exchange.post(&self.url, body);
+        let (name, key_source) = (&self.config.name, self.config.access.source());
+        let refused = |answer: &Refused| error::of_response(answer, name, &key_source);
+        let response = self.exchange.ask(question, refused).await?;
         deltas.send(Delta::Started { request_id: None }).await?;
         let provenance = self.info.provenance.clone();
         let context = self.config.context_tokens;

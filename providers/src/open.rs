@@ -1,24 +1,39 @@
 //! The built-in provider for a row of the configuration.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pullwright_protocol::provider::Prices;
 use url::{Host, Url};
 
+use crate::access::{Access, KeyCommand};
 use crate::anthropic_messages::{
-    ANTHROPIC_WIRE, AnthropicConfig, AnthropicMessages, DEFAULT_BASE_URL,
-    DEFAULT_MAX_OUTPUT_TOKENS, Thinking,
+    self, ANTHROPIC_WIRE, AnthropicConfig, AnthropicMessages, Thinking,
 };
 use crate::gemini::{self, GEMINI_WIRE, Gemini, GeminiConfig};
 use crate::http::{HttpClient, StreamTimeouts};
 use crate::kit::Provider;
 use crate::ollama::{self, OLLAMA_WIRE, Ollama, OllamaConfig};
+use crate::openai::{self, OpenAiConfig};
+use crate::openai_chat::{ChatQuirks, OPENAI_CHAT_WIRE, OpenAiChat};
+use crate::openai_responses::{OPENAI_RESPONSES_WIRE, OpenAiResponses};
 use crate::scripted::{SCRIPTED_WIRE, ScriptError, ScriptedProvider};
 use crate::secret::Secret;
 
 /// The wire formats [`open`] knows.
-pub const WIRE_APIS: &[&str] = &[ANTHROPIC_WIRE, GEMINI_WIRE, OLLAMA_WIRE, SCRIPTED_WIRE];
+pub const WIRE_APIS: &[&str] = &[
+    ANTHROPIC_WIRE,
+    GEMINI_WIRE,
+    OLLAMA_WIRE,
+    OPENAI_CHAT_WIRE,
+    OPENAI_RESPONSES_WIRE,
+    SCRIPTED_WIRE,
+];
+
+/// How long a key that a command printed is good for, unless the row says.
+pub const DEFAULT_KEY_REFRESH: Duration = Duration::from_secs(300);
 
 /// A row of `[providers]`.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +46,12 @@ pub struct ProviderSettings {
     pub base_url: Option<Url>,
     /// The name of the environment variable that holds the key.
     pub env_key: Option<String>,
+    /// A command that prints the key instead: its name and arguments.
+    pub key_command: Vec<String>,
+    /// How long such a key is good for; [`DEFAULT_KEY_REFRESH`] if absent.
+    pub key_refresh: Option<Duration>,
+    /// More headers, each with the variable that holds its value.
+    pub env_headers: BTreeMap<String, String>,
     /// The model's name on the wire.
     pub model: Option<String>,
     /// The size of the model's context, in tokens.
@@ -41,6 +62,8 @@ pub struct ProviderSettings {
     pub prices: Option<Prices>,
     /// How hard the model should think, in the provider's own words.
     pub effort: Option<String>,
+    /// How the service's Chat Completions depart from OpenAI's.
+    pub quirks: Option<ChatQuirks>,
     /// The script file of a `scripted` row.
     pub script: Option<PathBuf>,
 }
@@ -113,141 +136,196 @@ pub fn open(
     settings: ProviderSettings,
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<Arc<dyn Provider>, OpenError> {
-    match settings.wire_api.as_str() {
-        ANTHROPIC_WIRE => open_anthropic(settings, environment),
-        GEMINI_WIRE => open_gemini(settings, environment),
-        OLLAMA_WIRE => open_ollama(settings, environment),
-        SCRIPTED_WIRE => open_scripted(settings),
+    let row = Row {
+        access: access(&settings, environment),
+        settings,
+    };
+    match row.settings.wire_api.as_str() {
+        ANTHROPIC_WIRE => row.anthropic(),
+        GEMINI_WIRE => row.gemini(),
+        OLLAMA_WIRE => row.ollama(),
+        OPENAI_CHAT_WIRE => row.openai_chat(),
+        OPENAI_RESPONSES_WIRE => row.openai_responses(),
+        SCRIPTED_WIRE => row.scripted(),
         _ => Err(OpenError::UnknownWireApi {
-            row: settings.name,
-            wire_api: settings.wire_api,
+            row: row.settings.name,
+            wire_api: row.settings.wire_api,
         }),
     }
 }
 
-fn open_scripted(settings: ProviderSettings) -> Result<Arc<dyn Provider>, OpenError> {
-    let Some(path) = &settings.script else {
-        return Err(OpenError::MissingSetting {
-            row: settings.name,
+/// A row that is being opened.
+struct Row {
+    settings: ProviderSettings,
+    access: Result<Access, OpenError>,
+}
+
+type Opened = Result<Arc<dyn Provider>, OpenError>;
+
+impl Row {
+    fn scripted(self) -> Opened {
+        let row = self.settings.name;
+        let path = self.settings.script.ok_or(OpenError::MissingSetting {
+            row: row.clone(),
             key: "script",
             hint: "name the script file",
-        });
-    };
-    match ScriptedProvider::load(settings.name.clone(), path) {
-        Ok(provider) => Ok(Arc::new(provider)),
-        Err(source) => Err(OpenError::Script {
-            row: settings.name,
-            source,
-        }),
+        })?;
+        match ScriptedProvider::load(row.clone(), &path) {
+            Ok(provider) => Ok(Arc::new(provider)),
+            Err(source) => Err(OpenError::Script { row, source }),
+        }
+    }
+
+    fn anthropic(self) -> Opened {
+        self.needs_key()?;
+        let model = self.model()?;
+        let http = self.http()?;
+        let config = AnthropicConfig {
+            base_url: address(&self.settings, anthropic_messages::DEFAULT_BASE_URL)?,
+            access: self.access?,
+            max_output_tokens: self
+                .settings
+                .max_output_tokens
+                .unwrap_or(anthropic_messages::DEFAULT_MAX_OUTPUT_TOKENS),
+            context_tokens: self.settings.context_tokens,
+            prices: self.settings.prices,
+            thinking: Thinking::for_model(&model),
+            effort: self.settings.effort,
+            timeouts: StreamTimeouts::default(),
+            name: self.settings.name,
+            model,
+        };
+        Ok(Arc::new(AnthropicMessages::new(config, http)))
+    }
+
+    fn gemini(self) -> Opened {
+        self.needs_key()?;
+        let http = self.http()?;
+        let config = GeminiConfig {
+            base_url: address(&self.settings, gemini::DEFAULT_BASE_URL)?,
+            model: self.model()?,
+            access: self.access?,
+            max_output_tokens: self
+                .settings
+                .max_output_tokens
+                .unwrap_or(gemini::DEFAULT_MAX_OUTPUT_TOKENS),
+            context_tokens: self.settings.context_tokens,
+            prices: self.settings.prices,
+            effort: self.settings.effort,
+            timeouts: StreamTimeouts::default(),
+            name: self.settings.name,
+        };
+        Ok(Arc::new(Gemini::new(config, http)))
+    }
+
+    fn ollama(self) -> Opened {
+        let http = self.http()?;
+        let config = OllamaConfig {
+            base_url: address(&self.settings, ollama::DEFAULT_BASE_URL)?,
+            model: self.model()?,
+            access: self.access?,
+            max_output_tokens: self
+                .settings
+                .max_output_tokens
+                .unwrap_or(ollama::DEFAULT_MAX_OUTPUT_TOKENS),
+            context_tokens: self
+                .settings
+                .context_tokens
+                .unwrap_or(ollama::DEFAULT_CONTEXT_TOKENS),
+            prices: self.settings.prices,
+            effort: self.settings.effort,
+            timeouts: StreamTimeouts::default(),
+            name: self.settings.name,
+        };
+        Ok(Arc::new(Ollama::new(config, http)))
+    }
+
+    fn openai_chat(self) -> Opened {
+        let http = self.http()?;
+        // A compatible service has no default address.
+        let config = self.openai("")?;
+        Ok(Arc::new(OpenAiChat::new(config, http)))
+    }
+
+    fn openai_responses(self) -> Opened {
+        let http = self.http()?;
+        let config = self.openai(openai::DEFAULT_BASE_URL)?;
+        Ok(Arc::new(OpenAiResponses::new(config, http)))
+    }
+
+    fn openai(self, default: &str) -> Result<OpenAiConfig, OpenError> {
+        Ok(OpenAiConfig {
+            base_url: address(&self.settings, default)?,
+            model: self.model()?,
+            access: self.access?,
+            max_output_tokens: self.settings.max_output_tokens,
+            context_tokens: self.settings.context_tokens,
+            prices: self.settings.prices,
+            effort: self.settings.effort,
+            quirks: self.settings.quirks.unwrap_or_default(),
+            timeouts: StreamTimeouts::default(),
+            name: self.settings.name,
+        })
+    }
+
+    fn needs_key(&self) -> Result<(), OpenError> {
+        if has_secrets(&self.settings) {
+            return Ok(());
+        }
+        Err(OpenError::MissingSetting {
+            row: self.settings.name.clone(),
+            key: "env_key",
+            hint: "name the variable with the key",
+        })
+    }
+
+    fn model(&self) -> Result<String, OpenError> {
+        let model = self.settings.model.clone();
+        model.ok_or_else(|| OpenError::MissingSetting {
+            row: self.settings.name.clone(),
+            key: "model",
+            hint: "name the model",
+        })
+    }
+
+    fn http(&self) -> Result<HttpClient, OpenError> {
+        HttpClient::shared().map_err(|reason| OpenError::Client {
+            row: self.settings.name.clone(),
+            reason,
+        })
     }
 }
 
-fn open_anthropic(
-    settings: ProviderSettings,
+/// How a row is let in.
+pub(crate) fn access(
+    settings: &ProviderSettings,
     environment: impl Fn(&str) -> Option<String>,
-) -> Result<Arc<dyn Provider>, OpenError> {
-    let row = settings.name.clone();
-    let variable = required(
-        settings.env_key,
-        &row,
-        "env_key",
-        "name the variable with the key",
-    )?;
-    let model = required(settings.model, &row, "model", "name the model")?;
-    let config = AnthropicConfig {
-        name: row.clone(),
-        base_url: base_url(settings.base_url, DEFAULT_BASE_URL, &row)?,
-        key: key(&variable, environment, &row)?,
-        key_source: variable,
-        max_output_tokens: settings
-            .max_output_tokens
-            .unwrap_or(DEFAULT_MAX_OUTPUT_TOKENS),
-        context_tokens: settings.context_tokens,
-        prices: settings.prices,
-        thinking: Thinking::for_model(&model),
-        effort: settings.effort,
-        timeouts: StreamTimeouts::default(),
-        model,
+) -> Result<Access, OpenError> {
+    let row = &settings.name;
+    let client = |reason| OpenError::Client {
+        row: row.clone(),
+        reason,
     };
-    let opened = HttpClient::shared().and_then(|http| AnthropicMessages::new(config, http));
-    match opened {
-        Ok(provider) => Ok(Arc::new(provider)),
-        Err(reason) => Err(OpenError::Client { row, reason }),
-    }
-}
-
-fn open_gemini(
-    settings: ProviderSettings,
-    environment: impl Fn(&str) -> Option<String>,
-) -> Result<Arc<dyn Provider>, OpenError> {
-    let row = settings.name.clone();
-    let variable = required(
-        settings.env_key,
-        &row,
-        "env_key",
-        "name the variable with the key",
-    )?;
-    let config = GeminiConfig {
-        name: row.clone(),
-        base_url: base_url(settings.base_url, gemini::DEFAULT_BASE_URL, &row)?,
-        key: key(&variable, environment, &row)?,
-        key_source: variable,
-        model: required(settings.model, &row, "model", "name the model")?,
-        max_output_tokens: settings
-            .max_output_tokens
-            .unwrap_or(gemini::DEFAULT_MAX_OUTPUT_TOKENS),
-        context_tokens: settings.context_tokens,
-        prices: settings.prices,
-        effort: settings.effort,
-        timeouts: StreamTimeouts::default(),
+    let mut access = match (&settings.env_key, settings.key_command.split_first()) {
+        (Some(variable), _) => {
+            let key = secret(variable, &environment, row)?;
+            Access::with_key(key, variable).map_err(client)?
+        }
+        (None, Some((program, arguments))) => Access::with_command(KeyCommand::new(
+            program.clone(),
+            arguments.to_vec(),
+            settings.key_refresh.unwrap_or(DEFAULT_KEY_REFRESH),
+        )),
+        (None, None) => Access::default(),
     };
-    let opened = HttpClient::shared().and_then(|http| Gemini::new(config, http));
-    match opened {
-        Ok(provider) => Ok(Arc::new(provider)),
-        Err(reason) => Err(OpenError::Client { row, reason }),
+    for (header, variable) in &settings.env_headers {
+        let value = secret(variable, &environment, row)?;
+        access = access.and_header(header, &value).map_err(client)?;
     }
+    Ok(access)
 }
 
-fn open_ollama(
-    settings: ProviderSettings,
-    environment: impl Fn(&str) -> Option<String>,
-) -> Result<Arc<dyn Provider>, OpenError> {
-    let row = settings.name.clone();
-    let base_url = address(&settings, ollama::DEFAULT_BASE_URL)?;
-    let key = optional_key(&settings, environment)?;
-    let config = OllamaConfig {
-        name: row.clone(),
-        base_url,
-        key,
-        model: required(settings.model, &row, "model", "name the model")?,
-        max_output_tokens: settings
-            .max_output_tokens
-            .unwrap_or(ollama::DEFAULT_MAX_OUTPUT_TOKENS),
-        context_tokens: settings
-            .context_tokens
-            .unwrap_or(ollama::DEFAULT_CONTEXT_TOKENS),
-        prices: settings.prices,
-        effort: settings.effort,
-        timeouts: StreamTimeouts::default(),
-    };
-    let opened = HttpClient::shared().and_then(|http| Ollama::new(config, http));
-    match opened {
-        Ok(provider) => Ok(Arc::new(provider)),
-        Err(reason) => Err(OpenError::Client { row, reason }),
-    }
-}
-
-fn required(
-    value: Option<String>,
-    row: &str,
-    key: &'static str,
-    hint: &'static str,
-) -> Result<String, OpenError> {
-    let row = row.to_owned();
-    value.ok_or(OpenError::MissingSetting { row, key, hint })
-}
-
-fn key(
+fn secret(
     variable: &str,
     environment: impl Fn(&str) -> Option<String>,
     row: &str,
@@ -258,28 +336,25 @@ fn key(
             row: row.to_owned(),
             variable: variable.to_owned(),
         }),
-        key => Ok(Secret::new(key)),
+        value => Ok(Secret::new(value)),
     }
+}
+
+/// Whether the row sends anything that nobody else may read.
+fn has_secrets(settings: &ProviderSettings) -> bool {
+    settings.env_key.is_some()
+        || !settings.key_command.is_empty()
+        || !settings.env_headers.is_empty()
 }
 
 /// Where a row's service is. Without a key there is none to protect on the way.
 pub(crate) fn address(settings: &ProviderSettings, default: &str) -> Result<Url, OpenError> {
-    match (&settings.base_url, &settings.env_key) {
-        (Some(url), None) if url.scheme() == "http" && !has_credentials(url) => Ok(url.clone()),
-        (given, _) => base_url(given.clone(), default, &settings.name),
+    match &settings.base_url {
+        Some(url) if !has_secrets(settings) && url.scheme() == "http" && !has_credentials(url) => {
+            Ok(url.clone())
+        }
+        given => base_url(given.clone(), default, &settings.name),
     }
-}
-
-/// A row's key and the variable it is in, for services that may want none.
-pub(crate) fn optional_key(
-    settings: &ProviderSettings,
-    environment: impl Fn(&str) -> Option<String>,
-) -> Result<Option<(Secret, String)>, OpenError> {
-    let Some(variable) = &settings.env_key else {
-        return Ok(None);
-    };
-    let key = key(variable, environment, &settings.name)?;
-    Ok(Some((key, variable.clone())))
 }
 
 /// A key must not travel in the clear, except to this machine.

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::open::ProviderSettings;
+use crate::openai_chat::ChatQuirks;
 
 /// The rows, as they are compiled in.
 const PRESETS: &str = include_str!("presets.toml");
@@ -22,8 +23,8 @@ pub struct Preset {
     pub base_url: Url,
     /// The variable that usually holds the key; none where no key is needed.
     pub env_key: Option<String>,
-    /// How the vendor's wire departs from its format, where that matters.
-    pub dialect: Option<String>,
+    /// How the vendor's Chat Completions depart from OpenAI's, where they do.
+    pub quirks: Option<ChatQuirks>,
     /// What is known about families of models.
     #[serde(default)]
     pub models: Vec<ModelFamily>,
@@ -75,12 +76,14 @@ impl Preset {
             .base_url
             .as_ref()
             .is_some_and(|url| url.origin() != self.base_url.origin());
-        if settings.env_key.is_none() && !elsewhere {
+        let has_key = settings.env_key.is_some() || !settings.key_command.is_empty();
+        if !has_key && !elsewhere {
             settings.env_key.clone_from(&self.env_key);
         }
         if settings.wire_api.is_empty() {
             settings.wire_api.clone_from(&self.wire_api);
         }
+        settings.quirks = settings.quirks.or(self.quirks);
         settings
             .base_url
             .get_or_insert_with(|| self.base_url.clone());

@@ -2,34 +2,27 @@
 
 use pullwright_protocol::FailureKind;
 use pullwright_protocol::provider::ProviderError;
-use reqwest::header::HeaderMap;
 
 use super::event::ErrorBody;
-use crate::exchange::{Rejection, header, retry_after};
+use crate::exchange::{Refused, Rejection, header, retry_after};
 
 /// A 429 with this code is not about speed: the account's limit is used up.
 const SPEND_LIMIT_CODE: &str = "enforced_spend_limit_reached";
 
 /// The error that an HTTP error answer means. `key_source` is where the key came from.
-pub(super) fn of_response(
-    status: u16,
-    headers: &HeaderMap,
-    body: &[u8],
-    provider: &str,
-    key_source: &str,
-) -> ProviderError {
-    let parsed = serde_json::from_slice(body).ok();
-    let body = parsed.unwrap_or_else(|| not_json(body));
-    let (kind, retryable) = body.classify(Some(status));
-    let should_retry = header(headers, "x-should-retry").and_then(|text| text.parse().ok());
+pub(super) fn of_response(answer: &Refused, provider: &str, key_source: &str) -> ProviderError {
+    let parsed = serde_json::from_slice(&answer.body).ok();
+    let body = parsed.unwrap_or_else(|| not_json(&answer.body));
+    let (kind, retryable) = body.classify(Some(answer.status));
+    let should_retry = header(&answer.headers, "x-should-retry").and_then(|text| text.parse().ok());
     let rejection = Rejection {
-        status: Some(status),
+        status: Some(answer.status),
         kind,
         retryable: match should_retry {
             Some(said) if kind != FailureKind::ProviderBudget => said,
             _ => retryable,
         },
-        retry_after: retry_after(headers),
+        retry_after: retry_after(&answer.headers),
         ..body.rejection()
     };
     rejection.into_error(provider, key_source)

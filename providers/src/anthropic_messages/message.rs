@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::arguments;
+use crate::written::{self, Messages};
 
 /// How many messages of the user end in a marker.
 const MARKED_MESSAGES: usize = 2;
@@ -29,7 +30,7 @@ pub(super) struct Message<'a> {
     content: Vec<Block<'a>>,
     /// Which of the items it begins with.
     #[serde(skip)]
-    pub(super) first_item: usize,
+    first_item: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -87,12 +88,11 @@ struct ImageSource<'a> {
 }
 
 /// The messages for `items`. Native JSON is used where it came from `provenance`; elsewhere the
-/// neutral view, without reasoning. Also how many of them do not change when the conversation grows:
-/// those before the markers.
+/// neutral view, without reasoning. Those before the markers do not change when it grows.
 pub(super) fn messages<'a>(
     items: &'a [Arc<Item>],
     provenance: &Provenance,
-) -> (Vec<Message<'a>>, usize) {
+) -> Messages<Message<'a>> {
     let mut messages: Vec<Message<'a>> = Vec::new();
     for (index, item) in items.iter().enumerate() {
         let role = if item.is_from_model() {
@@ -113,7 +113,10 @@ pub(super) fn messages<'a>(
     }
     messages.iter_mut().for_each(Message::put_results_first);
     let unchanging = mark_for_cache(&mut messages);
-    (messages, unchanging)
+    Messages {
+        all: messages,
+        unchanging,
+    }
 }
 
 /// Marks the end of the conversation, and the end of the previous request's, where the API looks
@@ -134,6 +137,12 @@ fn mark_for_cache(messages: &mut [Message<'_>]) -> usize {
         first = index;
     }
     if marked < MARKED_MESSAGES { 0 } else { first }
+}
+
+impl written::Message for Message<'_> {
+    fn first_item(&self) -> usize {
+        self.first_item
+    }
 }
 
 impl Message<'_> {

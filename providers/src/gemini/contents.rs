@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::arguments;
 use crate::call_ids::on_the_wire;
+use crate::written::{self, Messages};
 
 /// The first call of a step must be signed. What another model called never was, and this is the
 /// signature that the API takes for it.
@@ -19,6 +20,9 @@ const FOREIGN_SIGNATURE: &str = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I=";
 pub(super) struct Content<'a> {
     role: Role,
     parts: Vec<Part<'a>>,
+    /// Which of the items it begins with.
+    #[serde(skip)]
+    first_item: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -78,19 +82,30 @@ enum Response {
     Error(String),
 }
 
-/// The contents for `items`. Native JSON is used where it came from `provenance`; elsewhere the
-/// neutral view, without reasoning.
-pub(super) fn contents<'a>(items: &'a [Arc<Item>], provenance: &Provenance) -> Vec<Content<'a>> {
+/// The contents for the items of a conversation from `from` on. Native JSON is used where it came
+/// from `provenance`; elsewhere the neutral view, without reasoning.
+pub(super) fn contents<'a>(
+    items: &'a [Arc<Item>],
+    from: usize,
+    provenance: &Provenance,
+) -> Messages<Content<'a>> {
+    let (written, new) = items.split_at(from);
     let mut builder = Builder::default();
-    for item in items {
+    for item in written {
+        builder.remember_call(item);
+    }
+    for (index, item) in new.iter().enumerate() {
+        builder.index = index;
+        builder.remember_call(item);
         builder.add(item, provenance);
     }
-    builder.close_user_turn();
-    builder.contents
+    builder.finish()
 }
 
 #[derive(Default)]
 struct Builder<'a> {
+    /// The item that is being added.
+    index: usize,
     contents: Vec<Content<'a>>,
     /// The calls so far: their place in the conversation and their names, which results repeat.
     calls: HashMap<&'a str, (usize, &'a str)>,
@@ -98,28 +113,36 @@ struct Builder<'a> {
     results: Vec<(usize, Part<'a>)>,
     /// What the user said since then.
     said: Vec<Part<'a>>,
+    /// The first item since then.
+    turn_begins: Option<usize>,
 }
 
 impl<'a> Builder<'a> {
+    fn remember_call(&mut self, item: &'a Item) {
+        if let ItemContent::ToolCall(call) = &item.content {
+            let place = self.calls.len();
+            self.calls.insert(&call.call_id, (place, &call.name));
+        }
+    }
+
     fn add(&mut self, item: &'a Item, provenance: &Provenance) {
         match &item.content {
-            ItemContent::User { parts } => self.said.extend(parts.iter().filter_map(part)),
+            ItemContent::User { parts } => {
+                self.turn_begins.get_or_insert(self.index);
+                self.said.extend(parts.iter().filter_map(part));
+            }
             ItemContent::ToolResult {
                 call_id,
                 parts,
                 is_error,
             } => self.add_result(call_id, parts, *is_error),
-            ItemContent::ToolCall(call) => {
-                let place = self.calls.len();
-                self.calls.insert(&call.call_id, (place, &call.name));
-                self.add_from_model(item, provenance);
-            }
             _ => self.add_from_model(item, provenance),
         }
     }
 
     /// Results go by the order of their calls: without ids the API tells them apart by it.
     fn add_result(&mut self, call_id: &'a str, parts: &'a [ItemPart], is_error: bool) {
+        self.turn_begins.get_or_insert(self.index);
         let Some((place, name)) = self.calls.get(call_id).copied() else {
             // The API refuses a result without its call, but the words need not be lost.
             self.said.extend(parts.iter().filter_map(part));
@@ -157,6 +180,7 @@ impl<'a> Builder<'a> {
             _ => self.contents.push(Content {
                 role: Role::Model,
                 parts: vec![part],
+                first_item: self.index,
             }),
         }
     }
@@ -195,14 +219,37 @@ impl<'a> Builder<'a> {
         let mut results = std::mem::take(&mut self.results);
         results.sort_by_key(|(place, _)| *place);
         let results = results.into_iter().map(|(_, part)| part).collect();
+        let first_item = self.turn_begins.take().unwrap_or(self.index);
         for parts in [results, std::mem::take(&mut self.said)] {
             if !parts.is_empty() {
                 self.contents.push(Content {
                     role: Role::User,
                     parts,
+                    first_item,
                 });
             }
         }
+    }
+
+    /// Only the last turn may still go on.
+    fn finish(mut self) -> Messages<Content<'a>> {
+        self.close_user_turn();
+        let last = self.contents.last().map(|content| content.first_item);
+        let is_earlier = |content: &Content<'_>| Some(content.first_item) != last;
+        Messages {
+            unchanging: self
+                .contents
+                .iter()
+                .filter(|content| is_earlier(content))
+                .count(),
+            all: self.contents,
+        }
+    }
+}
+
+impl written::Message for Content<'_> {
+    fn first_item(&self) -> usize {
+        self.first_item
     }
 }
 

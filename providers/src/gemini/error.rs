@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use pullwright_protocol::FailureKind;
 use pullwright_protocol::provider::ProviderError;
-use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
-use crate::exchange::{Rejection, retry_after};
+use crate::exchange::{Refused, Rejection, retry_after};
 
 /// The API's error object, in the stream or in the body of a rejection.
 #[derive(Debug, Default, Deserialize)]
@@ -41,18 +40,13 @@ struct Inner {
 }
 
 /// The error for a rejected request.
-pub(super) fn of_response(
-    status: u16,
-    headers: &HeaderMap,
-    body: &[u8],
-    provider: &str,
-    key_source: &str,
-) -> ProviderError {
-    let object = match serde_json::from_slice(body) {
+pub(super) fn of_response(answer: &Refused, provider: &str, key_source: &str) -> ProviderError {
+    let object = match serde_json::from_slice(&answer.body) {
         Ok(Body::One { error } | Body::List([Inner { error }])) => error,
-        Err(_) => ErrorObject::not_json(body),
+        Err(_) => ErrorObject::not_json(&answer.body),
     };
-    object.into_error(Some(status), retry_after(headers), provider, key_source)
+    let wait = retry_after(&answer.headers);
+    object.into_error(Some(answer.status), wait, provider, key_source)
 }
 
 impl ErrorObject {

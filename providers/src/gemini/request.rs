@@ -4,12 +4,13 @@
 //! request starts with the bytes of the one before, which is what the API's cache looks for.
 
 use pullwright_protocol::provider::{ProviderError, StreamRequest};
-use pullwright_protocol::{FailureKind, Provenance, ToolSpec};
+use pullwright_protocol::{Provenance, ToolSpec};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::GeminiConfig;
-use super::contents::{Content, contents};
+use super::contents::contents;
+use crate::written::{Place, Written};
 
 /// Models that refuse to be asked for thoughts.
 const WITHOUT_THINKING: [&str; 4] = ["gemini-1", "gemini-2.0", "gemma", "learnlm"];
@@ -18,33 +19,39 @@ pub(super) fn body(
     config: &GeminiConfig,
     provenance: &Provenance,
     request: &StreamRequest,
+    written: &Written,
 ) -> Result<Vec<u8>, ProviderError> {
-    let contents = contents(&request.items, provenance);
-    if contents.is_empty() {
-        return Err(invalid("the conversation is empty".to_owned()));
-    }
+    let place = Place::<()> {
+        key: "contents",
+        opening: None,
+    };
+    let items = &request.items;
+    written.body(&head(config, request), &place, items, |from| {
+        contents(items, from, provenance)
+    })
+}
+
+fn head<'a>(config: &'a GeminiConfig, request: &'a StreamRequest) -> Head<'a> {
     let asked = request.max_output_tokens.unwrap_or(u64::MAX);
-    let body = Body {
+    Head {
         generation_config: GenerationConfig {
             max_output_tokens: asked.min(config.max_output_tokens),
             thinking_config: ThinkingConfig::of(config),
         },
         tools: tools(&request.tools),
         system_instruction: system(&request.system),
-        contents,
-    };
-    serde_json::to_vec(&body).map_err(|error| invalid(format!("the request is no JSON: {error}")))
+    }
 }
 
+/// Everything but the contents.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Body<'a> {
+struct Head<'a> {
     generation_config: GenerationConfig<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tools: Option<[Tools<'a>; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     system_instruction: Option<SystemInstruction<'a>>,
-    contents: Vec<Content<'a>>,
 }
 
 #[derive(Serialize)]
@@ -123,13 +130,4 @@ fn system(text: &str) -> Option<SystemInstruction<'_>> {
     (!text.trim().is_empty()).then_some(SystemInstruction {
         parts: [SystemPart { text }],
     })
-}
-
-fn invalid(message: String) -> ProviderError {
-    ProviderError {
-        kind: FailureKind::ProviderRequest,
-        message,
-        retryable: false,
-        retry_after_ms: None,
-    }
 }

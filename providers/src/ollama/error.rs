@@ -4,33 +4,26 @@ use std::time::Duration;
 
 use pullwright_protocol::FailureKind;
 use pullwright_protocol::provider::ProviderError;
-use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::exchange::{Rejection, retry_after};
+use crate::exchange::{Refused, Rejection, retry_after};
 
 /// The error for a rejected request.
-pub(super) fn of_response(
-    status: u16,
-    headers: &HeaderMap,
-    body: &[u8],
-    provider: &str,
-    key_source: &str,
-) -> ProviderError {
+pub(super) fn of_response(answer: &Refused, provider: &str, key_source: &str) -> ProviderError {
     #[derive(Deserialize)]
     struct Body<'a> {
         #[serde(borrow)]
         error: &'a RawValue,
     }
-    let said = match serde_json::from_slice(body) {
+    let said = match serde_json::from_slice(&answer.body) {
         Ok(Body { error }) => words(error),
-        Err(_) => String::from_utf8_lossy(body).trim().to_owned(),
+        Err(_) => String::from_utf8_lossy(&answer.body).trim().to_owned(),
     };
     into_error(
-        Some(status),
+        Some(answer.status),
         &said,
-        retry_after(headers),
+        retry_after(&answer.headers),
         provider,
         key_source,
     )

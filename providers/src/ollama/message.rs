@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::arguments;
 use crate::call_ids::on_the_wire;
+use crate::written::{self, Messages};
 
 /// One message. The keys of an assistant's come in the order in which a model speaks.
 #[derive(Debug, Serialize)]
@@ -27,6 +28,9 @@ pub(super) struct Message<'a> {
     images: Vec<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<Call<'a>>,
+    /// Which of the items it begins with.
+    #[serde(skip)]
+    first_item: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -55,31 +59,51 @@ struct Function<'a> {
     arguments: Box<RawValue>,
 }
 
-/// The messages for a system prompt and `items`. Native JSON and thinking are used where they came
-/// from `provenance`; elsewhere the neutral view, without thinking.
+/// The system prompt as a message.
+pub(super) fn system(text: &str) -> Option<Message<'_>> {
+    (!text.trim().is_empty()).then(|| Message::new(Role::System, text.into()))
+}
+
+/// The messages for the items of a conversation from `from` on. Native JSON and thinking are used
+/// where they came from `provenance`; elsewhere the neutral view, without thinking.
 pub(super) fn messages<'a>(
-    system: &'a str,
     items: &'a [Arc<Item>],
+    from: usize,
     provenance: &Provenance,
-) -> Vec<Message<'a>> {
+) -> Messages<Message<'a>> {
+    let (written, new) = items.split_at(from);
     let mut builder = Builder::default();
-    if !system.trim().is_empty() {
-        builder.push(Message::new(Role::System, system.into()));
+    for item in written {
+        builder.remember_call(item);
     }
-    for item in items {
+    for (index, item) in new.iter().enumerate() {
+        builder.index = index;
+        builder.remember_call(item);
         builder.add(item, provenance);
     }
-    builder.messages
+    // Only the last one may still go on.
+    Messages {
+        unchanging: builder.messages.len().saturating_sub(1),
+        all: builder.messages,
+    }
 }
 
 #[derive(Default)]
 struct Builder<'a> {
+    /// The item that is being added.
+    index: usize,
     messages: Vec<Message<'a>>,
     /// The names of the calls so far, which results repeat.
     names: HashMap<&'a str, &'a str>,
 }
 
 impl<'a> Builder<'a> {
+    fn remember_call(&mut self, item: &'a Item) {
+        if let Content::ToolCall(call) = &item.content {
+            self.names.insert(&call.call_id, &call.name);
+        }
+    }
+
     fn add(&mut self, item: &'a Item, provenance: &Provenance) {
         let is_native = item
             .native
@@ -127,7 +151,6 @@ impl<'a> Builder<'a> {
     }
 
     fn add_call(&mut self, call: &'a ToolCall, native: Option<&'a RawValue>) {
-        self.names.insert(&call.call_id, &call.name);
         let call = match native {
             Some(native) => Call::Native(native),
             None => Call::Ours {
@@ -151,7 +174,8 @@ impl<'a> Builder<'a> {
         &mut self.messages[last]
     }
 
-    fn push(&mut self, message: Message<'a>) {
+    fn push(&mut self, mut message: Message<'a>) {
+        message.first_item = self.index;
         self.messages.push(message);
     }
 }
@@ -166,12 +190,19 @@ impl<'a> Message<'a> {
             content,
             images: Vec::new(),
             tool_calls: Vec::new(),
+            first_item: 0,
         }
     }
 
     /// Whether it says or calls something, after which nothing can be put before that.
     fn has_words(&self) -> bool {
         !self.content.is_empty() || !self.tool_calls.is_empty()
+    }
+}
+
+impl written::Message for Message<'_> {
+    fn first_item(&self) -> usize {
+        self.first_item
     }
 }
 

@@ -7,7 +7,7 @@ use pullwright_link::InProcessPeer;
 use pullwright_protocol::provider::{Delta, StopReason};
 use pullwright_protocol::{FailureKind, Item};
 use pullwright_providers::{
-    AnthropicConfig, AnthropicMessages, HttpClient, Secret, StreamTimeouts, Thinking,
+    Access, AnthropicConfig, AnthropicMessages, HttpClient, Secret, StreamTimeouts, Thinking,
 };
 use serde_json::{Value, json};
 use url::Url;
@@ -20,8 +20,7 @@ pub(crate) fn config(base_url: Url) -> AnthropicConfig {
     AnthropicConfig {
         name: "anthropic".into(),
         base_url,
-        key: Secret::new("sk-very-secret"),
-        key_source: "TEST_KEY".into(),
+        access: Access::with_key(Secret::new("sk-very-secret"), "TEST_KEY").unwrap(),
         model: "claude-test".into(),
         max_output_tokens: 1000,
         context_tokens: None,
@@ -32,9 +31,12 @@ pub(crate) fn config(base_url: Url) -> AnthropicConfig {
     }
 }
 
+pub(crate) fn anthropic(config: AnthropicConfig) -> AnthropicMessages {
+    AnthropicMessages::new(config, HttpClient::new().unwrap())
+}
+
 pub(crate) fn peer(config: AnthropicConfig) -> InProcessPeer {
-    let http = HttpClient::new().unwrap();
-    in_process(Arc::new(AnthropicMessages::new(config, http).unwrap()))
+    in_process(Arc::new(anthropic(config)))
 }
 
 fn good_reply() -> Answer {
@@ -238,8 +240,7 @@ async fn the_key_is_never_shown() {
         &json!({ "error": { "type": "authentication_error", "message": "invalid" } }),
     )])
     .await;
-    let provider =
-        AnthropicMessages::new(config(server.url.clone()), HttpClient::new().unwrap()).unwrap();
+    let provider = anthropic(config(server.url.clone()));
     assert!(!format!("{provider:?}").contains("very-secret"));
     let log = client::log(&in_process(Arc::new(provider)), &ask()).await;
     assert!(log.contains("check the key in TEST_KEY"), "{log}");

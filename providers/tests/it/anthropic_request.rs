@@ -5,11 +5,11 @@ use pullwright_protocol::{Content, Item, Native, Part, RawJson, ToolCall};
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use pullwright_providers::{AnthropicConfig, RequestWriter, Thinking, request_body};
+use pullwright_providers::{AnthropicConfig, Thinking};
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::anthropic_http::config;
+use crate::anthropic_http::{anthropic, config};
 use crate::anthropic_reply::provenance;
 use crate::client::request;
 
@@ -20,7 +20,7 @@ fn test_config() -> AnthropicConfig {
 }
 
 fn text(request: &StreamRequest) -> String {
-    String::from_utf8(request_body(&test_config(), &provenance(), request).unwrap()).unwrap()
+    String::from_utf8(anthropic(test_config()).request_body(request).unwrap()).unwrap()
 }
 
 fn body(items: Vec<Item>) -> Value {
@@ -112,11 +112,11 @@ proptest! {
     fn what_is_written_once_is_what_would_be_written_again(
         turns in proptest::collection::vec(proptest::collection::vec(0_u8..9, 1..5), 1..12),
     ) {
-        let writer = RequestWriter::default();
+        let provider = anthropic(test_config());
         let mut request = request(vec![Item::user("start")]);
         for turn in turns {
             request.items.extend(turn.into_iter().map(|kind| Arc::new(item_of(kind))));
-            let written = writer.write(&test_config(), &provenance(), &request).unwrap();
+            let written = provider.request_body(&request).unwrap();
             prop_assert_eq!(String::from_utf8(written).unwrap(), text(&request));
         }
     }
@@ -124,10 +124,9 @@ proptest! {
 
 #[test]
 fn a_shorter_or_another_conversation_is_written_anew() {
-    let writer = RequestWriter::default();
+    let provider = anthropic(test_config());
     let written = |request: &StreamRequest| {
-        let body = writer.write(&test_config(), &provenance(), request);
-        String::from_utf8(body.unwrap()).unwrap()
+        String::from_utf8(provider.request_body(request).unwrap()).unwrap()
     };
     for items in turns().into_iter().rev() {
         let request = request(items);
@@ -293,7 +292,9 @@ fn arguments_and_ids_that_the_api_would_refuse_are_mended() {
 
 #[test]
 fn an_empty_conversation_is_refused() {
-    let error = request_body(&test_config(), &provenance(), &request(vec![])).unwrap_err();
+    let error = anthropic(test_config())
+        .request_body(&request(vec![]))
+        .unwrap_err();
     assert_eq!(error.message, "the conversation is empty");
 }
 

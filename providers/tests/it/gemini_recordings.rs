@@ -11,7 +11,7 @@ use crate::client::{error, items};
 use crate::gemini_stream::{new_reply, open, play};
 use crate::http_server::Ending;
 use crate::recordings::{expectation, files};
-use crate::streams::{check_text, cuttings, over_http, streamed};
+use crate::streams::{check_text, cuttings, disturbed, over_http, streamed};
 
 fn streams() -> Vec<PathBuf> {
     files("gemini", |name| {
@@ -35,7 +35,7 @@ async fn recordings_yield_what_is_expected_in_every_cutting() {
     for path in streams() {
         let name = path.display().to_string();
         let bytes = bytes(&path);
-        let pieces = cuttings(&bytes).into_iter().chain(disturbed(&bytes));
+        let pieces = cuttings(&bytes).into_iter().chain(disturbed(&bytes, NOISE));
         let all = over_http(open, pieces.map(|pieces| (pieces, Ending::Good)).collect()).await;
         check(&all[0], &bytes, &expectation(&path), &name);
         for other in &all[1..] {
@@ -44,20 +44,8 @@ async fn recordings_yield_what_is_expected_in_every_cutting() {
     }
 }
 
-/// The same stream with comments and unknown events, and with each kind of line end.
-fn disturbed(bytes: &[u8]) -> Vec<Vec<Vec<u8>>> {
-    const NOISE: &str = ": a comment\n\nevent: brand_new\ndata: {\"brandNew\":[1],\"candidates\":null}\n\nid: 7\nretry: 10\ndata: {\"candidates\":[{\"index\":0,\"brandNew\":1}]}\n\ndata: [DONE]\n\n";
-    let text = String::from_utf8(bytes.to_vec())
-        .unwrap()
-        .replace("\r\n", "\n");
-    let noisy = text
-        .replace("\n\n", &format!("\n\n{NOISE}"))
-        .replace("\ndata:", "\n: inside\ndata:");
-    let ends = ["\n", "\r\n", "\r"].map(|end| noisy.replace('\n', end));
-    ends.iter()
-        .map(|text| text.as_bytes().chunks(5).map(<[u8]>::to_vec).collect())
-        .collect()
-}
+/// Comments and unknown events.
+const NOISE: &str = ": a comment\n\nevent: brand_new\ndata: {\"brandNew\":[1],\"candidates\":null}\n\nid: 7\nretry: 10\ndata: {\"candidates\":[{\"index\":0,\"brandNew\":1}]}\n\ndata: [DONE]\n\n";
 
 #[test]
 fn a_stream_cut_off_at_any_byte_has_no_end() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pullwright_protocol::provider::{Delta, ProviderError};
 use pullwright_protocol::{Item, Provenance};
 use pullwright_providers::{
-    Finish, Gemini, GeminiConfig, GeminiReply, HttpClient, Provider, Secret, StreamTimeouts,
+    Access, Finish, Gemini, GeminiConfig, GeminiReply, HttpClient, Provider, Secret, StreamTimeouts,
 };
 use serde_json::{Value, json};
 use url::Url;
@@ -14,8 +14,7 @@ pub(crate) fn config(base_url: Url) -> GeminiConfig {
     GeminiConfig {
         name: "gemini".into(),
         base_url,
-        key: Secret::new("very-secret"),
-        key_source: "TEST_KEY".into(),
+        access: Access::with_key(Secret::new("very-secret"), "TEST_KEY").unwrap(),
         model: "gemini-test".into(),
         max_output_tokens: 1000,
         context_tokens: Some(1_000_000),
@@ -26,7 +25,7 @@ pub(crate) fn config(base_url: Url) -> GeminiConfig {
 }
 
 pub(crate) fn gemini(config: GeminiConfig) -> Gemini {
-    Gemini::new(config, HttpClient::new().unwrap()).unwrap()
+    Gemini::new(config, HttpClient::new().unwrap())
 }
 
 pub(crate) fn open(base_url: Url) -> Arc<dyn Provider> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pullwright_protocol::provider::{Delta, ProviderError, StopReason, StreamRequest};
 use pullwright_protocol::{FailureKind, Item};
-use pullwright_providers::{OllamaConfig, Secret, StreamTimeouts};
+use pullwright_providers::{Access, OllamaConfig, Secret, StreamTimeouts};
 use serde_json::{Value, json};
 
 use crate::client::{self, bounded, deltas, error, in_process, request};
@@ -178,7 +178,7 @@ async fn a_key_is_sent_to_a_server_that_wants_one_and_never_shown() {
     let refusal = json!({ "error": "unauthorized" });
     let server = Server::start(vec![Answer::error(401, &refusal)]).await;
     let provider = ollama(OllamaConfig {
-        key: Some((Secret::new("very-secret"), "TEST_KEY".into())),
+        access: Access::with_key(Secret::new("very-secret"), "TEST_KEY").unwrap(),
         ..config(server.url.clone())
     });
     assert!(!format!("{provider:?}").contains("very-secret"));

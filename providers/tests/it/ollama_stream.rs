@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pullwright_protocol::provider::{Delta, ProviderError};
 use pullwright_protocol::{Item, Provenance};
 use pullwright_providers::{
-    Finish, HttpClient, Ollama, OllamaConfig, OllamaReply, Provider, StreamTimeouts,
+    Access, Finish, HttpClient, Ollama, OllamaConfig, OllamaReply, Provider, StreamTimeouts,
 };
 use serde_json::{Value, json};
 use url::Url;
@@ -17,7 +17,7 @@ pub(crate) fn config(base_url: Url) -> OllamaConfig {
     OllamaConfig {
         name: "ollama".into(),
         base_url,
-        key: None,
+        access: Access::default(),
         model: "qwen-test".into(),
         max_output_tokens: 1000,
         context_tokens: CONTEXT,
@@ -28,7 +28,7 @@ pub(crate) fn config(base_url: Url) -> OllamaConfig {
 }
 
 pub(crate) fn ollama(config: OllamaConfig) -> Ollama {
-    Ollama::new(config, HttpClient::new().unwrap()).unwrap()
+    Ollama::new(config, HttpClient::new().unwrap())
 }
 
 pub(crate) fn open(base_url: Url) -> Arc<dyn Provider> {

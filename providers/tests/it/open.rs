@@ -33,7 +33,7 @@ fn an_unknown_wire_format_is_told_what_there_is() {
     let error = refusal(row("telepathy"), |_| None);
     assert_eq!(
         error,
-        "providers.mine: unknown wire_api `telepathy`; there are: anthropic_messages, gemini, ollama, scripted"
+        "providers.mine: unknown wire_api `telepathy`; there are: anthropic_messages, gemini, ollama, openai_chat, openai_responses, scripted"
     );
 }
 

@@ -6,9 +6,6 @@ use pullwright_providers::{
 };
 use url::Url;
 
-/// Formats that presets name and [`open`] does not know yet.
-const PLANNED_WIRE_APIS: &[&str] = &["openai_chat", "openai_responses"];
-
 fn row(name: &str, model: &str) -> ProviderSettings {
     ProviderSettings {
         name: name.into(),
@@ -28,10 +25,7 @@ fn every_row_is_sound() {
     assert_eq!(&strictly, presets());
     for (name, preset) in presets() {
         let wire = preset.wire_api.as_str();
-        assert!(
-            WIRE_APIS.contains(&wire) || PLANNED_WIRE_APIS.contains(&wire),
-            "{name}: {wire}"
-        );
+        assert!(WIRE_APIS.contains(&wire), "{name}: {wire}");
         let is_local = preset.base_url.host_str() == Some("127.0.0.1");
         let scheme = if is_local { "http" } else { "https" };
         assert_eq!(preset.base_url.scheme(), scheme, "{name}");
@@ -45,12 +39,6 @@ fn every_row_is_sound() {
                 model.family
             );
         }
-    }
-    for planned in PLANNED_WIRE_APIS {
-        assert!(
-            !WIRE_APIS.contains(planned),
-            "{planned} is no longer planned"
-        );
     }
 }
 

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+/// Where the recordings are, if not beside the workspace.
+const VARIABLE: &str = "PULLWRIGHT_RECORDINGS";
 /// Set to `1` where a missing folder must fail the tests.
 const REQUIRE_VARIABLE: &str = "PULLWRIGHT_REQUIRE_RECORDINGS";
 
 /// The files of a folder of recordings whose name passes `wanted`; none, visibly, without them.
 pub(crate) fn files(folder: &str, wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../shared/recordings")
-        .join(folder);
+    let root = root().join(folder);
     let Ok(entries) = std::fs::read_dir(&root) else {
         let required = std::env::var(REQUIRE_VARIABLE).is_ok_and(|value| value == "1");
         assert!(!required, "no recordings in {}", root.display());
@@ -26,6 +26,13 @@ pub(crate) fn files(folder: &str, wanted: impl Fn(&str) -> bool) -> Vec<PathBuf>
     files.sort();
     assert!(!files.is_empty(), "no recording fits in {}", root.display());
     files
+}
+
+fn root() -> PathBuf {
+    match std::env::var_os(VARIABLE) {
+        Some(path) => path.into(),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/recordings"),
+    }
 }
 
 pub(crate) fn json(path: &Path) -> Value {

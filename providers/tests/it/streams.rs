@@ -58,6 +58,34 @@ pub(crate) async fn over_http(
     all
 }
 
+/// How many bytes hold all of the first event that `is_last` says is one: what comes after may be lost.
+pub(crate) fn end_of(bytes: &[u8], is_last: impl Fn(&str, &Value) -> bool) -> usize {
+    let text = std::str::from_utf8(bytes).unwrap();
+    let mut begin = 0;
+    for line in text.split_inclusive('\n') {
+        let data = line.trim_end().strip_prefix("data:").unwrap_or_default();
+        if is_last(data.trim(), &serde_json::from_str(data).unwrap_or_default()) {
+            return begin + line.trim_end().len();
+        }
+        begin += line.len();
+    }
+    bytes.len()
+}
+
+/// The same stream with `noise` after every event, comments inside of them, and each kind of line end.
+pub(crate) fn disturbed(bytes: &[u8], noise: &str) -> Vec<Pieces> {
+    let text = String::from_utf8(bytes.to_vec())
+        .unwrap()
+        .replace("\r\n", "\n");
+    let noisy = text
+        .replace("\n\n", &format!("\n\n{noise}"))
+        .replace("\ndata:", "\n: inside\ndata:");
+    let ends = ["\n", "\r\n", "\r"].map(|end| noisy.replace('\n', end));
+    ends.iter()
+        .map(|text| text.as_bytes().chunks(37).map(<[u8]>::to_vec).collect())
+        .collect()
+}
+
 /// Long texts are given by length, hash and ends.
 pub(crate) fn check_text(text: &str, expected: &Value, name: &str) {
     if let Some(whole) = expected["text"].as_str() {

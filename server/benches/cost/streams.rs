@@ -13,10 +13,10 @@ use pullwright_core::conversation::Conversation;
 use pullwright_core::provider::Provider;
 use pullwright_link::InProcessPeer;
 use pullwright_protocol::provider::{Delta, StreamRequest};
-use pullwright_protocol::{Item, Provenance, ToolCall};
+use pullwright_protocol::{Item, ToolCall};
 use pullwright_providers::{
-    AnthropicConfig, AnthropicMessages, HttpClient, RequestWriter, Secret, StreamTimeouts,
-    Thinking, rpc_module,
+    Access, AnthropicConfig, AnthropicMessages, HttpClient, Secret, StreamTimeouts, Thinking,
+    rpc_module,
 };
 use serde_json::json;
 use tokio::runtime::Builder;
@@ -94,13 +94,8 @@ fn requests(turns: usize) {
 }
 
 fn write_requests(turns: usize) -> Vec<Duration> {
-    let (config, writer) = (config("http://127.0.0.1"), RequestWriter::default());
-    let provenance = Provenance {
-        provider: "bench".to_owned(),
-        wire: "anthropic_messages".to_owned(),
-        model: "bench".to_owned(),
-        account: None,
-    };
+    let http = HttpClient::new().unwrap();
+    let provider = AnthropicMessages::new(config("http://127.0.0.1"), http);
     let mut request = StreamRequest {
         system: "You are a benchmark.".to_owned(),
         tools: Vec::new(),
@@ -109,7 +104,7 @@ fn write_requests(turns: usize) -> Vec<Duration> {
     };
     let write = |turn| {
         let begin = Instant::now();
-        let body = writer.write(&config, &provenance, &request).unwrap();
+        let body = provider.request_body(&request).unwrap();
         let time = begin.elapsed();
         assert!(body.ends_with(b"]}"));
         request.items.extend(exchange(turn).map(Arc::new));
@@ -151,7 +146,7 @@ async fn read(provider: &Provider) -> usize {
 
 async fn provider(address: SocketAddr) -> Provider {
     let http = HttpClient::new().unwrap();
-    let anthropic = AnthropicMessages::new(config(&format!("http://{address}")), http).unwrap();
+    let anthropic = AnthropicMessages::new(config(&format!("http://{address}")), http);
     let peer = InProcessPeer::new("bench", rpc_module(Arc::new(anthropic)));
     Provider::connect(Arc::new(peer)).await.unwrap()
 }
@@ -160,8 +155,7 @@ fn config(base_url: &str) -> AnthropicConfig {
     AnthropicConfig {
         name: "bench".to_owned(),
         base_url: Url::parse(base_url).unwrap(),
-        key: Secret::new("none"),
-        key_source: "NONE".to_owned(),
+        access: Access::with_key(Secret::new("none"), "NONE").unwrap(),
         model: "bench".to_owned(),
         max_output_tokens: 1000,
         context_tokens: None,

@@ -1,0 +1,128 @@
+//! How a service lets a row in: a key, or a command that fetches one, and headers of the row's own.
+
+use std::sync::Arc;
+
+use pullwright_protocol::provider::ProviderError;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+
+use crate::secret::Secret;
+
+mod command;
+
+pub use command::KeyCommand;
+
+/// What an error names when a service without a key wants one.
+const NO_KEY: &str = "`env_key`, which this row does not set";
+
+/// How a service lets a row in. Clones share a key that a command fetched.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    key: Key,
+    headers: HeaderMap,
+}
+
+#[derive(Clone, Debug, Default)]
+enum Key {
+    #[default]
+    None,
+    Fixed {
+        key: Secret,
+        source: String,
+    },
+    Command(Arc<KeyCommand>),
+}
+
+/// Where a wire format wants the key.
+#[derive(Clone, Debug)]
+pub(crate) enum KeyPlace {
+    /// In `authorization`, as a bearer's token.
+    Bearer,
+    /// In a header of its own.
+    Header(HeaderName),
+}
+
+impl Access {
+    /// With `key`, which came from `source`: a variable's name, for error messages.
+    ///
+    /// # Errors
+    /// A sentence when the key cannot be a key.
+    pub fn with_key(key: Secret, source: impl Into<String>) -> Result<Self, String> {
+        let source = source.into();
+        if HeaderValue::try_from(key.reveal()).is_err() {
+            return Err(format!("{source} holds characters no key has"));
+        }
+        Ok(Self {
+            key: Key::Fixed { key, source },
+            headers: HeaderMap::new(),
+        })
+    }
+
+    /// With the key that a command prints.
+    #[must_use]
+    pub fn with_command(command: KeyCommand) -> Self {
+        Self {
+            key: Key::Command(Arc::new(command)),
+            headers: HeaderMap::new(),
+        }
+    }
+
+    /// Sends one more header. Its value counts as a secret.
+    ///
+    /// # Errors
+    /// A sentence when the name or the value cannot be a header's.
+    pub fn and_header(mut self, name: &str, value: &Secret) -> Result<Self, String> {
+        let name = HeaderName::try_from(name).map_err(|_| format!("`{name}` is no header"))?;
+        let mut value = HeaderValue::try_from(value.reveal())
+            .map_err(|_| format!("the header `{name}` holds characters no header has"))?;
+        value.set_sensitive(true);
+        self.headers.insert(name, value);
+        Ok(self)
+    }
+
+    /// The headers of one question.
+    pub(crate) async fn headers(
+        &self,
+        provider: &str,
+        place: &KeyPlace,
+    ) -> Result<HeaderMap, ProviderError> {
+        let mut headers = HeaderMap::new();
+        match &self.key {
+            Key::None => {}
+            Key::Fixed { key, .. } => place.put(key, &mut headers),
+            Key::Command(command) => place.put(&command.key(provider).await?, &mut headers),
+        }
+        headers.extend(self.headers.clone());
+        Ok(headers)
+    }
+
+    /// Where the key comes from, for error messages.
+    pub(crate) fn source(&self) -> String {
+        match &self.key {
+            Key::None => NO_KEY.to_owned(),
+            Key::Fixed { source, .. } => source.clone(),
+            Key::Command(command) => command.to_string(),
+        }
+    }
+
+    /// The service does not take the key any more. Whether the next question may have another.
+    pub(crate) async fn refused(&self) -> bool {
+        match &self.key {
+            Key::None | Key::Fixed { .. } => false,
+            Key::Command(command) => command.forget().await,
+        }
+    }
+}
+
+impl KeyPlace {
+    /// A key that cannot be a header's value was refused before.
+    fn put(&self, key: &Secret, headers: &mut HeaderMap) {
+        let (name, value) = match self {
+            Self::Bearer => (AUTHORIZATION, format!("Bearer {}", key.reveal())),
+            Self::Header(name) => (name.clone(), key.reveal().to_owned()),
+        };
+        if let Ok(mut value) = HeaderValue::try_from(value) {
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+    }
+}
