@@ -14,6 +14,11 @@ pub use command::KeyCommand;
 /// What an error names when a service without a key wants one.
 const NO_KEY: &str = "`env_key`, which this row does not set";
 
+/// What stands in an error for a secret.
+const HIDDEN: &str = "[hidden]";
+/// What is shorter may be a part of any word, and is no secret.
+const SHORTEST_SECRET: usize = 8;
+
 /// How a service lets a row in. Clones share a key that a command fetched.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
@@ -102,6 +107,24 @@ impl Access {
             Key::Fixed { source, .. } => source.clone(),
             Key::Command(command) => command.to_string(),
         }
+    }
+
+    /// An error without the key and the headers, which a service may repeat.
+    pub(crate) async fn hide(&self, mut error: ProviderError) -> ProviderError {
+        let key = match &self.key {
+            Key::None => None,
+            Key::Fixed { key, .. } => Some(key.clone()),
+            Key::Command(command) => command.last().await,
+        };
+        let headers = self
+            .headers
+            .values()
+            .filter_map(|value| value.to_str().ok());
+        let secrets = key.iter().map(Secret::reveal).chain(headers);
+        for secret in secrets.filter(|secret| secret.len() >= SHORTEST_SECRET) {
+            error.message = error.message.replace(secret, HIDDEN);
+        }
+        error
     }
 
     /// The service does not take the key any more. Whether the next question may have another.

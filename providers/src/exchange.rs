@@ -93,11 +93,12 @@ impl Exchange {
         if response.status().is_success() {
             return Ok(response);
         }
-        let mut error = refused(&Refused {
+        let error = refused(&Refused {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
             body: self.error_body(response).await,
         });
+        let mut error = self.access.hide(error).await;
         if error.kind == FailureKind::ProviderAuth {
             error.retryable = self.access.refused().await;
         }
@@ -132,12 +133,17 @@ impl Exchange {
             let mut out = Vec::new();
             let taken = parser.push(&piece, &mut out);
             send_all(out, deltas).await?;
-            taken?;
+            if let Err(error) = taken {
+                return Err(self.access.hide(error).await);
+            }
         }
         let mut out = Vec::new();
         let finish = parser.end(&mut out);
         send_all(out, deltas).await?;
-        finish
+        match finish {
+            Ok(finish) => Ok(finish),
+            Err(error) => Err(self.access.hide(error).await),
+        }
     }
 
     async fn next_piece(

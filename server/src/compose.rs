@@ -131,6 +131,17 @@ pub fn host_tools() -> Arc<dyn HostTools> {
     Arc::new(host_tools::HostRows)
 }
 
+/// Loads `plugins.toml` and completes its rows that name a preset.
+///
+/// # Errors
+/// When the file cannot be read or used.
+pub fn load_config(path: &Path) -> anyhow::Result<Config> {
+    let mut config = Config::load(path)?;
+    providers::complete(&mut config)
+        .map_err(|message| anyhow::anyhow!("{}: {message}", path.display()))?;
+    Ok(config)
+}
+
 /// The models of a configuration.
 #[must_use]
 pub fn providers(config: Arc<Config>) -> Arc<dyn Providers> {

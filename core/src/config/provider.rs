@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use pullwright_protocol::provider::Prices;
 
@@ -27,16 +28,7 @@ pub struct ProviderConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProviderLink {
     /// A wire format that Pullwright speaks itself.
-    Wire {
-        /// The format, such as `anthropic_messages`.
-        wire_api: String,
-        /// Where the service is; the format's own default if absent.
-        base_url: Option<String>,
-        /// The name of the environment variable that holds the key.
-        env_key: Option<String>,
-        /// The file of replies, for `scripted` only.
-        script: Option<PathBuf>,
-    },
+    Wire(WireLink),
     /// A child process that speaks the provider protocol over stdio.
     Command {
         /// The program.
@@ -64,10 +56,66 @@ pub enum ProviderLink {
     },
 }
 
+/// A service in a wire format that Pullwright speaks itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WireLink {
+    /// The vendor whose well-known settings fill in what the row does not say.
+    pub preset: Option<String>,
+    /// The format, such as `anthropic_messages`; empty where the preset says it.
+    pub wire_api: String,
+    /// Where the service is; the format's own default if absent.
+    pub base_url: Option<String>,
+    /// The name of the environment variable that holds the key.
+    pub env_key: Option<String>,
+    /// The command that prints the key.
+    pub auth: Option<KeyCommand>,
+    /// More headers, each with the name of the variable that holds its value.
+    pub env_http_headers: BTreeMap<String, String>,
+    /// How hard the model thinks, in its vendor's own words.
+    pub effort: Option<String>,
+    /// How the service departs from its format.
+    pub quirks: Option<serde_json::Map<String, serde_json::Value>>,
+    /// The file of replies, for `scripted` only.
+    pub script: Option<PathBuf>,
+}
+
+/// A command that prints a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyCommand {
+    /// The program and its arguments; no shell reads them.
+    pub command: Vec<String>,
+    /// How long the key is good for, where the row says.
+    pub refresh: Option<Duration>,
+}
+
+impl ProviderLink {
+    /// The environment variables that it names.
+    #[must_use]
+    pub fn variables(&self) -> Vec<&String> {
+        match self {
+            Self::Wire(wire) => {
+                let headers = wire.env_http_headers.values();
+                wire.env_key.iter().chain(headers).collect()
+            }
+            Self::Command { env_vars, .. } => env_vars.iter().collect(),
+            Self::Url {
+                bearer_token_env_var,
+                ..
+            } => bearer_token_env_var.iter().collect(),
+            Self::Library { .. } => Vec::new(),
+        }
+    }
+}
+
 pub(super) const KEYS: &[&str] = &[
     "wire_api",
+    "preset",
     "base_url",
     "env_key",
+    "auth",
+    "env_http_headers",
+    "effort",
+    "quirks",
     "script",
     "command",
     "args",
@@ -85,9 +133,23 @@ pub(super) const KEYS: &[&str] = &[
 
 pub(super) const PRICE_KEYS: &[&str] = &["input", "cached_input", "cache_write", "output"];
 
+pub(super) const AUTH_KEYS: &[&str] = &["command", "refresh_sec"];
+
+/// The keys of a wire format, named or by preset.
+const WIRE_KEYS: &[&str] = &[
+    "base_url",
+    "env_key",
+    "auth",
+    "env_http_headers",
+    "effort",
+    "quirks",
+    "script",
+];
+
 /// The keys that choose a link, each with the keys that only that link has.
 const LINKS: &[(&str, &[&str])] = &[
-    ("wire_api", &["base_url", "env_key", "script"]),
+    ("wire_api", WIRE_KEYS),
+    ("preset", WIRE_KEYS),
     ("command", &["args", "env", "env_vars"]),
     ("url", &["bearer_token_env_var"]),
     ("library", &["sha256"]),
@@ -114,7 +176,7 @@ impl ProviderConfig {
 
 fn read_link(section: &Section<'_>) -> Result<ProviderLink, ConfigError> {
     match section.one_of(LINKS)? {
-        "wire_api" => read_wire(section),
+        "wire_api" | "preset" => read_wire(section).map(ProviderLink::Wire),
         "command" => Ok(ProviderLink::Command {
             command: section.program("command")?.unwrap_or_default(),
             args: section.strings("args")?.unwrap_or_default(),
@@ -152,14 +214,61 @@ fn read_url(section: &Section<'_>) -> Result<String, ConfigError> {
     Err(section.error("url", message))
 }
 
-fn read_wire(section: &Section<'_>) -> Result<ProviderLink, ConfigError> {
+fn read_wire(section: &Section<'_>) -> Result<WireLink, ConfigError> {
     let wire_api = section.non_empty("wire_api")?.unwrap_or_default();
     check_script(section, wire_api == SCRIPTED)?;
-    Ok(ProviderLink::Wire {
+    Ok(WireLink {
+        preset: section.non_empty("preset")?,
         wire_api,
         base_url: section.url("base_url", &["https", "http"])?,
         env_key: section.variable("env_key")?,
+        auth: read_auth(section)?,
+        env_http_headers: section.env_headers("env_http_headers")?,
+        effort: section.non_empty("effort")?,
+        quirks: read_quirks(section)?,
         script: section.path("script")?,
+    })
+}
+
+fn read_auth(section: &Section<'_>) -> Result<Option<KeyCommand>, ConfigError> {
+    if !section.has("auth") {
+        return Ok(None);
+    }
+    if section.has("env_key") {
+        return Err(section.error(
+            "auth",
+            "the key comes from `env_key` already; remove one of them",
+        ));
+    }
+    let auth = section.section("auth", AUTH_KEYS)?;
+    let mut command = auth.strings("command")?.unwrap_or_default();
+    match command.first_mut() {
+        Some(program) if !program.is_empty() => *program = auth.resolve_program(program.clone()),
+        _ => {
+            let message = "name the program that prints the key, and its arguments, as a list";
+            return Err(auth.error("command", message));
+        }
+    }
+    Ok(Some(KeyCommand {
+        command,
+        refresh: auth.duration_sec("refresh_sec")?,
+    }))
+}
+
+/// What they mean is for the wire format to say.
+fn read_quirks(
+    section: &Section<'_>,
+) -> Result<Option<serde_json::Map<String, serde_json::Value>>, ConfigError> {
+    section.read("quirks", "a table of strings and booleans", |value| {
+        let entries = value.as_table()?.iter();
+        entries
+            .map(|(name, value)| {
+                let value = value.get_ref();
+                let text = value.as_str().map(serde_json::Value::from);
+                let quirk = text.or_else(|| value.as_bool().map(serde_json::Value::from))?;
+                Some((name.get_ref().to_string(), quirk))
+            })
+            .collect()
     })
 }
 
@@ -169,7 +278,15 @@ fn check_script(section: &Section<'_>, scripted: bool) -> Result<(), ConfigError
         return Err(section.error("script", message));
     }
     let stray = match scripted {
-        true => ["base_url", "env_key"].as_slice(),
+        true => [
+            "base_url",
+            "env_key",
+            "auth",
+            "env_http_headers",
+            "effort",
+            "quirks",
+        ]
+        .as_slice(),
         false => ["script"].as_slice(),
     };
     match stray.iter().find(|key| section.has(key)) {

@@ -132,17 +132,28 @@ struct Checks {
     max_repairs: Option<u32>,
 }
 
-/// A model: exactly one of wire_api, command, url and library.
+/// A model: exactly one of wire_api, preset, command, url and library.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 #[expect(dead_code, reason = "only described")]
 struct Provider {
     /// A wire format that Pullwright speaks itself, such as anthropic_messages.
     wire_api: Option<String>,
+    /// A vendor or server whose well-known settings fill in what the row does not say, such as
+    /// openai, openrouter, deepseek, vllm or lmstudio.
+    preset: Option<String>,
     /// Where the service is.
     base_url: Option<String>,
     /// The name of the environment variable that holds the key; never the key.
     env_key: Option<String>,
+    /// The command that prints the key, instead of `env_key`.
+    auth: Option<Auth>,
+    /// More headers, each with the name of the environment variable that holds its value.
+    env_http_headers: Option<BTreeMap<String, String>>,
+    /// How hard the model thinks, in its vendor's own words, such as high.
+    effort: Option<String>,
+    /// How the service departs from its format.
+    quirks: Option<Quirks>,
     /// The file of replies, for `wire_api = "scripted"`.
     script: Option<String>,
     /// A program that speaks the provider protocol over standard input and output.
@@ -169,6 +180,38 @@ struct Provider {
     context_tokens: Option<u64>,
     /// What the model costs, in US dollars per million tokens.
     prices: Option<Prices>,
+}
+
+/// A command that prints a key on its standard output.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only described")]
+struct Auth {
+    /// The program and its arguments; no shell reads them.
+    command: Vec<String>,
+    /// How long the key is good for, in seconds. Default 300.
+    refresh_sec: Option<f64>,
+}
+
+/// How a service's Chat Completions depart from OpenAI's.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only described")]
+struct Quirks {
+    /// The key for the most tokens of a reply: max_tokens (default) or max_completion_tokens.
+    limit_key: Option<String>,
+    /// The key for the effort: reasoning_effort (default), reasoning or thinking.
+    effort_key: Option<String>,
+    /// Whether `stream_options` is refused.
+    no_stream_options: Option<bool>,
+    /// Whether images are refused.
+    no_images: Option<bool>,
+    /// Whether every tool call must go back with `reasoning_content`.
+    needs_reasoning: Option<bool>,
+    /// What ids of tool calls must look like: any (default) or nine_characters.
+    call_ids: Option<String>,
+    /// How caching is asked for: none (default), prompt_cache_key or cache_control.
+    cache: Option<String>,
 }
 
 /// US dollars per million tokens.
@@ -368,7 +411,13 @@ mod tests {
                 .collect::<BTreeSet<_>>()
         };
         let schema = config_schema().to_string();
-        for key in known(provider::PRICE_KEYS).union(&known(sandbox::NETWORK_KEYS)) {
+        let nested = [
+            provider::PRICE_KEYS,
+            provider::AUTH_KEYS,
+            sandbox::NETWORK_KEYS,
+        ]
+        .concat();
+        for key in known(&nested) {
             assert!(schema.contains(&format!("\"{key}\":")), "{key}");
         }
     }

@@ -70,6 +70,12 @@ impl KeyCommand {
         Ok(key)
     }
 
+    /// The key that was fetched last.
+    pub(super) async fn last(&self) -> Option<Secret> {
+        let fetched = self.fetched.lock().await;
+        fetched.as_ref().map(|fetched| fetched.key.clone())
+    }
+
     /// Drops the key. Answers whether it had served before: a fresh one that is refused shows that
     /// fetching another does not help.
     pub(super) async fn forget(&self) -> bool {

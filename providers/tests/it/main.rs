@@ -6,6 +6,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod access;
 mod anthropic_errors;
 mod anthropic_http;
 mod anthropic_recordings;

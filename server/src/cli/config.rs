@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use pullwright_core::config::Config;
 
+use crate::compose;
+
 /// The configuration named on the command line, else the one in the user's config folder. Never one
 /// in the current folder: it may be a repository somebody else wrote.
 pub(super) fn load(named: Option<&Path>) -> anyhow::Result<Config> {
@@ -16,7 +18,7 @@ pub(super) fn load(named: Option<&Path>) -> anyhow::Result<Config> {
             path.display()
         );
     }
-    Ok(Config::load(&path)?)
+    compose::load_config(&path)
 }
 
 /// The file that [`load`] reads.

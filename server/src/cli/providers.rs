@@ -104,21 +104,16 @@ fn list(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
 
 /// Without any value of the environment.
 fn describe(name: &str, row: &ProviderConfig) -> Value {
-    let (link, variables): (String, Vec<&String>) = match &row.link {
-        ProviderLink::Wire {
-            wire_api, env_key, ..
-        } => (wire_api.clone(), env_key.iter().collect()),
-        ProviderLink::Command {
-            command, env_vars, ..
-        } => (format!("command {command}"), env_vars.iter().collect()),
-        ProviderLink::Url {
-            url,
-            bearer_token_env_var,
-        } => (format!("url {url}"), bearer_token_env_var.iter().collect()),
-        ProviderLink::Library { library, .. } => {
-            (format!("library {}", library.display()), Vec::new())
-        }
+    let link = match &row.link {
+        ProviderLink::Wire(wire) => match &wire.preset {
+            Some(preset) => format!("{preset} ({})", wire.wire_api),
+            None => wire.wire_api.clone(),
+        },
+        ProviderLink::Command { command, .. } => format!("command {command}"),
+        ProviderLink::Url { url, .. } => format!("url {url}"),
+        ProviderLink::Library { library, .. } => format!("library {}", library.display()),
     };
+    let variables = row.link.variables();
     let is_missing =
         |name: &&&String| std::env::var_os(name.as_str()).is_none_or(|value| value.is_empty());
     let missing: Vec<&&String> = variables.iter().filter(is_missing).collect();

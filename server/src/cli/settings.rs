@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use pullwright_core::config::{
-    Config, ProviderConfig, ProviderLink, Runs, SandboxConfig, ToolConfig, ToolLink, config_schema,
+    Config, ProviderConfig, ProviderLink, Runs, SandboxConfig, ToolConfig, ToolLink, WireLink,
+    config_schema,
 };
 use serde_json::{Value, json};
 
@@ -98,14 +99,7 @@ fn effective(config: &Config) -> Value {
 
 fn provider(row: &ProviderConfig) -> Value {
     let mut said = match &row.link {
-        ProviderLink::Wire {
-            wire_api,
-            base_url,
-            env_key,
-            script,
-        } => {
-            json!({ "wire_api": wire_api, "base_url": base_url, "env_key": env_key, "script": script })
-        }
+        ProviderLink::Wire(wire) => wire_link(wire),
         ProviderLink::Command {
             command,
             args,
@@ -183,18 +177,25 @@ fn sandbox(sandbox: &SandboxConfig) -> Value {
     })
 }
 
+/// The command that prints a key may hold secrets in its arguments, so only its program is shown.
+fn wire_link(wire: &WireLink) -> Value {
+    json!({
+        "preset": wire.preset,
+        "wire_api": wire.wire_api,
+        "base_url": wire.base_url,
+        "env_key": wire.env_key,
+        "auth": wire.auth.as_ref().and_then(|auth| auth.command.first()),
+        "env_http_headers": wire.env_http_headers,
+        "effort": wire.effort,
+        "quirks": wire.quirks,
+        "script": wire.script,
+    })
+}
+
 /// The variables that rows name and that are not set here, each with the rows.
 fn missing_variables(config: &Config) -> Vec<Value> {
     let providers = config.providers.iter().flat_map(|(name, row)| {
-        let variables: Vec<&String> = match &row.link {
-            ProviderLink::Wire { env_key, .. } => env_key.iter().collect(),
-            ProviderLink::Command { env_vars, .. } => env_vars.iter().collect(),
-            ProviderLink::Url {
-                bearer_token_env_var,
-                ..
-            } => bearer_token_env_var.iter().collect(),
-            ProviderLink::Library { .. } => Vec::new(),
-        };
+        let variables = row.link.variables();
         let row = format!("providers.{name}");
         variables
             .into_iter()

@@ -80,11 +80,10 @@ impl Executor {
                 known.join(", ")
             )));
         };
-        if let ProviderLink::Wire {
-            env_key: Some(variable),
-            ..
-        } = &provider.link
-            && std::env::var_os(variable).is_none_or(|key| key.is_empty())
+        let is_missing =
+            |variable: &&&String| std::env::var_os(variable).is_none_or(|key| key.is_empty());
+        if let ProviderLink::Wire(_) = &provider.link
+            && let Some(variable) = provider.link.variables().iter().find(is_missing)
         {
             return Err(unprocessable(
                 FailureKind::ProviderAuth,
@@ -94,13 +93,7 @@ impl Executor {
                 ),
             ));
         }
-        let scripted = matches!(
-            &provider.link,
-            ProviderLink::Wire {
-                script: Some(_),
-                ..
-            }
-        );
+        let scripted = matches!(&provider.link, ProviderLink::Wire(wire) if wire.script.is_some());
         let limits: Limits = limits_of(&config).lowered_by(&request.budget);
         if limits.usd.is_some() && provider.prices.is_none() && is_wire(&provider.link) && !scripted
         {
@@ -133,7 +126,7 @@ impl Executor {
 }
 
 fn is_wire(link: &ProviderLink) -> bool {
-    matches!(link, ProviderLink::Wire { .. })
+    matches!(link, ProviderLink::Wire(_))
 }
 
 fn bad(kind: FailureKind, message: String) -> ApiProblem {

@@ -1,22 +1,24 @@
 //! The providers of `plugins.toml`.
 
 mod remote;
+mod settings;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use pullwright_core::config::{Config, ProviderConfig, ProviderLink};
+use pullwright_core::config::{Config, ProviderConfig, ProviderLink, WireLink};
 use pullwright_core::provider::Provider;
 use pullwright_core::run::Providers;
 use pullwright_link::{InProcessPeer, RpcPeer};
 use pullwright_protocol::FailureKind;
 use pullwright_protocol::provider::ProviderError;
-use pullwright_providers::{ProviderSettings, rpc_module};
-use tokio::sync::Mutex;
-use url::Url;
-
+use pullwright_providers::{DISCOVERY_TIMEOUT, HttpClient, ProviderSettings, discover, rpc_module};
 use remote::RemotePeer;
+use settings::settings;
+use tokio::sync::Mutex;
+
+pub(super) use settings::complete;
 
 /// The wire format whose providers count attempts, so that each run needs its own.
 const PER_RUN_WIRE: &str = "scripted";
@@ -49,7 +51,7 @@ impl Providers for ProviderRows {
             ));
         };
         let shared = match &config.link {
-            ProviderLink::Wire { wire_api, .. } => wire_api != PER_RUN_WIRE,
+            ProviderLink::Wire(wire) => wire.wire_api != PER_RUN_WIRE,
             _ => false,
         };
         if !shared {
@@ -75,7 +77,7 @@ async fn connect(
     model: Option<&str>,
 ) -> Result<Provider, ProviderError> {
     let peer: Arc<dyn RpcPeer> = match &config.link {
-        ProviderLink::Wire { .. } => built_in(row, config, model)?,
+        ProviderLink::Wire(wire) => built_in(row, config, wire, model).await?,
         ProviderLink::Command { .. } | ProviderLink::Url { .. } | ProviderLink::Library { .. } => {
             Arc::new(RemotePeer::new(row, config.link.clone()))
         }
@@ -83,43 +85,32 @@ async fn connect(
     Provider::connect(peer).await
 }
 
-fn built_in(
+async fn built_in(
     row: &str,
     config: &ProviderConfig,
+    wire: &WireLink,
     model: Option<&str>,
 ) -> Result<Arc<dyn RpcPeer>, ProviderError> {
-    let ProviderLink::Wire {
-        wire_api,
-        base_url,
-        env_key,
-        script,
-    } = &config.link
-    else {
-        return Err(refused(
-            FailureKind::Internal,
-            format!("{row} is not built in"),
-        ));
-    };
-    let base_url = base_url.as_deref().map(Url::parse).transpose();
-    let base_url = base_url.map_err(|error| {
-        let message = format!("providers.{row}: `base_url` is not a URL: {error}");
-        refused(FailureKind::Config, message)
-    })?;
-    let settings = ProviderSettings {
-        name: row.to_owned(),
-        wire_api: wire_api.clone(),
-        base_url,
-        env_key: env_key.clone(),
-        model: model.map(str::to_owned).or_else(|| config.model.clone()),
-        context_tokens: config.context_tokens,
-        max_output_tokens: config.max_output_tokens,
-        prices: config.prices,
-        script: script.clone(),
-        ..ProviderSettings::default()
-    };
+    let settings = settings(row, config, wire, model);
+    let mut settings = settings.map_err(|message| refused(FailureKind::Config, message))?;
+    if settings.context_tokens.is_none() && settings.wire_api != PER_RUN_WIRE {
+        ask_for_limits(&mut settings).await;
+    }
     let opened = pullwright_providers::open(settings, |name| std::env::var(name).ok());
     let provider = opened.map_err(|error| refused(FailureKind::Config, error.to_string()))?;
     Ok(Arc::new(InProcessPeer::new(row, rpc_module(provider))))
+}
+
+/// A service that does not say is no reason not to use it.
+async fn ask_for_limits(settings: &mut ProviderSettings) {
+    let Ok(http) = HttpClient::shared() else {
+        return;
+    };
+    let environment = |name: &str| std::env::var(name).ok();
+    match discover(settings, environment, &http, DISCOVERY_TIMEOUT).await {
+        Ok(limits) => limits.complete(settings),
+        Err(error) => tracing::info!(%error, "the model's limits are not known"),
+    }
 }
 
 fn refused(kind: FailureKind, message: String) -> ProviderError {

@@ -9,7 +9,7 @@ use pullwright_core::run::RunParts;
 use pullwright_core::sandbox::SandboxHost;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Executor, Setting, parts_on, sandbox_config, sandbox_host};
+use super::{Executor, Setting, load_config, parts_on, sandbox_config, sandbox_host};
 
 /// How often the file is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -85,7 +85,7 @@ impl Reload {
 
     async fn read(&self) -> anyhow::Result<RunParts> {
         let current = self.executor.parts();
-        let mut config = Config::load(&self.path)?;
+        let mut config = load_config(&self.path)?;
         if config.server != current.config.server {
             tracing::warn!("changes in [server] wait for a restart");
             config.server = current.config.server.clone();

@@ -16,6 +16,7 @@ mod examples;
 mod foreign_peers;
 mod main_job;
 mod peers;
+mod presets;
 mod runs;
 #[cfg(target_os = "linux")]
 mod sandbox;
@@ -23,3 +24,4 @@ mod store;
 mod support;
 mod tool_host;
 mod tool_http;
+mod wires;

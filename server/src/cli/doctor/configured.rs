@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use pullwright_core::config::{Config, ProviderLink, ToolLink};
+use pullwright_core::config::{Config, ToolLink};
 use pullwright_sandbox::machine::Finding;
 
 use crate::compose;
@@ -29,14 +29,10 @@ pub(super) async fn sandbox(config: &Config, data_dir: &Path) -> Finding {
 /// Whether the variables that hold secrets are set; never what they hold.
 pub(super) fn keys(config: &Config) -> Vec<Finding> {
     let providers = config.providers.iter().filter_map(|(row, provider)| {
-        let variables = match &provider.link {
-            ProviderLink::Wire { env_key, .. } => env_key.as_slice(),
-            ProviderLink::Command { env_vars, .. } => env_vars.as_slice(),
-            ProviderLink::Url { .. } | ProviderLink::Library { .. } => &[],
-        };
+        let variables: Vec<String> = provider.link.variables().into_iter().cloned().collect();
         let name = format!("provider `{row}`");
         let first = config.agent.provider == *row;
-        secrets(name, variables, first)
+        secrets(name, &variables, first)
     });
     let tools = config.tools.iter().filter_map(|(row, tool)| {
         let bearer = match &tool.link {

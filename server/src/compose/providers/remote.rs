@@ -152,9 +152,7 @@ async fn connect(row: &str, link: &ProviderLink) -> Result<Open, String> {
                 _guard: Box::new(connection.guard),
             })
         }
-        ProviderLink::Wire { .. } => {
-            Err("a wire format is spoken by this program itself".to_owned())
-        }
+        ProviderLink::Wire(_) => Err("a wire format is spoken by this program itself".to_owned()),
     }
 }
 

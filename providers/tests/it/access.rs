@@ -1,0 +1,207 @@
+//! Keys that a command prints, and headers of a row's own.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use pullwright_protocol::{FailureKind, Item};
+use pullwright_providers::{ProviderSettings, open};
+use serde_json::json;
+
+use crate::client::{deltas, error, in_process, request};
+use crate::http_server::{Answer, Server};
+use crate::openai_stream::{chunk, done, frames};
+
+fn settings(server: &Server) -> ProviderSettings {
+    ProviderSettings {
+        name: "mine".into(),
+        wire_api: "openai_chat".into(),
+        base_url: Some(server.url.clone()),
+        model: Some("m".into()),
+        ..ProviderSettings::default()
+    }
+}
+
+/// A command that prints another key each time, `key-1` first.
+fn counting(folder: &Path) -> Vec<String> {
+    let script = "echo x >> \"$0/count\"; echo key-$(wc -l < \"$0/count\" | tr -d ' ')";
+    let folder = folder.display().to_string();
+    ["sh", "-c", script, &folder].map(str::to_owned).to_vec()
+}
+
+fn good() -> Answer {
+    Answer::stream(done(&[chunk(&json!({ "content": "a" }), Some("stop"))]))
+}
+
+fn refused() -> Answer {
+    Answer::error(401, &json!({ "error": { "message": "expired" } }))
+}
+
+async fn ask(settings: ProviderSettings, times: usize) -> Vec<Option<(FailureKind, bool, String)>> {
+    let provider = open(settings, |name| (name == "TEAM").then(|| "blue".to_owned())).unwrap();
+    let peer = in_process(provider);
+    let mut ends = Vec::new();
+    for _ in 0..times {
+        let deltas = deltas(&peer, &request(vec![Item::user("hi")])).await;
+        let failed = matches!(
+            deltas.last(),
+            Some(pullwright_protocol::provider::Delta::Error { .. })
+        );
+        ends.push(failed.then(|| {
+            let error = error(&deltas);
+            (error.kind, error.retryable, error.message.clone())
+        }));
+    }
+    ends
+}
+
+fn sent(server: &Server, header: &str) -> Vec<String> {
+    let requests = server.requests();
+    let value = |headers: &axum::http::HeaderMap| {
+        let value = headers.get(header).map(|value| value.to_str().unwrap());
+        value.unwrap_or_default().to_owned()
+    };
+    requests
+        .iter()
+        .map(|request| value(&request.headers))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_key_serves_until_it_is_old() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(vec![good(), good(), good(), good()]).await;
+    let row = ProviderSettings {
+        key_command: counting(folder.path()),
+        ..settings(&server)
+    };
+    assert_eq!(ask(row.clone(), 2).await, [None, None]);
+    let fresh_each_time = ProviderSettings {
+        key_refresh: Some(Duration::ZERO),
+        ..row
+    };
+    assert_eq!(ask(fresh_each_time, 2).await, [None, None]);
+    let keys = sent(&server, "authorization");
+    assert_eq!(
+        keys,
+        [
+            "Bearer key-1",
+            "Bearer key-1",
+            "Bearer key-2",
+            "Bearer key-3"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_key_that_is_refused_is_fetched_anew_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(vec![good(), refused(), good(), refused(), refused()]).await;
+    let row = ProviderSettings {
+        key_command: counting(folder.path()),
+        ..settings(&server)
+    };
+    let ends = ask(row, 5).await;
+    let seen: Vec<Option<(FailureKind, bool)>> = ends
+        .iter()
+        .map(|end| end.as_ref().map(|(kind, retryable, _)| (*kind, *retryable)))
+        .collect();
+    let auth = |retryable| Some((FailureKind::ProviderAuth, retryable));
+    // The third refusal is of a key that was just fetched: another would not help.
+    assert_eq!(seen, [None, auth(true), None, auth(true), auth(false)]);
+    let keys = sent(&server, "authorization");
+    assert_eq!(
+        keys,
+        [
+            "Bearer key-1",
+            "Bearer key-1",
+            "Bearer key-2",
+            "Bearer key-2",
+            "Bearer key-3"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_command_that_gives_no_key_says_why() {
+    let cases: [(&[&str], &str); 4] = [
+        (&["/no/such/program"], "cannot be run"),
+        (
+            &["sh", "-c", "echo not logged in >&2; exit 3"],
+            "not logged in",
+        ),
+        (&["true"], "printed no key"),
+        (&["printf", "a\\001b"], "cannot be a key"),
+    ];
+    for (command, expected) in cases {
+        let server = Server::start(vec![]).await;
+        let row = ProviderSettings {
+            key_command: command.iter().map(|part| (*part).to_owned()).collect(),
+            ..settings(&server)
+        };
+        let ends = ask(row, 1).await;
+        let (kind, retryable, message) = ends[0].clone().unwrap();
+        assert_eq!((kind, retryable), (FailureKind::ProviderAuth, false));
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn headers_of_the_row_are_sent() {
+    let server = Server::start(vec![good()]).await;
+    let row = ProviderSettings {
+        env_headers: BTreeMap::from([("x-team".to_owned(), "TEAM".to_owned())]),
+        ..settings(&server)
+    };
+    assert_eq!(ask(row, 1).await, [None]);
+    let requests = server.requests();
+    assert_eq!(requests[0].headers["x-team"], "blue");
+    assert_eq!(requests[0].headers.get("authorization"), None);
+}
+
+#[test]
+fn a_header_without_its_variable_is_named() {
+    let row = ProviderSettings {
+        name: "mine".into(),
+        wire_api: "openai_chat".into(),
+        model: Some("m".into()),
+        env_headers: BTreeMap::from([("x-team".to_owned(), "NOT_SET".to_owned())]),
+        base_url: Some("https://models.example".parse().unwrap()),
+        ..ProviderSettings::default()
+    };
+    let error = open(row, |_| None).err().unwrap().to_string();
+    assert!(error.contains("NOT_SET is not set"), "{error}");
+}
+
+#[tokio::test]
+async fn a_key_that_the_service_repeats_is_hidden() {
+    let said = json!({ "error": { "message": "no such key: key-one-two, team blue-and-green" } });
+    let in_stream = || Answer::stream(frames(std::slice::from_ref(&said)));
+    let answers = vec![Answer::error(401, &said), in_stream(), in_stream()];
+    let server = Server::start(answers).await;
+    let environment = |name: &str| match name {
+        "KEY" => Some("key-one-two".to_owned()),
+        _ => Some("blue-and-green".to_owned()),
+    };
+    let fixed = ProviderSettings {
+        env_key: Some("KEY".into()),
+        env_headers: BTreeMap::from([("x-team".to_owned(), "TEAM".to_owned())]),
+        ..settings(&server)
+    };
+    let printed = ProviderSettings {
+        key_command: ["echo", "key-one-two"].map(str::to_owned).to_vec(),
+        env_key: None,
+        ..fixed.clone()
+    };
+    for (row, times) in [(fixed, 2), (printed, 1)] {
+        let peer = in_process(open(row, environment).unwrap());
+        for _ in 0..times {
+            let deltas = deltas(&peer, &request(vec![Item::user("hi")])).await;
+            let message = &error(&deltas).message;
+            assert!(
+                message.contains("no such key: [hidden], team [hidden]"),
+                "{message}"
+            );
+        }
+    }
+}
