@@ -17,7 +17,7 @@ use super::connection::{Connection, MAX_MESSAGE_BYTES, Wiring};
 use super::error::ToolServerError;
 use super::handler::Handler;
 use super::options::ToolServerOptions;
-use super::transport::Watched;
+use super::transport::{DISCOVER_TIMEOUT, Watched};
 use crate::tools::connector::{Connector, ToolIo};
 
 /// How often a broken stream of an HTTP server is resumed before the call it belongs to fails.
@@ -85,7 +85,7 @@ async fn attempt(
         router: Arc::clone(&wiring.router),
         list_changed: Arc::clone(&wiring.list_changed),
     };
-    match serve(handler, io, &mut wiring, lifecycle(era)).await {
+    match serve(handler, io, &mut wiring, era).await {
         Ok(service) => Ok(Connection::new(service, wiring)),
         Err(error) => Err(Missed {
             ended_when_asked: signals.ended.is_cancelled() && signals.probe_unanswered(),
@@ -99,23 +99,26 @@ async fn serve(
     handler: Handler,
     io: ToolIo,
     wiring: &mut Wiring,
-    lifecycle: ClientLifecycleMode,
+    era: Option<Era>,
 ) -> Result<RunningService<RoleClient, Handler>, ClientInitializeError> {
     let (router, signals) = (Arc::clone(&wiring.router), wiring.signals.clone());
+    let lifecycle = lifecycle(era);
+    // Only while the era is open may silence mean the older one.
+    let patience = era.is_none().then_some(DISCOVER_TIMEOUT);
     match io {
         ToolIo::Bytes { read, write, guard } => {
             wiring.guard = Some(guard);
             let reader = wiring.limited(read);
             let transport =
                 AsyncRwTransport::new_client(reader, write).with_max_line_length(MAX_MESSAGE_BYTES);
-            let transport = Watched::new(transport, router, signals);
+            let transport = Watched::new(transport, router, signals, patience);
             handler.serve_with_lifecycle(transport, lifecycle).await
         }
         ToolIo::Http(http) => {
             wiring.http = Some(http.clone());
             let config = http_config(&http);
             let transport = StreamableHttpClientTransport::with_client(http, config);
-            let transport = Watched::new(transport, router, signals);
+            let transport = Watched::new(transport, router, signals, patience);
             handler.serve_with_lifecycle(transport, lifecycle).await
         }
     }

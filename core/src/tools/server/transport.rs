@@ -39,13 +39,20 @@ pub(super) struct Watched<T> {
     inner: T,
     router: Arc<Router>,
     signals: Signals,
+    patience: Option<Duration>,
     probe: Probe,
 }
 
 enum Probe {
     None,
-    Pending { id: RequestId, until: Instant },
-    GivenUp { id: RequestId },
+    /// Given up at a time, if at all.
+    Pending {
+        id: RequestId,
+        until: Option<Instant>,
+    },
+    GivenUp {
+        id: RequestId,
+    },
 }
 
 impl Signals {
@@ -66,11 +73,18 @@ impl Signals {
 }
 
 impl<T> Watched<T> {
-    pub(super) fn new(inner: T, router: Arc<Router>, signals: Signals) -> Self {
+    /// Gives `server/discover` up after `patience`; without it the server has all of its start.
+    pub(super) fn new(
+        inner: T,
+        router: Arc<Router>,
+        signals: Signals,
+        patience: Option<Duration>,
+    ) -> Self {
         Self {
             inner,
             router,
             signals,
+            patience,
             probe: Probe::None,
         }
     }
@@ -82,7 +96,7 @@ impl<T> Watched<T> {
             self.signals.probe_unanswered.store(true, Ordering::Relaxed);
             self.probe = Probe::Pending {
                 id: request.id.clone(),
-                until: Instant::now() + DISCOVER_TIMEOUT,
+                until: self.patience.map(|patience| Instant::now() + patience),
             };
         }
     }
@@ -150,7 +164,10 @@ impl<T: Transport<RoleClient>> Transport<RoleClient> for Watched<T> {
         loop {
             self.router.room().await;
             let received = match &self.probe {
-                Probe::Pending { id, until } => {
+                Probe::Pending {
+                    id,
+                    until: Some(until),
+                } => {
                     let id = id.clone();
                     match tokio::time::timeout_at(*until, self.inner.receive()).await {
                         Ok(received) => received,

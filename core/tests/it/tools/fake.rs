@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pullwright_core::tools::{Connector, ToolIo, ToolServerError};
@@ -23,7 +24,7 @@ pub(super) enum Era {
     Vague,
     /// Of the older era, and forgets whose request it refuses.
     Forgetful,
-    /// Of the newer era, and too slow to say so the first time.
+    /// Of the newer era, silent the first time, and slow to say so the second.
     Late,
 }
 
@@ -158,6 +159,9 @@ async fn serve(state: Arc<State>, stream: DuplexStream) {
                 let Ok(Some(line)) = line else { return };
                 let message: Value = serde_json::from_str(&line).unwrap();
                 state.heard.lock().unwrap().push(message.clone());
+                if message["method"] == "server/discover" && state.is_slow() {
+                    tokio::time::sleep(SLOW).await;
+                }
                 match state.answer(&message) {
                     Some(answers) => answers,
                     None => return,
@@ -174,7 +178,15 @@ async fn serve(state: Arc<State>, stream: DuplexStream) {
     }
 }
 
+/// Longer than a server whose era is open has for its answer.
+const SLOW: Duration = Duration::from_millis(2500);
+
 impl State {
+    fn is_slow(&self) -> bool {
+        let era = self.plan.lock().unwrap().era;
+        era == Era::Late && self.opens.load(Ordering::SeqCst) > 1
+    }
+
     /// The answers to a message; nothing when the server ends over it.
     fn answer(&self, message: &Value) -> Option<Vec<Value>> {
         let plan = self.plan.lock().unwrap();
