@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent::Halt;
 use crate::budget::{Budget, Limits};
-use crate::config::{Config, ToolConfig};
+use crate::config::{Config, EditTool, ToolConfig};
 use crate::conversation::Conversation;
 use crate::log::EventLog;
 use crate::provider::Provider;
@@ -162,6 +162,8 @@ struct Prepared {
     base: Base,
     commands: detect::Commands,
     provider: Provider,
+    /// How the model changes files, also where another takes over.
+    edit_tool: EditTool,
 }
 
 impl<'a> Run<'a> {
@@ -225,7 +227,7 @@ impl<'a> Run<'a> {
     /// Prepare, work, check. Answers how the run ended where there is nothing to publish.
     async fn make_change(&mut self) -> Result<Option<Ended>, Halt> {
         let mut prepared = self.prepare().await?;
-        let mut tools = self.open_tools().await?;
+        let mut tools = self.open_tools(prepared.edit_tool).await?;
         self.start_conversation(&prepared, &tools).await?;
         for repair in 0.. {
             self.last_words = self.work(&mut prepared, &tools).await?;
@@ -238,7 +240,7 @@ impl<'a> Run<'a> {
             if broken.is_empty() || repair >= self.parts.config.checks.max_repairs {
                 break;
             }
-            tools = self.open_tools().await?;
+            tools = self.open_tools(prepared.edit_tool).await?;
             self.ask_for_repair(&broken).await;
         }
         Ok(None)

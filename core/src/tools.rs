@@ -11,7 +11,7 @@ mod server;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pullwright_protocol::tool::ROLE_META_KEY;
+use pullwright_protocol::tool::{EDIT_FORMAT_META_KEY, ROLE_META_KEY, VIEW_META_KEY};
 use pullwright_protocol::{RawJson, ToolSpec, ToolView};
 use serde_json::{Map, Value};
 
@@ -45,6 +45,7 @@ pub struct Tool {
     pub view: ToolView,
     /// Whether it changes nothing, so that calls may run side by side.
     pub read_only: bool,
+    edit_format: Option<String>,
     spec: ToolSpec,
 }
 
@@ -70,6 +71,18 @@ impl ToolBox {
             }
         }
         Ok(Self { servers, by_name })
+    }
+
+    /// Without tools that change files in another format than `wanted`, where one in that format is
+    /// there: two ways to do the same make a model stumble.
+    #[must_use]
+    pub fn with_edit_format(mut self, wanted: &str) -> Self {
+        let is_there = self.by_name.values().any(|tool| tool.edits_by(wanted));
+        if is_there {
+            self.by_name
+                .retain(|_, tool| tool.edit_format.is_none() || tool.edits_by(wanted));
+        }
+        self
     }
 
     /// The tools as offered to a model, sorted by name, so that the bytes are always the same.
@@ -105,10 +118,9 @@ impl ToolBox {
 
 impl Tool {
     fn new(server: Arc<ToolServer>, definition: &rmcp::model::Tool, shown: &str) -> Self {
-        let view = definition.meta.as_ref().and_then(|meta| {
-            let view = meta.get(pullwright_protocol::tool::VIEW_META_KEY)?;
-            serde_json::from_value(view.clone()).ok()
-        });
+        let said = |key: &str| definition.meta.as_ref()?.get(key).cloned();
+        let view = said(VIEW_META_KEY).and_then(|view| serde_json::from_value(view).ok());
+        let edit_format = said(EDIT_FORMAT_META_KEY);
         let hints = definition.annotations.as_ref();
         let schema = Value::Object(Map::clone(&definition.input_schema));
         Self {
@@ -117,6 +129,7 @@ impl Tool {
             read_only: hints
                 .and_then(|hints| hints.read_only_hint)
                 .unwrap_or(false),
+            edit_format: edit_format.and_then(|format| format.as_str().map(str::to_owned)),
             spec: ToolSpec {
                 name: shown.to_owned(),
                 description: capped(definition.description.as_deref().unwrap_or_default()),
@@ -124,6 +137,10 @@ impl Tool {
             },
             server,
         }
+    }
+
+    fn edits_by(&self, format: &str) -> bool {
+        self.edit_format.as_deref() == Some(format)
     }
 
     fn qualified_name(&self) -> String {

@@ -11,6 +11,20 @@ pub const VIEW_META_KEY: &str = "pullwright/view";
 /// [`crate::forge::PREFLIGHT_ROLE`]. A tool with a role is never offered to the model.
 pub const ROLE_META_KEY: &str = "pullwright/role";
 
+/// The key in a tool's `_meta` that says in which format it changes files, such as
+/// [`APPLY_PATCH_FORMAT`]. Of several formats a model is offered the one that suits it.
+pub const EDIT_FORMAT_META_KEY: &str = "pullwright/editFormat";
+
+/// The format of tools that replace one text by another.
+pub const STR_REPLACE_FORMAT: &str = "str_replace";
+
+/// The format of tools that take a patch between `*** Begin Patch` and `*** End Patch`.
+pub const APPLY_PATCH_FORMAT: &str = "apply_patch";
+
+/// The key in a tool's input schema that names its only argument, a text of a format of its own: a
+/// provider that can lets the model write that text without JSON around it.
+pub const FREEFORM_SCHEMA_KEY: &str = "x-freeform";
+
 /// The key in a call's `_meta` that carries the run's repository to a host-side tool server.
 ///
 /// The framework sets it on every call, so a model cannot choose another repository.

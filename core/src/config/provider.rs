@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use pullwright_protocol::provider::Prices;
+use pullwright_protocol::tool::{APPLY_PATCH_FORMAT, STR_REPLACE_FORMAT};
 
 use super::ConfigError;
 use super::section::{Row, Section};
@@ -20,8 +21,46 @@ pub struct ProviderConfig {
     pub max_output_tokens: Option<u64>,
     /// The size of the model's context, in tokens.
     pub context_tokens: Option<u64>,
+    /// The format in which the model changes files; by its family if absent.
+    pub edit_tool: Option<EditTool>,
     /// What the model costs; without it a budget in dollars cannot be kept.
     pub prices: Option<Prices>,
+}
+
+/// The format in which a model changes files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EditTool {
+    /// One text is replaced by another.
+    StrReplace,
+    /// A patch between `*** Begin Patch` and `*** End Patch`.
+    ApplyPatch,
+}
+
+impl EditTool {
+    /// What suits a model by its name: OpenAI trained theirs on patches, with which others fail more
+    /// often than not.
+    #[must_use]
+    pub fn for_model(model: &str) -> Self {
+        const TRAINED_ON_PATCHES: [&str; 5] = ["gpt-4.1", "gpt-5", "gpt-6", "codex", "gpt-oss"];
+        let name = model.rsplit('/').next().unwrap_or(model);
+        let is_trained = TRAINED_ON_PATCHES
+            .iter()
+            .any(|family| name.starts_with(family));
+        if is_trained {
+            Self::ApplyPatch
+        } else {
+            Self::StrReplace
+        }
+    }
+
+    /// As it stands in the configuration and in the `_meta` of tools.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::StrReplace => STR_REPLACE_FORMAT,
+            Self::ApplyPatch => APPLY_PATCH_FORMAT,
+        }
+    }
 }
 
 /// How a model is reached.
@@ -128,6 +167,7 @@ pub(super) const KEYS: &[&str] = &[
     "model",
     "max_output_tokens",
     "context_tokens",
+    "edit_tool",
     "prices",
 ];
 
@@ -169,6 +209,7 @@ impl ProviderConfig {
             model: section.non_empty("model")?,
             max_output_tokens: section.integer("max_output_tokens", 1..=MAX_TOKENS)?,
             context_tokens: section.integer("context_tokens", 1..=MAX_TOKENS)?,
+            edit_tool: read_edit_tool(&section)?,
             prices: read_prices(&section)?,
         })
     }
@@ -296,6 +337,15 @@ fn check_script(section: &Section<'_>, scripted: bool) -> Result<(), ConfigError
         )),
         Some(key) => Err(section.error(key, "it is for `wire_api = \"scripted\"` only; remove it")),
         None => Ok(()),
+    }
+}
+
+fn read_edit_tool(section: &Section<'_>) -> Result<Option<EditTool>, ConfigError> {
+    match section.non_empty("edit_tool")?.as_deref() {
+        None => Ok(None),
+        Some(STR_REPLACE_FORMAT) => Ok(Some(EditTool::StrReplace)),
+        Some(APPLY_PATCH_FORMAT) => Ok(Some(EditTool::ApplyPatch)),
+        Some(_) => Err(section.error("edit_tool", "expected `str_replace` or `apply_patch`")),
     }
 }
 

@@ -178,6 +178,8 @@ struct Provider {
     max_output_tokens: Option<u64>,
     /// The size of the model's context, in tokens.
     context_tokens: Option<u64>,
+    /// The format in which the model changes files: str_replace or apply_patch. Default: by its family.
+    edit_tool: Option<String>,
     /// What the model costs, in US dollars per million tokens.
     prices: Option<Prices>,
 }

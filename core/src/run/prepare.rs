@@ -9,6 +9,7 @@ use super::command::run_shell;
 use super::detect::{self, Commands};
 use super::{Prepared, Run};
 use crate::agent::Halt;
+use crate::config::EditTool;
 use crate::provider::Provider;
 use crate::sandbox::{Opening, Sandbox, SandboxCommand};
 use crate::source::{Base, Fetch, Repository, Work};
@@ -46,9 +47,13 @@ impl Run<'_> {
         self.open_sandbox(&base, None).await?;
         self.set_up(&commands).await?;
         self.run_baseline(&base, &commands).await?;
+        let written = self.parts.config.providers.get(&row);
+        let written = written.and_then(|row| row.edit_tool);
+        let model = &provider.info().provenance.model;
         Ok(Prepared {
             base,
             commands,
+            edit_tool: written.unwrap_or_else(|| EditTool::for_model(model)),
             provider,
         })
     }

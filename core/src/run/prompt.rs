@@ -20,7 +20,7 @@ How to work
 the project does such things already. Ask for several independent reads in one turn.
 - Make the smallest change that fully does the task. Follow the style around it. Leave unrelated \
 code, formatting and dependencies alone. No placeholders, no dead code, no debug output.
-- Change files with edit and write; use bash for builds, tests and everything else. Commands have \
+- Change files with the file tools; use bash for builds, tests and everything else. Commands have \
 no terminal and no input. What you cannot see in shortened output, ask for more narrowly.
 - When behaviour changes, change or add tests with it.
 - When something fails, read the error and find the cause. Do not repeat a call that failed in the \

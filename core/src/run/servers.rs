@@ -12,7 +12,7 @@ use pullwright_protocol::{FailureKind, Stage};
 use super::Run;
 use super::forge::Forge;
 use crate::agent::Halt;
-use crate::config::{Runs, ToolConfig};
+use crate::config::{EditTool, Runs, ToolConfig};
 use crate::source::Repository;
 use crate::tools::{Connector, ToolBox, ToolServer, ToolServerError, ToolServerOptions};
 
@@ -32,8 +32,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Opens the tool servers in the sandbox and names all tools.
-    pub(super) async fn open_tools(&mut self) -> Result<ToolBox, Halt> {
+    /// Opens the tool servers in the sandbox and names all tools that suit the model.
+    pub(super) async fn open_tools(&mut self, edit_tool: EditTool) -> Result<ToolBox, Halt> {
         let sandbox = self.sandbox()?;
         let connector = |name: &str, row: &ToolConfig| -> Arc<dyn Connector> {
             Arc::new(SandboxRow::new(Arc::clone(&sandbox), name, row))
@@ -41,7 +41,7 @@ impl Run<'_> {
         let inside = self.open_rows(|row| row.runs == Runs::Sandbox, connector);
         let inside = inside.await?;
         let servers = self.host_servers.iter().cloned().chain(inside);
-        Ok(ToolBox::new(servers.collect())?)
+        Ok(ToolBox::new(servers.collect())?.with_edit_format(edit_tool.as_str()))
     }
 
     /// Opens all rows side by side, so that a dead one costs no more than its own startup timeout.

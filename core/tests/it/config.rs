@@ -364,3 +364,19 @@ memory_mb = 4096
 [sandbox.network]
 allow = ["api.example.com"]
 "#;
+
+#[test]
+fn each_family_edits_in_its_own_way() {
+    use pullwright_core::config::EditTool;
+    for model in [
+        "gpt-6.2-sol",
+        "openai/gpt-5.5",
+        "gpt-oss-120b",
+        "codex-mini",
+    ] {
+        assert_eq!(EditTool::for_model(model), EditTool::ApplyPatch, "{model}");
+    }
+    for model in ["claude-opus-5-5", "gpt-4o", "deepseek-v4-pro", "qwen3:4b"] {
+        assert_eq!(EditTool::for_model(model), EditTool::StrReplace, "{model}");
+    }
+}

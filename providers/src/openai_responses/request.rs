@@ -4,8 +4,10 @@
 //! request starts with the bytes of the one before, which is what the API's cache looks for.
 
 use pullwright_protocol::provider::{ProviderError, StreamRequest};
+use pullwright_protocol::tool::FREEFORM_SCHEMA_KEY;
 use pullwright_protocol::{Provenance, ToolSpec};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::input::input;
@@ -122,11 +124,6 @@ impl<'a> Tool<'a> {
 
 /// Whether a tool says that its only argument, `input`, is a text of its own format.
 fn takes_text(schema: &RawValue) -> bool {
-    #[derive(Deserialize)]
-    struct Schema {
-        #[serde(rename = "x-freeform")]
-        freeform: Option<String>,
-    }
-    let schema: Result<Schema, _> = serde_json::from_str(schema.get());
-    schema.is_ok_and(|schema| schema.freeform.as_deref() == Some(FREEFORM_KEY))
+    let schema: Result<serde_json::Map<String, Value>, _> = serde_json::from_str(schema.get());
+    schema.is_ok_and(|schema| schema.get(FREEFORM_SCHEMA_KEY) == Some(&Value::from(FREEFORM_KEY)))
 }

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use pullwright_core::config::{
-    Config, ProviderConfig, ProviderLink, Runs, SandboxConfig, ToolConfig, ToolLink, WireLink,
-    config_schema,
+    Config, EditTool, ProviderConfig, ProviderLink, Runs, SandboxConfig, ToolConfig, ToolLink,
+    WireLink, config_schema,
 };
 use serde_json::{Value, json};
 
@@ -119,6 +119,7 @@ fn provider(row: &ProviderConfig) -> Value {
     said["model"] = json!(row.model);
     said["max_output_tokens"] = json!(row.max_output_tokens);
     said["context_tokens"] = json!(row.context_tokens);
+    said["edit_tool"] = json!(row.edit_tool.map(EditTool::as_str));
     said["prices"] = json!(row.prices);
     said
 }

@@ -7,6 +7,7 @@ mod command_sandbox;
 mod context;
 mod crash;
 mod demo;
+mod edit_tool;
 mod endings;
 mod faults;
 mod foreign_tools;

@@ -1,4 +1,4 @@
-//! The file tools: read, write, edit, list, glob, grep.
+//! The file tools: read, write, edit, apply_patch, list, glob, grep.
 //!
 //! What they promise:
 //! - A path never leads out of the workspace, through no symlink and no race.
@@ -7,12 +7,13 @@
 //! - A refusal changes nothing and says how to do better; a guess is never applied silently.
 //! - Every answer has a bound, and says what was left out and how to see it.
 //!
-//! What is deliberately absent: deleting and moving files (that is the shell's), and any change
-//! inside `.git`.
+//! What is deliberately absent: deleting and moving files but by a patch (that is the shell's), and
+//! any change inside `.git`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use pullwright_tool_kit::protocol::tool::{APPLY_PATCH_FORMAT, STR_REPLACE_FORMAT};
 use pullwright_tool_kit::{Call, Output, Refusal, ToolDef, ToolServer, ToolView, Workspace};
 
 mod edit;
@@ -22,6 +23,7 @@ mod list;
 mod lock;
 mod missing;
 mod page;
+mod patch;
 mod pattern;
 mod read;
 mod replace;
@@ -53,9 +55,16 @@ pub fn server(root: PathBuf) -> ToolServer<Files> {
             ToolDef::new("write").idempotent().view(write_view()),
             |files, args, _| blocking(move || write::write(&files, &args)),
         )
-        .tool(ToolDef::new("edit").view(edit_view()), |files, args, _| {
-            blocking(move || edit::edit(&files, &args))
-        })
+        .tool(
+            ToolDef::new("edit")
+                .view(edit_view())
+                .edit_format(STR_REPLACE_FORMAT),
+            |files, args, _| blocking(move || edit::edit(&files, &args)),
+        )
+        .tool(
+            ToolDef::new("apply_patch").edit_format(APPLY_PATCH_FORMAT),
+            |files, args, _| blocking(move || patch::apply_patch(&files, &args)),
+        )
         .tool(ToolDef::new("list").read_only(), |files, args, _| {
             blocking(move || list::list(&files, &args))
         })

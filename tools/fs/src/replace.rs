@@ -22,6 +22,12 @@ pub(crate) struct Original {
     stat: Stat,
 }
 
+impl Original {
+    pub(crate) fn mode(&self) -> Mode {
+        Mode::from_raw_mode(self.stat.st_mode)
+    }
+}
+
 /// Reads the file at `place`.
 pub(crate) fn load(path: &str, place: &Place) -> Result<Result<Original, Refusal>, PathError> {
     let (file, stat) = place.open_file()?;

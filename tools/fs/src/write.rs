@@ -21,11 +21,16 @@ pub(crate) struct Write {
 
 pub(crate) fn write(files: &Files, args: &Write) -> Result<Output, Refusal> {
     refuse_line_numbers(&args.content, "content")?;
-    let place = files.workspace.locate(&args.path);
+    put(files, &args.path, &args.content)
+}
+
+/// Makes a file of `content`, or replaces what is there.
+pub(crate) fn put(files: &Files, path: &str, content: &str) -> Result<Output, Refusal> {
+    let place = files.workspace.locate(path);
     match place.and_then(Place::writable) {
-        Ok(place) if place.stat().is_ok() => overwrite(files, args, &place),
+        Ok(place) if place.stat().is_ok() => overwrite(files, path, content, &place),
         // What is missing is made below, and what is wrong is found there again.
-        Ok(_) | Err(PathError::Missing { .. }) => create(files, &args.path, &args.content),
+        Ok(_) | Err(PathError::Missing { .. }) => create(files, path, content),
         Err(error) => Err(error.into()),
     }
 }
@@ -58,18 +63,18 @@ pub(crate) fn refuse_line_numbers(text: &str, argument: &str) -> Result<(), Refu
     )))
 }
 
-fn overwrite(files: &Files, args: &Write, place: &Place) -> Result<Output, Refusal> {
+fn overwrite(files: &Files, path: &str, content: &str, place: &Place) -> Result<Output, Refusal> {
     let _lock = files.locks.lock(place.path());
-    let original = load(&args.path, place)??;
-    let content = args.content.as_bytes();
+    let original = load(path, place)??;
+    let content = content.as_bytes();
     if original.bytes == content {
-        let said = format!("`{}` has exactly this content already", args.path);
+        let said = format!("`{path}` has exactly this content already");
         return Ok(Output::text(said));
     }
-    refuse_not_text(&args.path, &original)?;
-    replace(&args.path, place, Some(&original), content)?;
+    refuse_not_text(path, &original)?;
+    replace(path, place, Some(&original), content)?;
     let (before, after) = (text::line_count(&original.bytes), text::line_count(content));
-    let mut said = format!("replaced `{}`: {before} lines are now {after}", args.path);
+    let mut said = format!("replaced `{path}`: {before} lines are now {after}");
     said.extend(lost_by_writing(&original.bytes, content));
     Ok(Output::text(said))
 }

@@ -1,6 +1,6 @@
 //! The definition of a tool.
 
-use pullwright_protocol::tool::{ROLE_META_KEY, VIEW_META_KEY};
+use pullwright_protocol::tool::{EDIT_FORMAT_META_KEY, ROLE_META_KEY, VIEW_META_KEY};
 use pullwright_protocol::{Part, ToolView};
 use rmcp::model::{
     ContentBlock, JsonObject, MetaObject, Resource, ResourceContents, Tool, ToolAnnotations,
@@ -19,6 +19,7 @@ pub struct ToolDef {
     idempotent: bool,
     view: ToolView,
     role: Option<&'static str>,
+    edit_format: Option<&'static str>,
     schema: Option<JsonObject>,
 }
 
@@ -32,6 +33,7 @@ impl ToolDef {
             idempotent: false,
             view: ToolView::Plain,
             role: None,
+            edit_format: None,
             schema: None,
         }
     }
@@ -65,6 +67,13 @@ impl ToolDef {
         self
     }
 
+    /// The format in which it changes files; a model is offered the one that suits it.
+    #[must_use]
+    pub fn edit_format(mut self, format: &'static str) -> Self {
+        self.edit_format = Some(format);
+        self
+    }
+
     /// The schema of its arguments, word for word, instead of the one of its argument type: for a schema
     /// that comes from elsewhere. Its `description` is the tool's.
     #[must_use]
@@ -92,6 +101,9 @@ impl ToolDef {
         }
         if let Some(role) = self.role {
             meta.insert(ROLE_META_KEY.to_owned(), Value::String(role.to_owned()));
+        }
+        if let Some(format) = self.edit_format {
+            meta.insert(EDIT_FORMAT_META_KEY.to_owned(), format.into());
         }
         let mut tool = Tool::new(self.name, description, schema).with_annotations(
             ToolAnnotations::new()

@@ -229,7 +229,7 @@ async fn a_token_that_is_not_set_is_named() {
 }
 
 /// The names of the tools that the model was given.
-async fn offered(lab: &Lab, played: &Played) -> Vec<String> {
+pub(super) async fn offered(lab: &Lab, played: &Played) -> Vec<String> {
     let events = lab.events(&played.id).await;
     let tools = events.into_iter().find_map(|logged| match logged.event {
         Event::ConversationStarted { tools, .. } => Some(tools),

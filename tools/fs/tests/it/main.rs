@@ -8,6 +8,7 @@
 mod link;
 mod outside;
 mod parallel;
+mod patches;
 mod properties;
 mod scenarios;
 mod tree;
