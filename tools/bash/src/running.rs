@@ -12,8 +12,11 @@ use crate::capture::{Capture, Printed};
 use crate::orphans;
 use crate::tree::Tree;
 
-/// How long to read on after the shell has ended while another process still holds its output.
-const DRAIN_LIMIT: Duration = Duration::from_millis(100);
+/// How long to wait, after the shell has ended, for what still holds its output or is about to end.
+const DRAIN_LIMIT: Duration = Duration::from_millis(200);
+
+/// How often to ask whether the processes behind an ended shell have ended too.
+const LEAVE_PAUSE: Duration = Duration::from_millis(5);
 
 /// How long a command may take to clean up after itself before it is killed.
 const TERMINATE_GRACE: Duration = Duration::from_millis(300);
@@ -57,13 +60,21 @@ impl Running {
             () = cancelled => End::Cancelled,
         };
         if let End::Exited(_) = end {
-            // What the shell itself wrote is in the pipe; a process behind it may have more.
-            let _ = timeout(DRAIN_LIMIT, self.printed.read_into(capture)).await;
+            // What the shell itself wrote is in the pipe; a process behind it may have more, and one
+            // that has closed its output may still be on its way out.
+            let _ = timeout(DRAIN_LIMIT, self.drained(capture)).await;
             orphans::reap();
         } else {
             self.kill(capture).await;
         }
         Ok(end)
+    }
+
+    async fn drained(&mut self, capture: &Capture) {
+        self.printed.read_into(capture).await;
+        while self.tree.outlives_shell() {
+            tokio::time::sleep(LEAVE_PAUSE).await;
+        }
     }
 
     /// Whether the command left processes in the background.

@@ -37,7 +37,7 @@ fn the_far_side() {
 }
 
 /// A tool host in a process of its own, and the stream to it.
-async fn host(workspace: &Workspace) -> (Child, UnixStream) {
+pub(crate) async fn host(workspace: &Workspace) -> (Child, UnixStream) {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("socket");
     let listener = UnixListener::bind(&socket).unwrap();

@@ -1,11 +1,22 @@
 //! Much output, much input.
 
+use rmcp::service::PeerRequestOptions;
 use serde_json::json;
 
+use crate::host::host;
+use crate::link::{answer, client, start};
 use crate::support::{Workspace, structured, text};
 
 /// The most memory, in KiB, that reading endless output may add.
 const MEMORY_SLACK_KIB: u64 = 16 * 1024;
+
+/// Commands that never stop printing.
+const ENDLESS: [&str; 4] = [
+    "yes",
+    "cat /dev/zero",
+    "cat /dev/urandom",
+    "yes $'\\e]0;' | tr -d '\\n'",
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_megabytes_are_read_and_bounded() {
@@ -23,21 +34,30 @@ async fn ten_megabytes_are_read_and_bounded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn endless_output_ends_in_time_and_in_bounded_memory() {
-    for endless in [
-        "yes",
-        "cat /dev/zero",
-        "cat /dev/urandom",
-        "yes $'\\e]0;' | tr -d '\\n'",
-    ] {
+async fn endless_output_ends_in_time() {
+    for endless in ENDLESS {
         let workspace = Workspace::new();
-        let before = resident_kib();
         let call = json!({ "command": endless, "timeout_sec": 1 });
         let output = workspace.call(call).await.unwrap();
         assert_eq!(structured(&output, "timed_out"), true);
         assert!(structured(&output, "output_bytes").as_u64().unwrap() > 1_000_000);
         assert!(text(&output).len() < 100_000);
-        let grown = resident_kib().saturating_sub(before);
+    }
+}
+
+/// In a process of its own: what else runs in this one takes memory too.
+#[tokio::test(flavor = "multi_thread")]
+async fn endless_output_takes_bounded_memory() {
+    let workspace = Workspace::new();
+    let (child, stream) = host(&workspace).await;
+    let (client, _) = client(stream).await;
+    let server = child.id().unwrap();
+    answer(start(&client, "true", PeerRequestOptions::default()).await).await;
+    let before = peak_kib(server);
+    for endless in ENDLESS {
+        let limited = format!("timeout 1 bash <<'END'\n{endless}\nEND");
+        answer(start(&client, &limited, PeerRequestOptions::default()).await).await;
+        let grown = peak_kib(server) - before;
         assert!(grown < MEMORY_SLACK_KIB, "{endless}: {grown} KiB");
     }
 }
@@ -61,12 +81,12 @@ async fn a_script_at_the_edge_of_an_argument_runs() {
     }
 }
 
-/// The memory of this process that is in use.
-fn resident_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+/// The most memory a process ever had in use.
+fn peak_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status
         .lines()
-        .find(|line| line.starts_with("VmRSS:"))
+        .find(|line| line.starts_with("VmHWM:"))
         .unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
