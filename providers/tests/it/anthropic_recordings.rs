@@ -1,32 +1,73 @@
-//! Every recorded stream against what the API's own library made of it.
+//! Every recorded stream, over HTTP and in all cuttings, against what the API's own library made of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use pullwright_protocol::provider::Delta;
 use pullwright_protocol::{Content, Item};
+use pullwright_providers::Provider;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
+use url::Url;
 
-use crate::anthropic_reply::{Played, play};
+use crate::anthropic_http::{anthropic, config};
+use crate::anthropic_reply::play;
 use crate::client::items;
+use crate::http_server::Ending;
 use crate::recordings::{expectation, files, stream_bytes};
+use crate::streams::{check_text, cuttings, disturbed, over_http, sha256_16, streamed};
 
-fn streams() -> Vec<PathBuf> {
+pub(crate) fn streams() -> Vec<PathBuf> {
     files("anthropic", |name| {
         name.ends_with(".sse") || name.ends_with(".chunks.txt")
     })
 }
 
-#[test]
-fn recordings_yield_what_is_expected() {
+/// The replies of a recording, each of which was a stream of its own.
+pub(crate) fn replies(path: &Path) -> Vec<Vec<u8>> {
+    let text = String::from_utf8(stream_bytes(path)).unwrap();
+    let text = text.replace("\r\n", "\n");
+    let mut replies = vec![String::new()];
+    for frame in text.split_inclusive("\n\n") {
+        let whole = replies.last().is_some_and(|reply| is_whole(reply));
+        if whole && frame.contains("\"message_start\"") {
+            replies.push(String::new());
+        }
+        replies.last_mut().unwrap().push_str(frame);
+    }
+    replies.into_iter().map(String::into_bytes).collect()
+}
+
+fn is_whole(reply: &str) -> bool {
+    reply.contains("\"message_stop\"")
+}
+
+pub(crate) fn open(base_url: Url) -> Arc<dyn Provider> {
+    Arc::new(anthropic(config(base_url)))
+}
+
+/// Comments and unknown events.
+const NOISE: &str = ": a comment\n\nevent: brand_new\ndata: {\"type\":\"brand_new\",\"x\":[1]}\n\nid: 7\nretry: 10\nevent: ping\ndata: {\"type\": \"ping\"}\n\n";
+
+#[tokio::test]
+async fn recordings_yield_what_is_expected_in_every_cutting() {
     for path in streams() {
-        let played = play(&stream_bytes(&path), usize::MAX);
-        check(&played, &expectation(&path), &path.display().to_string());
+        let name = path.display().to_string();
+        let mut whole = Vec::new();
+        for reply in replies(&path) {
+            let pieces = cuttings(&reply).into_iter().chain(disturbed(&reply, NOISE));
+            let pieces = pieces.map(|pieces| (pieces, Ending::Good)).collect();
+            let all = over_http(open, pieces).await;
+            for other in &all[1..] {
+                assert_eq!(other, &all[0], "{name}");
+            }
+            whole.extend_from_slice(&all[0]);
+        }
+        check(&whole, &expectation(&path), &name);
     }
 }
 
 #[test]
-fn cutting_makes_no_difference_and_a_cut_off_stream_has_no_end() {
+fn a_stream_cut_off_at_any_byte_has_no_end() {
     for path in streams() {
         let bytes = stream_bytes(&path);
         let whole = play(&bytes, usize::MAX);
@@ -51,56 +92,24 @@ fn cutting_makes_no_difference_and_a_cut_off_stream_has_no_end() {
     }
 }
 
-#[test]
-fn comments_unknown_events_and_other_line_ends_make_no_difference() {
-    const NOISE: &str = ": a comment\n\nevent: brand_new\ndata: {\"type\":\"brand_new\",\"x\":[1]}\n\nid: 7\nretry: 10\nevent: ping\ndata: {\"type\": \"ping\"}\n\n";
-    for path in streams() {
-        let bytes = stream_bytes(&path);
-        let whole = play(&bytes, usize::MAX);
-        let text = String::from_utf8(bytes).unwrap().replace("\r\n", "\n");
-        let noisy = text
-            .replace("\n\n", &format!("\n\n{NOISE}"))
-            .replace("\ndata:", "\n: inside\ndata:");
-        for variant in [
-            &noisy,
-            &noisy.replace('\n', "\r\n"),
-            &noisy.replace('\n', "\r"),
-        ] {
-            let played = play(variant.as_bytes(), 5);
-            assert_eq!(
-                (&played.deltas, &played.finish),
-                (&whole.deltas, &whole.finish),
-                "{}",
-                path.display()
-            );
-        }
-    }
-}
-
-fn check(played: &Played, expected: &Value, name: &str) {
-    assert_eq!(played.error, None, "{name}");
-    let finish = played
-        .finish
-        .as_ref()
-        .unwrap_or_else(|| panic!("{name}: no end"));
+fn check(deltas: &[Delta], expected: &Value, name: &str) {
+    let Some(Delta::End { raw, .. }) = deltas.last() else {
+        panic!("{name}: no end but {:?}", deltas.last());
+    };
     let stop = expected["stop_reason"].as_str().unwrap();
-    assert!(
-        finish.raw.starts_with(stop),
-        "{name}: {} is not {stop}",
-        finish.raw
-    );
-    check_usage(played, &expected["usage"], name);
-    let items = items(&played.deltas);
+    assert!(raw.starts_with(stop), "{name}: {raw} is not {stop}");
+    check_usage(deltas, &expected["usage"], name);
+    let items = items(deltas);
     let blocks = expected["blocks"].as_array().unwrap();
     assert_eq!(items.len(), blocks.len(), "{name}: {items:#?}");
     for (index, (item, block)) in items.iter().zip(blocks).enumerate() {
         check_block(item, block, &format!("{name}, block {index}"));
     }
-    check_deltas(played, &items, name);
+    check_deltas(deltas, &items, name);
 }
 
-fn check_usage(played: &Played, expected: &Value, name: &str) {
-    let last = played.deltas.iter().rev().find_map(|delta| match delta {
+fn check_usage(deltas: &[Delta], expected: &Value, name: &str) {
+    let last = deltas.iter().rev().find_map(|delta| match delta {
         Delta::Usage { usage } => Some(*usage),
         _ => None,
     });
@@ -124,15 +133,8 @@ fn check_usage(played: &Played, expected: &Value, name: &str) {
 }
 
 /// The streamed pieces are the items' texts.
-fn check_deltas(played: &Played, items: &[Item], name: &str) {
-    let (mut text, mut reasoning) = (String::new(), String::new());
-    for delta in &played.deltas {
-        match delta {
-            Delta::Text { delta } => text += delta,
-            Delta::Reasoning { delta } => reasoning += delta,
-            _ => {}
-        }
-    }
+fn check_deltas(deltas: &[Delta], items: &[Item], name: &str) {
+    let (mut text, mut reasoning) = streamed(deltas);
     for item in items {
         match &item.content {
             Content::Text { text: whole } => text = strip(&text, whole, name),
@@ -221,26 +223,4 @@ fn check_opaque(native: &Value, expected: &Value, name: &str) {
             assert_eq!(serde_json::json!(keys), expected["keys"], "{name}");
         }
     }
-}
-
-/// Long texts are given by length, hash and ends.
-fn check_text(text: &str, expected: &Value, name: &str) {
-    if let Some(whole) = expected["text"].as_str() {
-        assert_eq!(text, whole, "{name}");
-        return;
-    }
-    assert_eq!(
-        text.chars().count() as u64,
-        expected["chars"].as_u64().unwrap(),
-        "{name}"
-    );
-    assert_eq!(sha256_16(text), expected["sha256_16"], "{name}");
-}
-
-fn sha256_16(text: &str) -> String {
-    let hash = Sha256::digest(text.as_bytes());
-    hash.iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }

@@ -12,14 +12,14 @@ use crate::openai_stream::{new_chat_reply, open_chat, play_chat};
 use crate::recordings::{expectation, files};
 use crate::streams::{check_text, cuttings, disturbed, end_of, over_http, streamed};
 
-fn streams() -> Vec<PathBuf> {
+pub(crate) fn streams() -> Vec<PathBuf> {
     files("openai-chat", |name| {
         name.ends_with(".sse") || name.ends_with(".chunks.txt")
     })
 }
 
 /// The stream's bytes; a list of events is framed first.
-fn bytes(path: &Path) -> Vec<u8> {
+pub(crate) fn bytes(path: &Path) -> Vec<u8> {
     let text = std::fs::read_to_string(path).unwrap();
     if path.to_string_lossy().ends_with(".sse") {
         return text.into_bytes();
@@ -151,7 +151,7 @@ fn check(deltas: &[Delta], expected: &Value, name: &str) {
     check_details(&items, &expected["reasoning_details"], name);
 }
 
-fn native(item: &Item) -> Value {
+pub(crate) fn native(item: &Item) -> Value {
     serde_json::from_str(item.native.as_ref().unwrap().json.as_str()).unwrap()
 }
 

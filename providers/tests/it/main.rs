@@ -39,6 +39,7 @@ mod presets;
 mod recordings;
 mod responses_recordings;
 mod scripted;
+mod sdk;
 mod sse;
 mod stdio;
 mod streams;

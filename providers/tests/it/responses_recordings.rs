@@ -13,7 +13,7 @@ use crate::openai_stream::{new_responses_reply, open_responses, play_responses};
 use crate::recordings::{expectation, files};
 use crate::streams::{check_text, cuttings, disturbed, end_of, over_http, streamed};
 
-fn streams() -> Vec<PathBuf> {
+pub(crate) fn streams() -> Vec<PathBuf> {
     files("openai-responses", |name| {
         (name.ends_with(".sse") || name.ends_with(".chunks.txt")) && !name.contains(BROKEN)
     })
@@ -24,7 +24,7 @@ const BROKEN: &str = "parallel-tool-call-wrapper";
 
 /// The stream's bytes; a list of events is framed first. Of several responses, each of which was a
 /// stream, what is expected is the last.
-fn bytes(path: &Path) -> Vec<u8> {
+pub(crate) fn bytes(path: &Path) -> Vec<u8> {
     let text = std::fs::read_to_string(path).unwrap();
     if path.to_string_lossy().ends_with(".sse") {
         return text.into_bytes();

@@ -94,13 +94,16 @@ pub(crate) fn check_text(text: &str, expected: &Value, name: &str) {
     }
     let chars = expected["chars"].as_u64().unwrap();
     assert_eq!(text.chars().count() as u64, chars, "{name}");
+    assert_eq!(sha256_16(text), expected["sha256_16"], "{name}");
+}
+
+/// The first 16 digits of a text's hash.
+pub(crate) fn sha256_16(text: &str) -> String {
     let hash = Sha256::digest(text.as_bytes());
-    let hash: String = hash
-        .iter()
+    hash.iter()
         .take(8)
         .map(|byte| format!("{byte:02x}"))
-        .collect();
-    assert_eq!(hash, expected["sha256_16"], "{name}");
+        .collect()
 }
 
 /// The streamed pieces of text and of reasoning, each joined.
