@@ -70,24 +70,21 @@ impl Agent<'_> {
         loop {
             let reply = self.ask().await?;
             let calls = reply.calls();
-            let words = reply.words();
-            let complaint = reply.complaint(&calls);
-            match complaint {
-                _ if !calls.is_empty() => self.answer(calls).await?,
-                None => return Ok(words),
-                Some(_) if useless == MAX_USELESS_REPLIES => {
-                    return Err(Halt::Failed(
-                        FailureKind::MalformedReply,
-                        format!("{useless} replies in a row could not be used"),
-                    ));
-                }
+            let is_of_use = match reply.complaint() {
+                _ if !calls.is_empty() => self.answer(calls, reply.stop).await?,
+                None => return Ok(reply.words()),
                 Some(complaint) => {
                     self.say(complaint).await;
-                    useless += 1;
-                    continue;
+                    false
                 }
+            };
+            useless = if is_of_use { 0 } else { useless + 1 };
+            if useless > MAX_USELESS_REPLIES {
+                return Err(Halt::Failed(
+                    FailureKind::MalformedReply,
+                    format!("{useless} replies in a row could not be used"),
+                ));
             }
-            useless = 0;
         }
     }
 
@@ -117,15 +114,15 @@ impl Reply {
         texts.join("\n\n")
     }
 
-    /// What to tell the model when its reply is no way to go on and no end either.
-    fn complaint(&self, calls: &[Arc<ToolCall>]) -> Option<&'static str> {
+    /// What to tell the model when its reply, without calls, is no way to go on and no end either.
+    fn complaint(&self) -> Option<&'static str> {
         match self.stop {
             StopReason::MaxTokens => Some(
                 "Your reply was cut off because it reached the token limit. Go on in smaller \
                  steps: write long files in several edits.",
             ),
             StopReason::Pause => Some("Go on."),
-            _ if self.words().trim().is_empty() && calls.is_empty() => Some(
+            _ if self.words().trim().is_empty() => Some(
                 "Your reply was empty. Call a tool to go on, or say in a sentence what you \
                  changed if the work is done.",
             ),

@@ -1,12 +1,17 @@
 //! The one HTTP client, and the bounds of its waits.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use pullwright_protocol::FailureKind;
 use pullwright_protocol::provider::ProviderError;
+use reqwest::Certificate;
 use reqwest::redirect::Policy;
 use url::Url;
+
+use crate::open::ProviderSettings;
 
 /// How long a connection may take before the host counts as unreachable.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -49,6 +54,10 @@ impl HttpClient {
     /// # Errors
     /// What is wrong with the machine's TLS set-up.
     pub fn new() -> Result<Self, String> {
+        Self::with_authorities(Vec::new())
+    }
+
+    fn with_authorities(authorities: Vec<Certificate>) -> Result<Self, String> {
         // Another part of the process may have installed one already, which is as good.
         drop(rustls::crypto::ring::default_provider().install_default());
         reqwest::Client::builder()
@@ -58,6 +67,7 @@ impl HttpClient {
             .tcp_keepalive(TCP_PROBE_INTERVAL)
             .tcp_nodelay(true)
             .user_agent(concat!("pullwright/", env!("CARGO_PKG_VERSION")))
+            .tls_certs_merge(authorities)
             .build()
             .map(|client| Self { client })
             .map_err(|error| error_chain(&error))
@@ -70,6 +80,37 @@ impl HttpClient {
     pub fn shared() -> Result<Self, String> {
         static SHARED: OnceLock<Result<HttpClient, String>> = OnceLock::new();
         SHARED.get_or_init(Self::new).clone()
+    }
+
+    /// The client for a row: all rows share one, but for those that trust whom others do not.
+    ///
+    /// # Errors
+    /// What is wrong with the machine's TLS set-up, or with the row's `ca_file`.
+    pub fn for_row(row: &ProviderSettings) -> Result<Self, String> {
+        match &row.ca_file {
+            Some(file) => Self::trusting(file),
+            None => Self::shared(),
+        }
+    }
+
+    /// A client that also trusts the certificate authorities of a PEM file. The file is read each
+    /// time; as long as it holds the same, the connections are shared.
+    fn trusting(file: &Path) -> Result<Self, String> {
+        static POOLS: Mutex<BTreeMap<Vec<u8>, HttpClient>> = Mutex::new(BTreeMap::new());
+        let said = |reason: String| format!("`ca_file` {}: {reason}", file.display());
+        let pem = std::fs::read(file).map_err(|error| said(error.to_string()))?;
+        let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = pools.get(&pem) {
+            return Ok(client.clone());
+        }
+        let authorities = Certificate::from_pem_bundle(&pem);
+        let authorities = authorities.map_err(|error| said(error_chain(&error)))?;
+        if authorities.is_empty() {
+            return Err(said("it holds no certificate in PEM form".to_owned()));
+        }
+        let client = Self::with_authorities(authorities).map_err(said)?;
+        pools.insert(pem, client.clone());
+        Ok(client)
     }
 }
 

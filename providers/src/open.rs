@@ -52,6 +52,8 @@ pub struct ProviderSettings {
     pub key_refresh: Option<Duration>,
     /// More headers, each with the variable that holds its value.
     pub env_headers: BTreeMap<String, String>,
+    /// A PEM file of certificate authorities to trust beside the machine's own.
+    pub ca_file: Option<PathBuf>,
     /// The model's name on the wire.
     pub model: Option<String>,
     /// The size of the model's context, in tokens.
@@ -289,7 +291,8 @@ impl Row {
     }
 
     fn http(&self) -> Result<HttpClient, OpenError> {
-        HttpClient::shared().map_err(|reason| OpenError::Client {
+        let client = HttpClient::for_row(&self.settings);
+        client.map_err(|reason| OpenError::Client {
             row: self.settings.name.clone(),
             reason,
         })

@@ -297,10 +297,18 @@ fn tool_frame(event: &Event) -> Option<Frame> {
                 .and_then(Value::as_i64),
         }),
         ToolView::Plain => Frame::Tool {
-            name: format!("Tool: {server}.{tool}"),
+            name: tool_name(server, tool),
             arguments: arguments.clone(),
             output: joined_text(parts),
             is_error: *is_error,
         },
     })
+}
+
+/// A call that could not be run, such as one of a tool that does not exist, has no server.
+fn tool_name(server: &str, tool: &str) -> String {
+    match server {
+        "" => format!("Tool: {tool}"),
+        server => format!("Tool: {server}.{tool}"),
+    }
 }

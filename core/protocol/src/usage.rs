@@ -15,6 +15,14 @@ pub struct TokenUsage {
     pub output_tokens: u64,
 }
 
+impl TokenUsage {
+    /// How much of the input was read from the cache, in percent.
+    #[must_use]
+    pub fn cached_percent(&self) -> u64 {
+        percent(self.cached_tokens, self.input_tokens)
+    }
+}
+
 /// Prices in US dollars per million tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -64,6 +72,12 @@ pub struct RunUsage {
 }
 
 impl RunUsage {
+    /// How much of the input was read from the cache, in percent.
+    #[must_use]
+    pub fn cached_percent(&self) -> u64 {
+        percent(self.cached_tokens, self.input_tokens)
+    }
+
     /// Adds one call's usage.
     pub fn add(&mut self, usage: &TokenUsage, usd: Option<f64>) {
         self.input_tokens += usage.input_tokens;
@@ -73,4 +87,9 @@ impl RunUsage {
             *self.usd.get_or_insert(0.0) += usd;
         }
     }
+}
+
+fn percent(part: u64, whole: u64) -> u64 {
+    let hundredfold = part.saturating_mul(100);
+    hundredfold.checked_div(whole).unwrap_or_default()
 }

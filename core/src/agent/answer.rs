@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::stream::{self, StreamExt};
+use pullwright_protocol::provider::StopReason;
 use pullwright_protocol::{Content, Event, FailureKind, Item, Part, ToolCall, ToolView};
 use rmcp::model::JsonObject;
 use serde_json::Value;
@@ -36,12 +37,25 @@ enum Understood {
 }
 
 impl Agent<'_> {
-    /// Answers all calls of a turn, in order. Neighbouring read-only calls run side by side.
-    pub(super) async fn answer(&mut self, calls: Vec<Arc<ToolCall>>) -> Result<(), Halt> {
+    /// Answers all calls of a turn that ended with `stop`, in order, and whether any of them could be
+    /// run. Neighbouring read-only calls run side by side.
+    pub(super) async fn answer(
+        &mut self,
+        calls: Vec<Arc<ToolCall>>,
+        stop: StopReason,
+    ) -> Result<bool, Halt> {
+        let is_cut = stop == StopReason::MaxTokens;
+        let last = calls.len().saturating_sub(1);
+        let calls = calls.into_iter().enumerate();
         let understood: Vec<(Arc<ToolCall>, Understood)> = calls
-            .into_iter()
-            .map(|call| (Arc::clone(&call), self.understand(&call)))
+            .map(|(at, call)| {
+                (
+                    Arc::clone(&call),
+                    self.understand(&call, is_cut && at == last),
+                )
+            })
             .collect();
+        let is_of_use = understood.iter().any(|(_, call)| call.is_runnable());
         let groups = understood.chunk_by(|(_, a), (_, b)| a.is_read_only() && b.is_read_only());
         for group in groups {
             let this = &*self;
@@ -59,10 +73,10 @@ impl Agent<'_> {
                 self.conversation.push(&result);
             }
         }
-        Ok(())
+        Ok(is_of_use)
     }
 
-    fn understand(&self, call: &ToolCall) -> Understood {
+    fn understand(&self, call: &ToolCall, may_be_cut: bool) -> Understood {
         let Some(tool) = self.tools.get(&call.name) else {
             let nearest = self.tools.nearest(&call.name).unwrap_or("none");
             return Understood::Refused(format!(
@@ -74,7 +88,15 @@ impl Agent<'_> {
             "" => "{}",
             text => text,
         };
-        match serde_json::from_str::<JsonObject>(text) {
+        let arguments = serde_json::from_str::<JsonObject>(text);
+        if may_be_cut && arguments.as_ref().map_or(true, JsonObject::is_empty) {
+            return Understood::Refused(format!(
+                "your reply was cut off inside of this call of `{}` because it reached the token \
+                 limit, so it was not run; call it again with less, such as one part of a long file",
+                call.name
+            ));
+        }
+        match arguments {
             Ok(arguments) => Understood::Runnable {
                 tool: tool.clone(),
                 arguments,
@@ -186,6 +208,10 @@ impl Agent<'_> {
 }
 
 impl Understood {
+    fn is_runnable(&self) -> bool {
+        matches!(self, Self::Runnable { .. })
+    }
+
     fn is_read_only(&self) -> bool {
         matches!(self, Self::Runnable { tool, .. } if tool.read_only)
     }

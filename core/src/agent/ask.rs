@@ -102,6 +102,13 @@ impl Agent<'_> {
                 return Ok(Err(error));
             }
         };
+        tracing::info!(
+            input_tokens = reading.usage.input_tokens,
+            cached_percent = reading.usage.cached_percent(),
+            output_tokens = reading.usage.output_tokens,
+            usd,
+            "the model replied"
+        );
         let replied = Event::ModelReplied {
             stop,
             usage: reading.usage,

@@ -110,6 +110,8 @@ pub struct WireLink {
     pub auth: Option<KeyCommand>,
     /// More headers, each with the name of the variable that holds its value.
     pub env_http_headers: BTreeMap<String, String>,
+    /// The file of certificate authorities to trust beside the machine's own.
+    pub ca_file: Option<PathBuf>,
     /// How hard the model thinks, in its vendor's own words.
     pub effort: Option<String>,
     /// How the service departs from its format.
@@ -153,6 +155,7 @@ pub(super) const KEYS: &[&str] = &[
     "env_key",
     "auth",
     "env_http_headers",
+    "ca_file",
     "effort",
     "quirks",
     "script",
@@ -181,6 +184,7 @@ const WIRE_KEYS: &[&str] = &[
     "env_key",
     "auth",
     "env_http_headers",
+    "ca_file",
     "effort",
     "quirks",
     "script",
@@ -265,6 +269,7 @@ fn read_wire(section: &Section<'_>) -> Result<WireLink, ConfigError> {
         env_key: section.variable("env_key")?,
         auth: read_auth(section)?,
         env_http_headers: section.env_headers("env_http_headers")?,
+        ca_file: section.path("ca_file")?,
         effort: section.non_empty("effort")?,
         quirks: read_quirks(section)?,
         script: section.path("script")?,
@@ -324,6 +329,7 @@ fn check_script(section: &Section<'_>, scripted: bool) -> Result<(), ConfigError
             "env_key",
             "auth",
             "env_http_headers",
+            "ca_file",
             "effort",
             "quirks",
         ]

@@ -150,6 +150,8 @@ struct Provider {
     auth: Option<Auth>,
     /// More headers, each with the name of the environment variable that holds its value.
     env_http_headers: Option<BTreeMap<String, String>>,
+    /// A PEM file of certificate authorities to trust beside the machine's own.
+    ca_file: Option<String>,
     /// How hard the model thinks, in its vendor's own words, such as high.
     effort: Option<String>,
     /// How the service departs from its format.

@@ -162,9 +162,13 @@ async fn ask(
         }
     }
     print_at_once("\n");
-    let (input, cached, output) = (used.input_tokens, used.cached_tokens, used.output_tokens);
+    let (input, cached, output) = (
+        used.input_tokens,
+        used.cached_percent(),
+        used.output_tokens,
+    );
     complain(&format!(
-        "[{input} tokens in, {cached} of them cached, {output} out]"
+        "[{input} tokens in, {cached} % of them cached, {output} out]"
     ));
     Ok(ExitCode::SUCCESS)
 }

@@ -148,9 +148,9 @@ impl View {
                 lines.push(self.paint(
                     Colour::Dim,
                     &format!(
-                        "{} input tokens ({} cached), {} output tokens{}",
+                        "{} input tokens ({} % of them cached), {} output tokens{}",
                         usage.input_tokens,
-                        usage.cached_tokens,
+                        usage.cached_percent(),
                         usage.output_tokens,
                         usd.unwrap_or_default()
                     ),

@@ -103,7 +103,7 @@ async fn built_in(
 
 /// A service that does not say is no reason not to use it.
 async fn ask_for_limits(settings: &mut ProviderSettings) {
-    let Ok(http) = HttpClient::shared() else {
+    let Ok(http) = HttpClient::for_row(settings) else {
         return;
     };
     let environment = |name: &str| std::env::var(name).ok();

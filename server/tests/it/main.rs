@@ -17,6 +17,7 @@ mod foreign_peers;
 mod main_job;
 mod peers;
 mod presets;
+mod private_service;
 mod runs;
 #[cfg(target_os = "linux")]
 mod sandbox;

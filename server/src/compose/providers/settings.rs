@@ -48,6 +48,7 @@ pub(super) fn settings(
             .map_or_else(Vec::new, |auth| auth.command.clone()),
         key_refresh: wire.auth.as_ref().and_then(|auth| auth.refresh),
         env_headers: wire.env_http_headers.clone(),
+        ca_file: wire.ca_file.clone(),
         model: model.map(str::to_owned).or_else(|| config.model.clone()),
         context_tokens: config.context_tokens,
         max_output_tokens: config.max_output_tokens,

@@ -145,6 +145,43 @@ steps = [{ text = "Greet shortly" }]
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn calls_that_stay_bad_are_answered_and_bounded() {
+    let call = r#"{ tool_call = { name = "read", arguments = "{\"path\": " } }"#;
+    let replies = format!("[[replies]]\nsteps = [{call}, {call}]\n").repeat(5);
+    let (lab, played) = after_edit(&replies).await;
+    keeps_its_patch(&lab, &played, "failed(malformed_reply)").await;
+    assert_eq!(played.of("Tool: read").len(), 2 * 4, "{}", played.text);
+}
+
+/// Half of a call may look like a whole one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_cut_off_by_the_token_limit_is_not_run() {
+    for arguments in [r#""""#, "{}", r#""{\"path\": \"src""#] {
+        let replies = format!(
+            r#"
+[[replies]]
+stop = "max_tokens"
+steps = [
+  {{ tool_call = {{ name = "read", arguments = {{ path = "README.md" }} }} }},
+  {{ tool_call = {{ name = "list", arguments = {arguments} }} }},
+]
+[[replies]]
+expect = {{ results_contain = ["cut off inside of this call"] }}
+steps = [{{ text = "Greet shortly" }}]
+"#
+        );
+        let (_lab, played) = after_edit(&replies).await;
+        played.ended("branch only");
+        let reads = played.of("Tool: Read");
+        assert!(
+            reads.iter().all(|read| read["isError"] == false),
+            "{}",
+            played.text
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_script_that_ends_too_early_is_a_final_fault() {
     let (lab, played) = after_edit("").await;
     keeps_its_patch(&lab, &played, "failed(provider_request)").await;
