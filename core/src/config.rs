@@ -24,7 +24,7 @@ use std::path::Path;
 
 pub use error::ConfigError;
 pub use policy::{AgentConfig, BudgetConfig, ChecksConfig, RepositoriesConfig, SetupConfig};
-pub use provider::{EditTool, KeyCommand, ProviderConfig, ProviderLink, WireLink};
+pub use provider::{Compaction, EditTool, KeyCommand, ProviderConfig, ProviderLink, WireLink};
 pub use sandbox::{CommandConfig, LocalConfig, NetworkConfig, SandboxConfig, SandboxKind};
 pub use schema::config_schema;
 pub use server::ServerConfig;

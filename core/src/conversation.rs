@@ -27,6 +27,8 @@ pub struct ConversationRequest {
     tools: Vec<ToolSpec>,
     items: Vec<Box<RawValue>>,
     max_output_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    compact: bool,
 }
 
 impl Conversation {
@@ -44,6 +46,7 @@ impl Conversation {
                 tools,
                 items: Vec::new(),
                 max_output_tokens: None,
+                compact: false,
             },
             frozen_bytes,
             bytes: frozen_bytes,
@@ -79,6 +82,14 @@ impl Conversation {
     /// The request for the next reply.
     pub fn request(&mut self, max_output_tokens: u64) -> &ConversationRequest {
         self.request.max_output_tokens = Some(max_output_tokens);
+        self.request.compact = false;
+        &self.request
+    }
+
+    /// The request for a shorter conversation that says the same.
+    pub fn compaction(&mut self, max_output_tokens: u64) -> &ConversationRequest {
+        self.request(max_output_tokens);
+        self.request.compact = true;
         &self.request
     }
 
@@ -155,6 +166,13 @@ mod tests {
             tools: Vec::new(),
             items: items.map(Arc::new).to_vec(),
             max_output_tokens: Some(7),
+            compact: true,
+        };
+        let ours = serde_json::to_string(conversation.compaction(7)).unwrap();
+        assert_eq!(ours, serde_json::to_string(&expected).unwrap());
+        let expected = StreamRequest {
+            compact: false,
+            ..expected
         };
         let ours = serde_json::to_string(conversation.request(7)).unwrap();
         assert_eq!(ours, serde_json::to_string(&expected).unwrap());

@@ -20,6 +20,7 @@ mod reply;
 mod request;
 
 use answer::Answer;
+use message::is_compacted;
 pub use reply::Reply;
 pub use request::Thinking;
 
@@ -28,6 +29,8 @@ pub(crate) const ANTHROPIC_WIRE: &str = "anthropic_messages";
 /// Where the API is.
 pub(crate) const DEFAULT_BASE_URL: &str = "https://api.anthropic.com";
 const API_VERSION: &str = "2026-10-21";
+/// Without it the API knows no compaction, neither to ask for nor to go on from.
+const COMPACTION_BETA: &str = "compact-2026-09-04";
 const REQUEST_ID_HEADER: &str = "request-id";
 /// The reply limit of a row that does not say one.
 pub(crate) const DEFAULT_MAX_OUTPUT_TOKENS: u64 = 32_000;
@@ -51,6 +54,8 @@ pub struct AnthropicConfig {
     pub prices: Option<Prices>,
     /// Whether and how the model thinks.
     pub thinking: Thinking,
+    /// Whether the API's own compaction is asked for where a conversation becomes too long.
+    pub compacts: bool,
     /// How hard it thinks; the model's default if absent.
     pub effort: Option<String>,
     /// The bounds of the waits.
@@ -92,6 +97,7 @@ impl AnthropicMessages {
                 context_tokens: config.context_tokens,
                 max_output_tokens: Some(config.max_output_tokens),
                 prices: config.prices,
+                compacts: config.compacts,
             },
             config,
             written: Written::default(),
@@ -120,7 +126,10 @@ impl Provider for AnthropicMessages {
     ) -> Result<Finish, ProviderError> {
         let body = self.request_body(&request)?;
         let question = self.exchange.post(&self.url, body);
-        let question = question.header("anthropic-version", API_VERSION);
+        let mut question = question.header("anthropic-version", API_VERSION);
+        if request.compact || is_compacted(&request.items, &self.info.provenance) {
+            question = question.header("anthropic-beta", COMPACTION_BETA);
+        }
         let (name, key_source) = (&self.config.name, self.config.access.source());
         let refused = |answer: &Refused| error::of_response(answer, name, &key_source);
         let response = self.exchange.ask(question, refused).await?;

@@ -72,12 +72,22 @@ impl Exchange {
         }
     }
 
-    /// A question with a JSON body, to which the wire format may add headers.
+    /// A question with a JSON body and a streamed answer, to which the wire format may add headers.
     pub(crate) fn post(&self, url: &Url, body: Vec<u8>) -> RequestBuilder {
+        self.post_for("text/event-stream", url, body)
+    }
+
+    /// The same for an answer of another media type.
+    pub(crate) fn post_for(
+        &self,
+        accept: &'static str,
+        url: &Url,
+        body: Vec<u8>,
+    ) -> RequestBuilder {
         let question = self.http.client.post(url.clone());
         question
             .header(CONTENT_TYPE, "application/json")
-            .header(ACCEPT, "text/event-stream")
+            .header(ACCEPT, accept)
             .body(body)
     }
 

@@ -85,6 +85,7 @@ impl Gemini {
                 context_tokens: config.context_tokens,
                 max_output_tokens: Some(config.max_output_tokens),
                 prices: config.prices,
+                compacts: false,
             },
             config,
             written: Written::default(),

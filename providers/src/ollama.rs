@@ -86,6 +86,7 @@ impl Ollama {
                 context_tokens: Some(config.context_tokens),
                 max_output_tokens: Some(config.max_output_tokens),
                 prices: config.prices,
+                compacts: false,
             },
             config,
             written: Written::default(),

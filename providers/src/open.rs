@@ -64,6 +64,9 @@ pub struct ProviderSettings {
     pub prices: Option<Prices>,
     /// How hard the model should think, in the provider's own words.
     pub effort: Option<String>,
+    /// Whether the service's own compaction is asked for where a conversation becomes too long; by
+    /// default where the service is the vendor's own.
+    pub own_compaction: Option<bool>,
     /// How the service's Chat Completions depart from OpenAI's.
     pub quirks: Option<ChatQuirks>,
     /// The script file of a `scripted` row.
@@ -192,6 +195,7 @@ impl Row {
             context_tokens: self.settings.context_tokens,
             prices: self.settings.prices,
             thinking: Thinking::for_model(&model),
+            compacts: compacts(&self.settings, anthropic_messages::DEFAULT_BASE_URL),
             effort: self.settings.effort,
             timeouts: StreamTimeouts::default(),
             name: self.settings.name,
@@ -263,6 +267,7 @@ impl Row {
             max_output_tokens: self.settings.max_output_tokens,
             context_tokens: self.settings.context_tokens,
             prices: self.settings.prices,
+            compacts: compacts(&self.settings, openai::DEFAULT_BASE_URL),
             effort: self.settings.effort,
             quirks: self.settings.quirks.unwrap_or_default(),
             timeouts: StreamTimeouts::default(),
@@ -297,6 +302,15 @@ impl Row {
             reason,
         })
     }
+}
+
+/// Whether the service's own compaction is asked for: services that copied a wire format seldom copied
+/// that.
+fn compacts(settings: &ProviderSettings, vendor: &str) -> bool {
+    let vendor = Url::parse(vendor).ok().map(|url| url.origin());
+    let given = settings.base_url.as_ref().map(Url::origin);
+    let is_vendor = given.is_none() || given == vendor;
+    settings.own_compaction.unwrap_or(is_vendor)
 }
 
 /// How a row is let in.

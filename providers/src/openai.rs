@@ -9,6 +9,7 @@ use crate::access::Access;
 use crate::hash::fnv1a;
 use crate::http::StreamTimeouts;
 use crate::openai_chat::ChatQuirks;
+use crate::openai_responses::OPENAI_RESPONSES_WIRE;
 
 pub(crate) mod error;
 
@@ -34,6 +35,9 @@ pub struct OpenAiConfig {
     pub context_tokens: Option<u64>,
     /// What the model costs, where known.
     pub prices: Option<Prices>,
+    /// Whether the service's own compaction is asked for where a conversation becomes too long; of
+    /// Responses only.
+    pub compacts: bool,
     /// How hard it thinks, such as `high`; the model's default if absent.
     pub effort: Option<String>,
     /// How the service's Chat Completions depart from OpenAI's.
@@ -55,6 +59,7 @@ impl OpenAiConfig {
             context_tokens: self.context_tokens,
             max_output_tokens: self.max_output_tokens,
             prices: self.prices,
+            compacts: self.compacts && wire == OPENAI_RESPONSES_WIRE,
         }
     }
 

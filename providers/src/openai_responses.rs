@@ -12,12 +12,14 @@ use crate::openai::error;
 use crate::openai::{OpenAiConfig, REQUEST_ID_HEADER};
 use crate::written::Written;
 
+mod compaction;
 mod event;
 mod input;
 mod output;
 mod reply;
 mod request;
 
+use compaction::Compacted;
 pub use reply::ResponsesReply;
 
 /// The name of this wire format.
@@ -77,13 +79,23 @@ impl Provider for OpenAiResponses {
         deltas: &DeltaSender,
     ) -> Result<Finish, ProviderError> {
         let body = self.request_body(&request)?;
-        let question = self.exchange.post(&self.url, body);
+        let question = if request.compact {
+            let url = join_path(&self.url, "compact");
+            self.exchange.post_for("application/json", &url, body)
+        } else {
+            self.exchange.post(&self.url, body)
+        };
         let (name, key_source) = (&self.config.name, self.config.access.source());
         let refused = |answer: &Refused| error::of_response(answer, name, &key_source);
         let response = self.exchange.ask(question, refused).await?;
         let request_id = header(response.headers(), REQUEST_ID_HEADER).map(str::to_owned);
         deltas.send(Delta::Started { request_id }).await?;
-        let mut reply = ResponsesReply::new(self.info.provenance.clone(), key_source);
+        let provenance = self.info.provenance.clone();
+        if request.compact {
+            let mut compacted = Compacted::new(provenance);
+            return self.exchange.read(response, &mut compacted, deltas).await;
+        }
+        let mut reply = ResponsesReply::new(provenance, key_source);
         self.exchange.read(response, &mut reply, deltas).await
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pullwright_protocol::provider::{Delta, ProviderError, ProviderInfo, StreamRequest};
-use pullwright_protocol::{Item, Provenance, ToolCall};
+use pullwright_protocol::{Content, Item, Provenance, ToolCall};
 
 use crate::kit::{DeltaSender, Finish, Provider};
 
@@ -76,6 +76,7 @@ impl ScriptedProvider {
                 context_tokens: script.context_tokens,
                 max_output_tokens: script.max_output_tokens,
                 prices: script.prices,
+                compacts: script.compacts,
             },
             source: source.into(),
             plans,
@@ -126,7 +127,7 @@ impl ScriptedProvider {
             return Ok(());
         }
         let said = plans.iter().flat_map(Plan::items);
-        let came_back = request.items.iter().filter(|item| item.is_from_model());
+        let came_back = request.items.iter().filter(|item| is_of_a_turn(item));
         match said.zip(came_back).position(|(said, back)| said != &**back) {
             Some(index) => Err(format!("item {} of the model came back changed", index + 1)),
             None => Ok(()),
@@ -154,6 +155,7 @@ impl ScriptedProvider {
                 self.call(call, deltas).await?;
                 send_item(item, deltas).await
             }
+            Act::Compaction(item) => send_item(item, deltas).await,
             Act::Usage(usage) => Ok(deltas.send(Delta::Usage { usage: *usage }).await?),
             Act::Fault(fault) if fault.fires_at(attempt) => Err(fault.error()),
             Act::Fault(_) => Ok(()),
@@ -213,6 +215,13 @@ impl Provider for ScriptedProvider {
         let plans = self.plans_for(&request.items);
         let plan = self.plan_for(plans, turn)?;
         self.check(turn, plans, &request)?;
+        if request.compact && !plan.may_compact() {
+            return Err(plan::invalid(format!(
+                "{}, reply {}: a compaction was asked for",
+                self.source,
+                turn + 1
+            )));
+        }
         let attempt = if plan.counts_attempts() {
             self.attempts.count(&request)
         } else {
@@ -232,10 +241,15 @@ fn assistant_turns(items: &[Arc<Item>]) -> usize {
     let mut from_model = false;
     let mut turns = 0;
     for item in items {
-        turns += usize::from(item.is_from_model() && !from_model);
-        from_model = item.is_from_model();
+        turns += usize::from(is_of_a_turn(item) && !from_model);
+        from_model = is_of_a_turn(item);
     }
     turns
+}
+
+/// What stands for an earlier conversation is no turn of this one.
+fn is_of_a_turn(item: &Item) -> bool {
+    item.is_from_model() && !matches!(item.content, Content::Opaque)
 }
 
 async fn send_item(item: &Item, deltas: &DeltaSender) -> Result<(), ProviderError> {

@@ -39,6 +39,9 @@ pub struct ProviderInfo {
     /// What the model costs; without it a budget in dollars cannot be kept.
     #[serde(default)]
     pub prices: Option<Prices>,
+    /// Whether it answers requests to [`compact`](StreamRequest::compact) a conversation.
+    #[serde(default)]
+    pub compacts: bool,
 }
 
 /// Asks for the next reply of a conversation.
@@ -53,6 +56,10 @@ pub struct StreamRequest {
     /// The most tokens the reply may have.
     #[serde(default)]
     pub max_output_tokens: Option<u64>,
+    /// Asks for no reply, but for items that say the same as `items` in less: the conversation starts
+    /// anew with them. Only a provider that says it [`compacts`](ProviderInfo::compacts) is asked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub compact: bool,
 }
 
 /// One piece of a reply.

@@ -31,6 +31,15 @@ const MAX_ASKED_WAIT: Duration = Duration::from_secs(120);
 /// The built-in ones give up earlier and say more.
 const MAX_SILENCE: Duration = Duration::from_secs(600);
 
+/// What is asked of the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Its next reply, which is recorded.
+    Reply,
+    /// A shorter conversation that says the same, which is not.
+    Compaction,
+}
+
 impl Agent<'_> {
     /// The model's next reply, complete and recorded. A conversation that does not fit, or soon will not,
     /// starts anew first.
@@ -38,30 +47,31 @@ impl Agent<'_> {
         if self.is_nearly_full() {
             self.compact().await?;
         }
-        let overflow = match self.ask_until_answered().await? {
+        let overflow = match self.ask_until_answered(Asked::Reply).await? {
             Ok(reply) => return Ok(reply),
             Err(overflow) => overflow,
         };
         self.log.emit(error_event(&overflow, 1, true)).await;
         self.compact().await?;
-        let again = self.ask_until_answered().await?;
+        let again = self.ask_until_answered(Asked::Reply).await?;
         again.map_err(|overflow| Halt::Failed(overflow.kind, overflow.message))
     }
 
-    /// The model's next reply, or the error that says that the conversation does not fit.
+    /// What the model answers, or the error that says that the conversation does not fit.
     pub(super) async fn ask_until_answered(
         &mut self,
+        asked: Asked,
     ) -> Result<Result<Reply, ProviderError>, Halt> {
         let mut attempt = 1;
         loop {
-            let error = match self.attempt().await? {
+            let error = match self.attempt(asked).await? {
                 Err(error) if error.kind != FailureKind::ContextOverflow => error,
                 answered => return Ok(answered),
             };
             let wait = wait_before_retry(&error, attempt);
-            self.log
-                .emit(error_event(&error, attempt, wait.is_some()))
-                .await;
+            // A compaction that fails is no end: a summary takes its place.
+            let goes_on = wait.is_some() || asked == Asked::Compaction;
+            self.log.emit(error_event(&error, attempt, goes_on)).await;
             let Some(wait) = wait else {
                 return Err(Halt::Failed(error.kind, error.message));
             };
@@ -72,13 +82,16 @@ impl Agent<'_> {
 
     /// One attempt. The outer error ends the run, the inner one may be tried again. What a failed
     /// attempt showed stays in the log as deltas; nothing of it enters the conversation.
-    async fn attempt(&mut self) -> Result<Result<Reply, ProviderError>, Halt> {
+    async fn attempt(&mut self, asked: Asked) -> Result<Result<Reply, ProviderError>, Halt> {
         let wanted = self.wanted_output_tokens();
         let allowed = self.budget.reserve(self.conversation.bytes(), wanted)?;
         let started = Instant::now();
         let mut reading = Reading::default();
         let outcome = {
-            let request = self.conversation.request(allowed);
+            let request = match asked {
+                Asked::Reply => self.conversation.request(allowed),
+                Asked::Compaction => self.conversation.compaction(allowed),
+            };
             let read = read_reply(self.provider, request, self.log, &mut reading);
             tokio::select! {
                 outcome = read => Ok(outcome),
@@ -118,7 +131,12 @@ impl Agent<'_> {
         let mut events = reading.unsaid;
         events.push(replied);
         let items = reading.items;
-        self.record(Reply { items, stop }, events).await.map(Ok)
+        let reply = Reply { items, stop };
+        if asked == Asked::Compaction {
+            self.log.emit_all(events).await;
+            return Ok(Ok(reply));
+        }
+        self.record(reply, events).await.map(Ok)
     }
 
     /// As much as the model can write, within what its context has left.

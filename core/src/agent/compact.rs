@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use pullwright_protocol::item::joined_text;
 use pullwright_protocol::{Content, Event, FailureKind, Item};
 
+use super::ask::Asked;
 use super::{Agent, Halt};
 use crate::conversation::BYTES_PER_TOKEN;
 
@@ -50,10 +51,13 @@ code that matters is, what you found out, what you changed so far and why, what 
 ended, what does not work, and the plan of what is left, step by step. Name files, functions and \
 commands exactly. Do not call a tool.";
 
-/// Introduces the summary.
+/// Says what happened.
 const GO_ON: &str = "\
 The conversation about this task became too long and starts anew here. All changes so far are in the \
-working tree. This is what you wrote down for yourself:";
+working tree.";
+
+/// Introduces the summary.
+const WRITTEN_DOWN: &str = "This is what you wrote down for yourself:";
 
 impl Agent<'_> {
     /// Whether the next request would leave too little room for its reply.
@@ -69,11 +73,14 @@ impl Agent<'_> {
     pub(super) async fn compact(&mut self) -> Result<(), Halt> {
         let before = self.conversation.tokens();
         let said = self.conversation.items();
-        let summary = self.summarise(&said).await?;
-        // The first item is the task, whichever conversation about it this is.
-        let mut anew: Vec<Item> = said.first().cloned().into_iter().collect();
         let room = self.context_bytes(RESULTS_PERCENT);
-        anew.push(Item::user(continuation(&summary, &said, room)));
+        let anew = match self.compacted().await? {
+            Some(compacted) => with_the_task(compacted, &said, continuation(None, &said, room)),
+            None => {
+                let summary = self.summarise(&said).await?;
+                with_the_task(Vec::new(), &said, continuation(Some(&summary), &said, room))
+            }
+        };
         self.reset(&anew, before).await;
         if self.is_nearly_full() {
             return Err(Halt::Failed(
@@ -84,6 +91,18 @@ impl Agent<'_> {
             ));
         }
         Ok(())
+    }
+
+    /// What the provider itself makes of the conversation, where it can and does.
+    async fn compacted(&mut self) -> Result<Option<Vec<Item>>, Halt> {
+        if !self.provider.info().compacts {
+            return Ok(None);
+        }
+        match self.ask_until_answered(Asked::Compaction).await {
+            Ok(Ok(reply)) => Ok(Some(reply.items).filter(|items| !items.is_empty())),
+            Ok(Err(_)) | Err(Halt::Failed(..)) => Ok(None),
+            Err(halt) => Err(halt),
+        }
     }
 
     async fn summarise(&mut self, said: &[Item]) -> Result<String, Halt> {
@@ -108,7 +127,7 @@ impl Agent<'_> {
 
     /// The model's words, if it has any and the conversation fits.
     async fn summary(&mut self) -> Result<Option<String>, Halt> {
-        let reply = self.ask_until_answered().await?;
+        let reply = self.ask_until_answered(Asked::Reply).await?;
         let words = reply.map(|reply| reply.words()).unwrap_or_default();
         Ok((!words.trim().is_empty()).then_some(words))
     }
@@ -135,9 +154,25 @@ fn percent(whole: u64, percent: u64) -> u64 {
     whole / 100 * percent
 }
 
-/// What the model goes on from: its own words, and the last results word for word.
-fn continuation(summary: &str, said: &[Item], room: usize) -> String {
-    let mut text = format!("{GO_ON}\n\n{}", summary.trim());
+/// What the conversation starts anew with: what a provider made of it, if one did, the task unless it
+/// is in there already, and what the model goes on from.
+fn with_the_task(mut anew: Vec<Item>, said: &[Item], continuation: String) -> Vec<Item> {
+    let is_user = |item: &&Item| matches!(item.content, Content::User { .. });
+    if !anew.iter().any(|item| is_user(&item)) {
+        // The first one is the task, whichever conversation about it this is.
+        anew.extend(said.iter().find(is_user).cloned());
+    }
+    anew.push(Item::user(continuation));
+    anew
+}
+
+/// What the model goes on from: its own words, where nothing else stands for what was said, and the last
+/// results word for word.
+fn continuation(summary: Option<&str>, said: &[Item], room: usize) -> String {
+    let mut text = GO_ON.to_owned();
+    if let Some(summary) = summary {
+        let _ = write!(text, " {WRITTEN_DOWN}\n\n{}", summary.trim());
+    }
     let results = last_results(said, MAX_KEPT_BYTES.min(room / KEPT_RESULTS));
     if !results.is_empty() {
         text.push_str("\n\nThe last results of tools, as data:");
@@ -250,7 +285,7 @@ mod tests {
             said.push(call(id));
             said.push(Item::tool_result(id, format!("result {id}"), false));
         }
-        let text = continuation("the plan", &said, 10_000);
+        let text = continuation(Some("the plan"), &said, 10_000);
         assert!(text.contains("the plan"), "{text}");
         assert!(!text.contains("result a"), "{text}");
         assert!(

@@ -63,6 +63,15 @@ impl EditTool {
     }
 }
 
+/// Who makes a conversation shorter that became too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compaction {
+    /// The provider's API, in a form that only it can read.
+    Provider,
+    /// The model, in its own words.
+    Summary,
+}
+
 /// How a model is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProviderLink {
@@ -114,6 +123,9 @@ pub struct WireLink {
     pub ca_file: Option<PathBuf>,
     /// How hard the model thinks, in its vendor's own words.
     pub effort: Option<String>,
+    /// Who makes a conversation shorter that became too long; by default the provider where it is known
+    /// to do so.
+    pub compaction: Option<Compaction>,
     /// How the service departs from its format.
     pub quirks: Option<serde_json::Map<String, serde_json::Value>>,
     /// The file of replies, for `scripted` only.
@@ -157,6 +169,7 @@ pub(super) const KEYS: &[&str] = &[
     "env_http_headers",
     "ca_file",
     "effort",
+    "compaction",
     "quirks",
     "script",
     "command",
@@ -186,6 +199,7 @@ const WIRE_KEYS: &[&str] = &[
     "env_http_headers",
     "ca_file",
     "effort",
+    "compaction",
     "quirks",
     "script",
 ];
@@ -201,6 +215,9 @@ const LINKS: &[(&str, &[&str])] = &[
 
 /// The wire format whose replies come from a file.
 const SCRIPTED: &str = "scripted";
+
+/// The wire formats in which a conversation can be compacted.
+const COMPACTING_WIRES: [&str; 2] = ["anthropic_messages", "openai_responses"];
 
 /// More tokens than any model takes: a slip of the pen.
 const MAX_TOKENS: u64 = 1_000_000_000;
@@ -262,6 +279,7 @@ fn read_url(section: &Section<'_>) -> Result<String, ConfigError> {
 fn read_wire(section: &Section<'_>) -> Result<WireLink, ConfigError> {
     let wire_api = section.non_empty("wire_api")?.unwrap_or_default();
     check_script(section, wire_api == SCRIPTED)?;
+    let compaction = read_compaction(section, &wire_api)?;
     Ok(WireLink {
         preset: section.non_empty("preset")?,
         wire_api,
@@ -271,6 +289,7 @@ fn read_wire(section: &Section<'_>) -> Result<WireLink, ConfigError> {
         env_http_headers: section.env_headers("env_http_headers")?,
         ca_file: section.path("ca_file")?,
         effort: section.non_empty("effort")?,
+        compaction,
         quirks: read_quirks(section)?,
         script: section.path("script")?,
     })
@@ -331,6 +350,7 @@ fn check_script(section: &Section<'_>, scripted: bool) -> Result<(), ConfigError
             "env_http_headers",
             "ca_file",
             "effort",
+            "compaction",
             "quirks",
         ]
         .as_slice(),
@@ -343,6 +363,23 @@ fn check_script(section: &Section<'_>, scripted: bool) -> Result<(), ConfigError
         )),
         Some(key) => Err(section.error(key, "it is for `wire_api = \"scripted\"` only; remove it")),
         None => Ok(()),
+    }
+}
+
+fn read_compaction(
+    section: &Section<'_>,
+    wire_api: &str,
+) -> Result<Option<Compaction>, ConfigError> {
+    let known = wire_api.is_empty() || COMPACTING_WIRES.contains(&wire_api);
+    match section.non_empty("compaction")?.as_deref() {
+        None => Ok(None),
+        Some("summary") => Ok(Some(Compaction::Summary)),
+        Some("provider") if known => Ok(Some(Compaction::Provider)),
+        Some("provider") => Err(section.error(
+            "compaction",
+            format!("`{wire_api}` knows none; use `summary`, or leave it out"),
+        )),
+        Some(_) => Err(section.error("compaction", "expected `provider` or `summary`")),
     }
 }
 

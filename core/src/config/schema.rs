@@ -154,6 +154,9 @@ struct Provider {
     ca_file: Option<String>,
     /// How hard the model thinks, in its vendor's own words, such as high.
     effort: Option<String>,
+    /// Who makes a conversation shorter that became too long: provider (anthropic_messages and
+    /// openai_responses only) or summary. Default: provider at the vendor's own address.
+    compaction: Option<String>,
     /// How the service departs from its format.
     quirks: Option<Quirks>,
     /// The file of replies, for `wire_api = "scripted"`.

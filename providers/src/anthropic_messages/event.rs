@@ -63,6 +63,8 @@ pub(super) enum Piece {
     CompactionDelta {
         #[serde(default)]
         content: Option<String>,
+        #[serde(default)]
+        encrypted_content: Option<String>,
     },
     #[serde(other)]
     Unknown,

@@ -4,11 +4,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use pullwright_protocol::{Content, Item, Part, Provenance, ToolCall};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::arguments;
 use crate::written::{self, Messages};
+
+/// The type of the block that stands for an earlier conversation.
+pub(super) const COMPACTION_BLOCK: &str = "compaction";
 
 /// How many messages of the user end in a marker.
 const MARKED_MESSAGES: usize = 2;
@@ -117,6 +120,21 @@ pub(super) fn messages<'a>(
         all: messages,
         unchanging,
     }
+}
+
+/// Whether the conversation begins with what the API itself made of an earlier one.
+pub(super) fn is_compacted(items: &[Arc<Item>], provenance: &Provenance) -> bool {
+    #[derive(Deserialize)]
+    struct Typed<'a> {
+        #[serde(rename = "type", borrow)]
+        kind: Cow<'a, str>,
+    }
+    let first = items.first().and_then(|item| item.native.as_ref());
+    let native = first.filter(|native| native.provenance == *provenance);
+    native.is_some_and(|native| {
+        let typed = serde_json::from_str::<Typed<'_>>(native.json.as_str());
+        typed.is_ok_and(|typed| typed.kind == COMPACTION_BLOCK)
+    })
 }
 
 /// Marks the end of the conversation, and the end of the previous request's, where the API looks

@@ -11,6 +11,7 @@ use super::event::{
     BlockDelta, BlockStart, BlockStop, ErrorBody, Kind, MessageDelta, MessageStart, Piece,
     StopDelta, Usage,
 };
+use super::message::COMPACTION_BLOCK;
 use crate::http::transport_error;
 use crate::kit::Finish;
 
@@ -119,7 +120,11 @@ impl Reply {
 
     fn finish_blocks(&mut self, which: impl Fn(&OpenBlock) -> bool, out: &mut Vec<Delta>) {
         while let Some(place) = self.open.iter().position(&which) {
-            let item = self.open.remove(place).into_item(&self.provenance);
+            let block = self.open.remove(place);
+            if block.is_failed_compaction() {
+                continue;
+            }
+            let item = block.into_item(&self.provenance);
             out.push(Delta::Item { item });
         }
     }
@@ -184,7 +189,15 @@ impl OpenBlock {
             }
             Piece::SignatureDelta { signature } => self.native.set("signature", &signature),
             Piece::CitationsDelta { citation } => self.citations.push(citation),
-            Piece::CompactionDelta { content } => self.native.set("content", &content),
+            Piece::CompactionDelta {
+                content,
+                encrypted_content,
+            } => {
+                self.native.set("content", &content);
+                if let Some(opaque) = encrypted_content {
+                    self.native.set("encrypted_content", &opaque);
+                }
+            }
             Piece::Unknown => self.incomplete = true,
         }
         None
@@ -195,6 +208,11 @@ impl OpenBlock {
             call_id: self.native.text("id"),
             delta,
         })
+    }
+
+    /// A summary that failed stands for nothing.
+    fn is_failed_compaction(&self) -> bool {
+        self.kind == COMPACTION_BLOCK && self.native.text("content").is_empty()
     }
 
     fn into_item(mut self, provenance: &Provenance) -> Item {

@@ -78,6 +78,9 @@ fn head<'a>(config: &'a AnthropicConfig, request: &'a StreamRequest) -> Head<'a>
             .effort
             .as_deref()
             .map(|effort| OutputConfig { effort }),
+        compaction: request
+            .compact
+            .then_some(CompactionField { kind: "summarize" }),
         tools: tools(&request.tools, request.system.trim().is_empty()),
         system: system(&request.system),
     }
@@ -93,6 +96,8 @@ struct Head<'a> {
     thinking: Option<ThinkingField>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_config: Option<OutputConfig<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compaction: Option<CompactionField>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<Tool<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -104,6 +109,13 @@ struct Head<'a> {
 enum ThinkingField {
     Adaptive { display: &'static str },
     Enabled { budget_tokens: u64 },
+}
+
+/// Asks for a block that stands for the conversation, and for nothing else.
+#[derive(Serialize)]
+struct CompactionField {
+    #[serde(rename = "type")]
+    kind: &'static str,
 }
 
 #[derive(Serialize)]

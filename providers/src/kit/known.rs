@@ -26,6 +26,8 @@ pub(super) struct UnreadRequest<'a> {
     items: Vec<&'a RawValue>,
     #[serde(default)]
     max_output_tokens: Option<u64>,
+    #[serde(default)]
+    compact: bool,
 }
 
 /// The conversations remembered, the latest first.
@@ -56,6 +58,7 @@ impl Known {
             tools: request.tools,
             items,
             max_output_tokens: request.max_output_tokens,
+            compact: request.compact,
         })
     }
 
@@ -107,6 +110,7 @@ mod tests {
                 .map(|text| Arc::new(Item::user(*text)))
                 .collect(),
             max_output_tokens: None,
+            compact: true,
         };
         let json = serde_json::to_string(&request).unwrap();
         let read = known.read(serde_json::from_str(&json).unwrap()).unwrap();

@@ -29,9 +29,31 @@ pub(super) fn body(
         opening: None,
     };
     let items = &request.items;
-    written.body(&Head::of(config, request), &place, items, |from| {
-        input(items, from, provenance)
-    })
+    let input = |from| input(items, from, provenance);
+    if request.compact {
+        let head = CompactionHead::of(config, request);
+        return written.body(&head, &place, items, input);
+    }
+    written.body(&Head::of(config, request), &place, items, input)
+}
+
+/// Everything but the conversation that is to be compacted. The API refuses what shapes a reply.
+#[derive(Serialize)]
+struct CompactionHead<'a> {
+    model: &'a str,
+    prompt_cache_key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instructions: Option<&'a str>,
+}
+
+impl<'a> CompactionHead<'a> {
+    fn of(config: &'a OpenAiConfig, request: &'a StreamRequest) -> Self {
+        Self {
+            model: &config.model,
+            prompt_cache_key: prompt_cache_key(request),
+            instructions: instructions(request),
+        }
+    }
 }
 
 /// Everything but the conversation.
@@ -94,9 +116,13 @@ impl<'a> Head<'a> {
             reasoning: reasons.then_some(reasoning),
             max_output_tokens: config.reply_limit(request.max_output_tokens),
             tools: request.tools.iter().map(Tool::of).collect(),
-            instructions: Some(request.system.as_str()).filter(|text| !text.trim().is_empty()),
+            instructions: instructions(request),
         }
     }
+}
+
+fn instructions(request: &StreamRequest) -> Option<&str> {
+    Some(request.system.as_str()).filter(|text| !text.trim().is_empty())
 }
 
 /// An unknown name counts as a newer model.

@@ -20,6 +20,7 @@ pub(super) enum Act {
     Text(String, Item),
     Thinking(String, Item),
     Call(ToolCall, Item),
+    Compaction(Item),
     Usage(TokenUsage),
     Fault(Fault),
     Delay(u64),
@@ -56,6 +57,12 @@ impl Plan {
         })
     }
 
+    /// Whether it may answer a request for a compaction.
+    pub(super) fn may_compact(&self) -> bool {
+        let mut acts = self.acts.iter();
+        acts.any(|act| matches!(act, Act::Compaction(_) | Act::Fault(_)))
+    }
+
     /// Whether it plays differently at another attempt.
     pub(super) fn counts_attempts(&self) -> bool {
         self.acts
@@ -85,6 +92,10 @@ fn act(id: &str, step: Step, provenance: &Provenance) -> Act {
             let native = json!({ "type": "tool_call", "id": call.call_id, "name": call.name, "arguments": call.arguments });
             let item = item(Content::ToolCall(call.clone()), &native, provenance);
             Act::Call(call, item)
+        }
+        Step::Compaction(text) => {
+            let native = json!({ "type": "compaction", "content": text });
+            Act::Compaction(item(Content::Opaque, &native, provenance))
         }
         Step::Usage(usage) => Act::Usage(usage.into()),
         Step::Fault(fault) => Act::Fault(fault),

@@ -43,6 +43,9 @@ pub struct Script {
     pub(super) max_output_tokens: Option<u64>,
     #[serde(default)]
     pub(super) prices: Option<Prices>,
+    /// Whether compactions are asked of the script, as the reply that is due.
+    #[serde(default)]
+    pub(super) compacts: bool,
     pub(super) replies: Vec<Reply>,
     /// The replies in conversations that started anew, the first that fits.
     #[serde(default)]
@@ -80,6 +83,8 @@ pub(super) enum Step {
     Thinking(String),
     /// The model calls a tool.
     ToolCall(Call),
+    /// What stands for the conversation so far, where a compaction was asked for.
+    Compaction(String),
     /// What the reply cost.
     Usage(Usage),
     /// The reply breaks here.

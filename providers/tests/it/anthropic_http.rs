@@ -25,6 +25,7 @@ pub(crate) fn config(base_url: Url) -> AnthropicConfig {
         max_output_tokens: 1000,
         context_tokens: None,
         prices: None,
+        compacts: false,
         thinking: Thinking::Adaptive,
         effort: Some("high".into()),
         timeouts: StreamTimeouts::default(),

@@ -100,6 +100,7 @@ pub(crate) fn request(items: Vec<Item>) -> StreamRequest {
         }],
         items: items.into_iter().map(Arc::new).collect(),
         max_output_tokens: None,
+        compact: false,
     }
 }
 

@@ -40,6 +40,7 @@ impl Provider for Author {
             context_tokens: Some(5),
             max_output_tokens: None,
             prices: None,
+            compacts: false,
         }
     }
 

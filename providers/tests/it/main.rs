@@ -16,6 +16,7 @@ mod chat_recordings;
 mod chat_reply;
 mod child;
 mod client;
+mod compaction;
 mod discover;
 mod gemini_errors;
 mod gemini_http;

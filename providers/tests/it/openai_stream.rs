@@ -20,6 +20,7 @@ pub(crate) fn config(base_url: Url) -> OpenAiConfig {
         max_output_tokens: Some(1000),
         context_tokens: Some(1_000_000),
         prices: None,
+        compacts: true,
         effort: Some("high".into()),
         quirks: ChatQuirks::default(),
         timeouts: StreamTimeouts::default(),

@@ -101,6 +101,7 @@ fn write_requests(turns: usize) -> Vec<Duration> {
         tools: Vec::new(),
         items: vec![Arc::new(Item::user("start"))],
         max_output_tokens: None,
+        compact: false,
     };
     let write = |turn| {
         let begin = Instant::now();
@@ -160,6 +161,7 @@ fn config(base_url: &str) -> AnthropicConfig {
         max_output_tokens: 1000,
         context_tokens: None,
         prices: None,
+        compacts: false,
         thinking: Thinking::Unspecified,
         effort: None,
         timeouts: StreamTimeouts::default(),

@@ -162,11 +162,7 @@ async fn ask(
         }
     }
     print_at_once("\n");
-    let (input, cached, output) = (
-        used.input_tokens,
-        used.cached_percent(),
-        used.output_tokens,
-    );
+    let (input, cached, output) = (used.input_tokens, used.cached_percent(), used.output_tokens);
     complain(&format!(
         "[{input} tokens in, {cached} % of them cached, {output} out]"
     ));

@@ -1,6 +1,6 @@
 //! Rows of `plugins.toml` as the settings of built-in providers.
 
-use pullwright_core::config::{Config, ProviderConfig, ProviderLink, WireLink};
+use pullwright_core::config::{Compaction, Config, ProviderConfig, ProviderLink, WireLink};
 use pullwright_providers::{Preset, ProviderSettings, preset, presets};
 use serde_json::Value;
 use url::Url;
@@ -54,6 +54,9 @@ pub(super) fn settings(
         max_output_tokens: config.max_output_tokens,
         prices: config.prices,
         effort: wire.effort.clone(),
+        own_compaction: wire
+            .compaction
+            .map(|compaction| compaction == Compaction::Provider),
         quirks: quirks.map_err(|error| format!("providers.{row}.quirks: {error}"))?,
         script: wire.script.clone(),
     };

@@ -1,5 +1,6 @@
 //! Conversations that outgrow their model.
 
+use pullwright_protocol::item::joined_text;
 use pullwright_protocol::{Content, Event, Item};
 
 use super::lab::{Lab, Plan, Played};
@@ -64,6 +65,71 @@ async fn a_conversation_that_becomes_too_long_goes_on_from_a_summary() {
     assert!(after < before, "{after} tokens after, {before} before");
 }
 
+/// The same, but the provider makes the conversation shorter itself.
+const COMPACTED: &str = r##"
+context_tokens = 24000
+compacts = true
+verify_replay = true
+[[replies]]
+steps = [{ tool_call = { name = "bash", arguments = { command = "head -c 29000 /dev/zero | tr '\\0' a" } } }]
+[[replies]]
+steps = [{ tool_call = { name = "bash", arguments = { command = "head -c 29000 /dev/zero | tr '\\0' b; echo the-last-words" } } }]
+[[replies]]
+steps = [{ compaction = "opaque" }, { usage = { input_tokens = 20500, output_tokens = 20 } }]
+[[episodes]]
+user_contains = "starts anew here"
+[[episodes.replies]]
+expect = { user_contains = ["# Task", "the-last-words"] }
+steps = [{ tool_call = { name = "edit", arguments = { path = "src/greeting.txt", old_str = "hello", new_str = "hi" } } }]
+[[episodes.replies]]
+steps = [{ text = "Greet shortly" }]
+"##;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_can_makes_the_conversation_shorter_itself() {
+    let (lab, played) = play(COMPACTED).await;
+    played.ended("branch only");
+    let events = lab.events(&played.id).await;
+    let resets: Vec<_> = events
+        .iter()
+        .filter_map(|logged| reset(&logged.event))
+        .collect();
+    let [(items, before, after)] = resets.as_slice() else {
+        panic!("one reset, not {}", resets.len());
+    };
+    let [compacted, task, results] = items.as_slice() else {
+        panic!("{items:?}");
+    };
+    let native = compacted.native.as_ref().expect("what the provider said");
+    assert!(native.json.as_str().contains("opaque"), "{native:?}");
+    assert!(said(task).contains("# Task") && said(results).contains("the-last-words"));
+    assert!(after < before, "{after} tokens after, {before} before");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_cannot_after_all_is_no_end() {
+    let refused = LONG.replacen("verify_replay", "compacts", 1).replacen(
+        "expect = { user_contains = [\"Write down everything\"] }\n",
+        "",
+        1,
+    );
+    let script = format!(
+        "{}\n[[episodes]]\nuser_contains = \"Write down everything\"\n{}",
+        refused.replacen(
+            "  { text = \"NOTES: greet with hi in src/greeting.txt\" },",
+            "  { fault = { kind = \"invalid_request\" } },",
+            1
+        ),
+        "[[episodes.replies]]\nsteps = [\"hang\"]\n[[episodes.replies]]\nsteps = [\"hang\"]\n\
+         [[episodes.replies]]\nsteps = [{ text = \"NOTES: greet with hi\" }]\n"
+    );
+    let (_lab, played) = play(&script).await;
+    played.ended("branch only");
+    let errors = played.of("Error");
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert_eq!(errors[0]["retrying"], true);
+}
+
 /// An API may know better than the estimate, and even refuse the request for a summary.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_overflow_that_came_unexpected_is_summarised_from_a_transcript() {
@@ -116,17 +182,21 @@ steps = [{ text = "never said" }]
     assert!(message.contains("the task alone"), "{message}");
 }
 
+/// What a user item says.
+fn said(item: &Item) -> String {
+    match &item.content {
+        Content::User { parts } => joined_text(parts),
+        other => panic!("{other:?}"),
+    }
+}
+
 fn reset(event: &Event) -> Option<(&Vec<Item>, u64, u64)> {
     match event {
         Event::ConversationReset {
             items,
             tokens_before,
             tokens_after,
-        } => {
-            let user = |item: &Item| matches!(item.content, Content::User { .. });
-            assert!(items.iter().all(user));
-            Some((items, *tokens_before, *tokens_after))
-        }
+        } => Some((items, *tokens_before, *tokens_after)),
         _ => None,
     }
 }
