@@ -16,7 +16,7 @@ use crate::kit::{DeltaSender, Finish};
 
 mod rejection;
 
-pub(crate) use rejection::{Rejection, header, retry_after};
+pub(crate) use rejection::{Rejection, header, rate_limit_reset, retry_after};
 
 /// How long a complete reply waits for the end of its connection's answer, so that the connection
 /// can be used again. A server that keeps it open must not hold the reply up.

@@ -18,11 +18,14 @@ const MIN_OUTPUT_TOKENS: u64 = 1024;
 /// How often one reply is asked for, the first time included.
 const MAX_ATTEMPTS: u32 = 5;
 
+/// How often where the provider has too much to do, which passes within minutes.
+const MAX_ATTEMPTS_WHEN_BUSY: u32 = 10;
+
 /// The wait before the second attempt; it doubles with every further one.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 
 /// The longest wait between attempts that we choose ourselves.
-const MAX_WAIT: Duration = Duration::from_secs(16);
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// The longest wait a provider may ask for: beyond it the run ends instead of sleeping.
 const MAX_ASKED_WAIT: Duration = Duration::from_secs(120);
@@ -249,7 +252,11 @@ fn error_event(error: &ProviderError, attempt: u32, retrying: bool) -> Event {
 
 /// How long to wait before the next attempt; nothing when another attempt is pointless.
 fn wait_before_retry(error: &ProviderError, attempt: u32) -> Option<Duration> {
-    if !error.retryable || attempt >= MAX_ATTEMPTS {
+    let most = match error.kind {
+        FailureKind::Overloaded | FailureKind::RateLimited => MAX_ATTEMPTS_WHEN_BUSY,
+        _ => MAX_ATTEMPTS,
+    };
+    if !error.retryable || attempt >= most {
         return None;
     }
     if let Some(asked) = error.retry_after_ms {
@@ -319,7 +326,12 @@ mod tests {
     fn waits_grow_and_attempts_end() {
         let wait = |attempt| wait_before_retry(&error(true, None), attempt);
         assert!(wait(1) < wait(3));
-        assert_eq!(wait(MAX_ATTEMPTS), None);
+        assert!(wait(MAX_ATTEMPTS).is_some() && wait(MAX_ATTEMPTS_WHEN_BUSY).is_none());
+        let cut = ProviderError {
+            kind: FailureKind::Transport,
+            ..error(true, None)
+        };
+        assert_eq!(wait_before_retry(&cut, MAX_ATTEMPTS), None);
         assert_eq!(wait_before_retry(&error(false, None), 1), None);
     }
 }

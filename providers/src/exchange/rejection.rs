@@ -75,6 +75,27 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(date.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
+/// `x-ratelimit-reset`, as OpenRouter sends it: when the limit is lifted, in milliseconds since 1970. Others
+/// give seconds, since then or from now on.
+pub(crate) fn rate_limit_reset(headers: &HeaderMap) -> Option<Duration> {
+    /// No wait is so long, and no date of a limit so early.
+    const EARLIEST_SECONDS: f64 = 1e9;
+    const EARLIEST_MILLISECONDS: f64 = 1e12;
+
+    let value: f64 = header(headers, "x-ratelimit-reset")?.parse().ok()?;
+    if value < EARLIEST_SECONDS {
+        return Duration::try_from_secs_f64(value).ok();
+    }
+    let is_milliseconds = value >= EARLIEST_MILLISECONDS;
+    let seconds = if is_milliseconds {
+        value / 1000.0
+    } else {
+        value
+    };
+    let date = SystemTime::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?)?;
+    Some(date.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
 /// A header as text.
 pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim)

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::REQUEST_ID_HEADER;
-use crate::exchange::{Refused, Rejection, header, retry_after};
+use crate::exchange::{Refused, Rejection, header, rate_limit_reset, retry_after};
 
 mod overflow;
 mod wait;
@@ -21,6 +21,7 @@ mod wait;
 pub(crate) fn of_response(answer: &Refused, provider: &str, key_source: &str) -> ProviderError {
     let said = Said::in_body(&answer.body);
     let (kind, retryable) = said.classify(Some(answer.status));
+    let reset = rate_limit_reset(&answer.headers);
     let should_retry = header(&answer.headers, "x-should-retry").and_then(|text| text.parse().ok());
     let rejection = Rejection {
         status: Some(answer.status),
@@ -32,7 +33,9 @@ pub(crate) fn of_response(answer: &Refused, provider: &str, key_source: &str) ->
             Some(said) if kind != FailureKind::ProviderBudget => said,
             _ => retryable,
         },
-        retry_after: retry_after(&answer.headers).or_else(|| said.wait()),
+        retry_after: retry_after(&answer.headers)
+            .or_else(|| said.wait())
+            .or_else(|| reset.filter(|_| kind == FailureKind::RateLimited)),
     };
     rejection.into_error(provider, key_source)
 }

@@ -1,6 +1,6 @@
 //! What each rejection of the APIs in the form of OpenAI's means.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pullwright_protocol::provider::ProviderError;
 use pullwright_protocol::{FailureKind, Item};
@@ -190,6 +190,37 @@ async fn the_words_may_say_how_long_to_wait() {
     let mut answer = Answer::error(429, &body("try again in 5s", Value::Null, Value::Null));
     answer.headers.push(("retry-after", "3".into()));
     assert_eq!(rejected(answer).await.retry_after_ms, Some(3000));
+}
+
+#[tokio::test]
+async fn the_date_when_a_limit_is_lifted_is_a_wait_too() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let cases = [
+        ("20".to_owned(), 20_000..=20_000),
+        ((now.as_secs() + 20).to_string(), 10_000..=20_000),
+        ((now.as_millis() + 20_000).to_string(), 10_000..=20_000),
+        ((now.as_secs() - 20).to_string(), 0..=0),
+    ];
+    let answer = |status, reset: &str| {
+        let mut answer = Answer::error(status, &body("slow down", Value::Null, Value::Null));
+        let reset = ("x-ratelimit-reset", reset.to_owned());
+        answer.headers.push(reset);
+        answer
+    };
+    for (reset, wait) in cases {
+        let error = rejected(answer(429, &reset)).await;
+        let asked = error.retry_after_ms.unwrap();
+        assert!(wait.contains(&asked), "{reset}: {asked}");
+    }
+    for reset in ["", "soon", "-1", "NaN", "1e300"] {
+        assert_eq!(
+            rejected(answer(429, reset)).await.retry_after_ms,
+            None,
+            "{reset}"
+        );
+    }
+    // Services send it with every answer.
+    assert_eq!(rejected(answer(500, "20")).await.retry_after_ms, None);
 }
 
 #[tokio::test]
