@@ -16,6 +16,7 @@ mod first_frame;
 mod links;
 mod model;
 mod repository;
+mod requests;
 mod sample;
 mod sandbox;
 mod server;
@@ -23,6 +24,7 @@ mod store;
 mod streams;
 mod tools;
 mod turns;
+mod wires;
 
 /// How much is measured.
 #[derive(Clone, Copy)]
@@ -69,6 +71,7 @@ const PARTS: &[Part] = &[
     ("links", links::measure),
     ("store", store::measure),
     ("streams", streams::measure),
+    ("requests", requests::measure),
     ("repository", repository::measure),
     ("sandbox", sandbox::measure),
     ("egress", egress::measure),
