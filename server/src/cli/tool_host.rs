@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use pullwright_git::{ExportOptions, WorkspaceError};
-use pullwright_sandbox::command::inside::{self, SpawnerOptions};
+use pullwright_sandbox::spawner::inside::{self, SpawnerOptions};
 use pullwright_tool_kit::serve_stdio;
 use tokio::signal::unix::{SignalKind, signal};
 

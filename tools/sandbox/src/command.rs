@@ -1,24 +1,13 @@
 //! `command`: whatever a command starts, reached over its standard input and output.
 //!
 //! `[sandbox] command` is a template such as `docker run -i … IMAGE pullwright tool-host spawner`. It
-//! is started once for each sandbox. [`wire`] is what the two sides say to each other over its one
-//! stream, [`inside`] the side that starts processes, and the rest of this folder the side that asks
-//! for them. What comes from inside is untrusted: sizes, numbers and credit are checked here, and
-//! what breaks a rule ends the sandbox, not the server.
+//! is started once for each sandbox, and the [spawner](crate::spawner) in it starts the processes.
 //!
 //! Where the template names `{workspace}`, the engine shares that folder. Otherwise the workspace's
 //! files are sent over the stream, and the work leaves as everywhere, as a bundle.
 
-mod banner;
-mod calls;
 mod engine;
-mod framing;
-pub mod inside;
-mod mux;
-mod session;
 mod template;
-mod upload;
-pub mod wire;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,8 +20,9 @@ use pullwright_core::sandbox::{
 };
 use pullwright_protocol::RunId;
 
-use session::Session;
 use template::Template;
+
+use crate::spawner::{self, Session};
 
 /// The name of this kind.
 const KIND: &str = "command";
@@ -91,7 +81,7 @@ impl SandboxHost for CommandHost {
         })?;
         let started = self.template.start(run, &checkout).await?;
         let upload = (!self.template.shares_workspace()).then_some(checkout.as_path());
-        let opened = session::open(started, run, upload, self.startup_timeout).await?;
+        let opened = spawner::open(Box::new(started), run, upload, self.startup_timeout).await?;
         Ok(Arc::new(CommandSandbox {
             run: run.clone(),
             workspace: opened.workspace,

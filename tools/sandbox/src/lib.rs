@@ -21,6 +21,7 @@ pub mod local;
 pub mod machine;
 pub mod none;
 mod process;
+pub mod spawner;
 mod sweep;
 mod tool_host;
 mod users;

@@ -4,6 +4,7 @@ use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use pullwright_core::sandbox::SandboxError;
 use pullwright_protocol::RunId;
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -11,8 +12,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::task::JoinHandle;
 
-use super::refused;
+use super::{KIND, refused};
 use crate::RUN_VARIABLE;
+use crate::spawner::{Engine, Input, Output, readable};
 use crate::sweep::{self, Marker, Suspects};
 
 /// How much of the end of the command's standard error is kept for messages.
@@ -26,7 +28,7 @@ const LAST_WORDS_TIMEOUT: Duration = Duration::from_millis(200);
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A running command, which is a group of processes. Dropping it kills them.
-pub(super) struct Engine {
+pub(super) struct CommandEngine {
     child: Child,
     group: Option<Pid>,
     program: String,
@@ -36,7 +38,7 @@ pub(super) struct Engine {
     stream: Option<(ChildStdin, ChildStdout)>,
 }
 
-impl Engine {
+impl CommandEngine {
     pub(super) fn new(mut child: Child, program: &str, run: &RunId) -> Result<Self, SandboxError> {
         let id = child.id().and_then(|id| i32::try_from(id).ok());
         let group = id.and_then(Pid::from_raw);
@@ -58,16 +60,8 @@ impl Engine {
         })
     }
 
-    /// Its standard input and output, once.
-    pub(super) fn take_stream(&mut self) -> Result<(ChildStdin, ChildStdout), SandboxError> {
-        self.stream
-            .take()
-            .ok_or_else(|| super::lost("its stream was taken before".to_owned()))
-    }
-
-    /// Waits for its end for as long as `grace`, then kills it, and what it left on this machine.
     /// Says how it ended, where it ended by itself.
-    pub(super) async fn end(&mut self, grace: Duration) -> Option<ExitStatus> {
+    async fn wait_and_kill(&mut self, grace: Duration) -> Option<ExitStatus> {
         let by_itself = tokio::time::timeout(grace, self.child.wait()).await;
         self.kill_group();
         let waited = tokio::time::timeout(KILL_TIMEOUT, self.child.wait()).await;
@@ -81,7 +75,7 @@ impl Engine {
     }
 
     /// What is known of its end: its status and its last words.
-    pub(super) fn describe(&self, status: Option<ExitStatus>) -> String {
+    fn describe(&self, status: Option<ExitStatus>) -> String {
         let program = &self.program;
         let ended = match status {
             Some(status) => format!("`{program}` ended with {status}"),
@@ -117,20 +111,39 @@ impl Engine {
     }
 }
 
-impl Drop for Engine {
-    fn drop(&mut self) {
-        self.kill_group();
+#[async_trait]
+impl Engine for CommandEngine {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn take_stream(&mut self) -> Result<(Input, Output), SandboxError> {
+        let stream = self.stream.take();
+        let (stdin, stdout) =
+            stream.ok_or_else(|| super::lost("its stream was taken before".to_owned()))?;
+        Ok((Box::new(stdin), Box::new(stdout)))
+    }
+
+    async fn end(&mut self, grace: Duration) -> String {
+        let ended = self.wait_and_kill(grace).await;
+        self.describe(ended)
+    }
+
+    fn remedy_for_silence(&self) -> &'static str {
+        "raise `startup_timeout_sec` in `[sandbox]` if the engine needs longer, for instance to fetch \
+         an image"
+    }
+
+    fn remedy_for_another(&self) -> &'static str {
+        "start the command of `[sandbox]` by hand: it must end in `pullwright tool-host spawner` and \
+         pass standard input and output through"
     }
 }
 
-/// Text of an untrusted side as one line for people.
-pub(super) fn readable(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let words = text.split(|c: char| c.is_whitespace() || c.is_control());
-    words
-        .filter(|word| !word.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
+impl Drop for CommandEngine {
+    fn drop(&mut self) {
+        self.kill_group();
+    }
 }
 
 /// Keeps standard error flowing, and its end at hand.

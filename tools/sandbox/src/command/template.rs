@@ -8,7 +8,7 @@ use pullwright_core::config::CommandConfig;
 use pullwright_core::sandbox::SandboxError;
 use pullwright_protocol::RunId;
 
-use super::engine::Engine;
+use super::engine::CommandEngine;
 use super::refused;
 use crate::launch::{Launch, find_program};
 
@@ -65,7 +65,7 @@ impl Template {
         &self,
         run: &RunId,
         workspace: &Path,
-    ) -> Result<Engine, SandboxError> {
+    ) -> Result<CommandEngine, SandboxError> {
         let values = self.values(run, workspace)?;
         let launch = Launch {
             argv: self.argv.iter().map(|word| fill(word, &values)).collect(),
@@ -81,7 +81,7 @@ impl Template {
             }
             other => other,
         })?;
-        Engine::new(child, self.program(), run)
+        CommandEngine::new(child, self.program(), run)
     }
 
     /// Said when the server starts, and not in its first run.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use pullwright_core::config::Config;
 use pullwright_core::sandbox::{Sandbox, SandboxError, SandboxHost};
-use pullwright_sandbox::command::inside::{self, SpawnerOptions};
 use pullwright_sandbox::open_host;
+use pullwright_sandbox::spawner::inside::{self, SpawnerOptions};
 use tempfile::TempDir;
 
 use crate::bench::{bounded, new_run, open_in, private_folder};

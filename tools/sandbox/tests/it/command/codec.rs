@@ -2,7 +2,7 @@
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
-use pullwright_sandbox::command::wire::{
+use pullwright_sandbox::spawner::wire::{
     Channel, Entry, EntryKind, Exit, Frame, HEADER_BYTES, Hello, MAX_BODY_BYTES, Open, Ready,
     Spawn, WireError, body_len,
 };

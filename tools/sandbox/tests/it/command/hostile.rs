@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use pullwright_core::sandbox::{ProcessExit, SandboxError};
-use pullwright_sandbox::command::wire::{
+use pullwright_sandbox::spawner::wire::{
     Channel, Exit, Frame, HEADER_BYTES, Hello, MARKER, Ready, VERSION, WINDOW_BYTES, body_len,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

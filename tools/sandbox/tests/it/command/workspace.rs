@@ -7,7 +7,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use pullwright_sandbox::command::wire::{
+use pullwright_sandbox::spawner::wire::{
     Entry, EntryKind, Frame, HEADER_BYTES, MARKER, Open, body_len,
 };
 

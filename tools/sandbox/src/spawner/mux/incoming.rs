@@ -8,13 +8,13 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::{Key, Mux, broken};
-use crate::command::wire::{Frame, WINDOW_BYTES};
+use crate::spawner::wire::{Frame, WINDOW_BYTES};
 
 /// Credit is given in lumps, so that a reader of single bytes does not answer each with a frame.
 const CREDIT_LUMP_BYTES: u32 = WINDOW_BYTES / 4;
 
 /// A stream to read from. Dropping it tells the other side to write no more.
-pub(in crate::command) struct Incoming {
+pub(in crate::spawner) struct Incoming {
     mux: Mux,
     key: Key,
 }

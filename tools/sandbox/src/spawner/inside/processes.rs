@@ -9,10 +9,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::folders::Folders;
-use crate::command::mux::{Incoming, Mux, Outgoing};
-use crate::command::wire::{Channel, Exit, Frame, Open, Spawn};
 use crate::launch::Launch;
 use crate::process;
+use crate::spawner::mux::{Incoming, Mux, Outgoing};
+use crate::spawner::wire::{Channel, Exit, Frame, Open, Spawn};
 use crate::sweep::{Marker, Suspects};
 use crate::{RUN_VARIABLE, SPAWN_VARIABLE};
 

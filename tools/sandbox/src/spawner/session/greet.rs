@@ -6,15 +6,13 @@ use std::time::Duration;
 use pullwright_core::sandbox::SandboxError;
 use pullwright_protocol::RunId;
 use tokio::io::{AsyncRead, BufReader, BufWriter};
-use tokio::process::{ChildStdin, ChildStdout};
 use tokio::time::timeout;
 
-use crate::command::banner::{self, BannerError};
-use crate::command::engine::{Engine, readable};
-use crate::command::framing::{self, FramingError};
-use crate::command::upload::{self, UploadError};
-use crate::command::wire::{Frame, Hello, Open, VERSION};
-use crate::command::{lost, refused};
+use crate::spawner::banner::{self, BannerError};
+use crate::spawner::framing::{self, FramingError};
+use crate::spawner::upload::{self, UploadError};
+use crate::spawner::wire::{Frame, Hello, Open, VERSION};
+use crate::spawner::{Engine, Input, Output, readable};
 
 /// How long the inside may take to answer once the workspace is there: it has only to look.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -27,8 +25,8 @@ const MAX_PATH_BYTES: usize = 4096;
 
 /// A stream whose inside is ready.
 pub(super) struct Greeted {
-    pub(super) stdin: BufWriter<ChildStdin>,
-    pub(super) stdout: BufReader<ChildStdout>,
+    pub(super) stdin: BufWriter<Input>,
+    pub(super) stdout: BufReader<Output>,
     pub(super) workspace: PathBuf,
     pub(super) tool_host: PathBuf,
 }
@@ -57,8 +55,8 @@ pub(super) enum GreetError {
 }
 
 pub(super) async fn greet(
-    stdin: ChildStdin,
-    stdout: ChildStdout,
+    stdin: Input,
+    stdout: Output,
     run: &RunId,
     upload: Option<&Path>,
     startup_timeout: Duration,
@@ -88,7 +86,7 @@ pub(super) async fn greet(
     })
 }
 
-async fn hello(stdout: &mut BufReader<ChildStdout>) -> Result<Hello, GreetError> {
+async fn hello(stdout: &mut BufReader<Output>) -> Result<Hello, GreetError> {
     banner::skip(stdout).await?;
     match next(stdout).await? {
         Frame::Hello(hello) if hello.version == VERSION => Ok(hello),
@@ -98,7 +96,7 @@ async fn hello(stdout: &mut BufReader<ChildStdout>) -> Result<Hello, GreetError>
     }
 }
 
-async fn ready(stdout: &mut BufReader<ChildStdout>) -> Result<String, GreetError> {
+async fn ready(stdout: &mut BufReader<Output>) -> Result<String, GreetError> {
     match next(stdout).await? {
         Frame::Ready(ready) => Ok(ready.workspace),
         Frame::Failed { why } => Err(GreetError::Failed(readable(why.as_bytes()))),
@@ -121,12 +119,16 @@ fn path(what: &'static str, path: String) -> Result<PathBuf, GreetError> {
 
 impl GreetError {
     /// Ends the engine and says what a person can make of it.
-    pub(super) async fn into_error(self, mut engine: Engine) -> SandboxError {
+    pub(super) async fn into_error(self, mut engine: Box<dyn Engine>) -> SandboxError {
         let ended = engine.end(self.grace()).await;
-        let reason = format!("{self}; {}", engine.describe(ended));
-        match self.remedy() {
-            Some(remedy) => refused(reason, remedy),
-            None => lost(reason),
+        let (kind, reason) = (engine.kind(), format!("{self}; {ended}"));
+        match self.remedy(&*engine) {
+            Some(remedy) => SandboxError::Refused {
+                kind,
+                reason,
+                remedy: remedy.to_owned(),
+            },
+            None => SandboxError::Lost { kind, reason },
         }
     }
 
@@ -140,16 +142,12 @@ impl GreetError {
     }
 
     /// What to do where the command is at fault; nothing where the inside broke a rule.
-    fn remedy(&self) -> Option<&'static str> {
+    fn remedy(&self, engine: &dyn Engine) -> Option<&'static str> {
         match self {
-            Self::Silent(_) => Some(
-                "raise `startup_timeout_sec` in `[sandbox]` if the engine needs longer, for \
-                 instance to fetch an image",
-            ),
-            Self::Banner(BannerError::Ended(_) | BannerError::Terminal) | Self::Failed(_) => Some(
-                "start the command of `[sandbox]` by hand: it must end in `pullwright tool-host \
-                 spawner` and pass standard input and output through",
-            ),
+            Self::Silent(_) => Some(engine.remedy_for_silence()),
+            Self::Banner(BannerError::Ended(_) | BannerError::Terminal) | Self::Failed(_) => {
+                Some(engine.remedy_for_another())
+            }
             Self::Version(_) => Some("put the same version of pullwright into the sandbox"),
             _ => None,
         }

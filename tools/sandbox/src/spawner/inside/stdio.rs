@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::command::wire::{Frame, HEADER_BYTES, MARKER, body_len};
+use crate::spawner::wire::{Frame, HEADER_BYTES, MARKER, body_len};
 
 /// Frames between a thread and the rest: few, since what waits there is held in memory.
 const QUEUE: usize = 8;

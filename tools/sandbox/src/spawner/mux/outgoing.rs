@@ -8,13 +8,13 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::AsyncWrite;
 
 use super::{Key, Mux, broken};
-use crate::command::wire::{Frame, MAX_DATA_BYTES, WINDOW_BYTES};
+use crate::spawner::wire::{Frame, MAX_DATA_BYTES, WINDOW_BYTES};
 
 /// The most bytes that wait to be sent: what a peer that reads nothing costs in memory.
 pub(super) const BUFFER_BYTES: usize = 64 * 1024;
 
 /// A stream to write to. Dropping it ends it, once everything written is sent.
-pub(in crate::command) struct Outgoing {
+pub(in crate::spawner) struct Outgoing {
     mux: Mux,
     key: Key,
 }
@@ -118,7 +118,7 @@ impl Outgoing {
     }
 
     /// Waits until nobody reads what is written.
-    pub(in crate::command) async fn stopped(&self) {
+    pub(in crate::spawner) async fn stopped(&self) {
         std::future::poll_fn(|cx| {
             let mut state = self.mux.lock();
             let over = state.over.is_some();

@@ -2,7 +2,7 @@
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _};
 
-use super::engine::readable;
+use super::readable;
 use super::wire::MARKER;
 
 /// The longest banner: more is a program that never was a spawner.

@@ -5,16 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, BufReader, BufWriter};
-use tokio::process::{ChildStdin, ChildStdout};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 
 use super::Order;
-use crate::command::calls::{Calls, Unasked};
-use crate::command::engine::{Engine, readable};
-use crate::command::framing::{self, FramingError};
-use crate::command::mux::{Mux, Violation};
-use crate::command::wire::{Channel, Frame};
+use crate::spawner::calls::{Calls, Unasked};
+use crate::spawner::framing::{self, FramingError};
+use crate::spawner::mux::{Mux, Violation};
+use crate::spawner::wire::{Channel, Frame};
+use crate::spawner::{Engine, Input, Output, readable};
 
 /// How often the inside is asked whether it is there.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
@@ -33,9 +32,9 @@ const LOST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What is driven.
 pub(super) struct Driven {
-    pub(super) engine: Engine,
-    pub(super) stdin: BufWriter<ChildStdin>,
-    pub(super) stdout: BufReader<ChildStdout>,
+    pub(super) engine: Box<dyn Engine>,
+    pub(super) stdin: BufWriter<Input>,
+    pub(super) stdout: BufReader<Output>,
     pub(super) mux: Mux,
     pub(super) calls: Arc<Calls>,
     pub(super) orders: mpsc::UnboundedReceiver<Order>,
@@ -91,7 +90,7 @@ pub(super) async fn drive(driven: Driven) {
                 _ => Duration::ZERO,
             };
             let ended = engine.end(grace).await;
-            format!("{error}; {}", engine.describe(ended))
+            format!("{error}; {ended}")
         }
     };
     mux.fail(&why);
@@ -102,8 +101,8 @@ pub(super) async fn drive(driven: Driven) {
 
 /// Until the stream ends. It owns the stream, so that the inside sees its end too.
 async fn converse(
-    mut stdin: BufWriter<ChildStdin>,
-    mut stdout: BufReader<ChildStdout>,
+    mut stdin: BufWriter<Input>,
+    mut stdout: BufReader<Output>,
     mux: &Mux,
     calls: &Calls,
     mut orders: mpsc::UnboundedReceiver<Order>,
@@ -232,7 +231,7 @@ impl Pulse {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::mux::Side;
+    use crate::spawner::mux::Side;
 
     const TICK: Duration = Duration::from_millis(1);
 

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::stdio::Heard;
 use super::{SpawnerError, next};
-use crate::command::wire::{Entry, EntryKind, Frame};
+use crate::spawner::wire::{Entry, EntryKind, Frame};
 
 /// The owner can always look and write into a folder, or nothing could be put there.
 const FOLDER_MODE: u32 = 0o755;

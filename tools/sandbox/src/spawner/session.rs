@@ -12,9 +12,8 @@ use pullwright_core::sandbox::{KillSwitch, SandboxCommand, SandboxError, Sandbox
 use pullwright_protocol::RunId;
 use tokio::sync::{mpsc, watch};
 
+use super::Engine;
 use super::calls::{Calls, MAX_PROCESSES};
-use super::engine::Engine;
-use super::lost;
 use super::mux::{Mux, Side};
 use super::wire::{Channel, Frame, Spawn};
 
@@ -28,14 +27,15 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(28);
 const MAX_STREAMS: usize = 3 * MAX_PROCESSES;
 
 /// A sandbox that answers.
-pub(super) struct Opened {
-    pub(super) session: Session,
-    pub(super) workspace: PathBuf,
-    pub(super) tool_host: PathBuf,
+pub(crate) struct Opened {
+    pub(crate) session: Session,
+    pub(crate) workspace: PathBuf,
+    pub(crate) tool_host: PathBuf,
 }
 
 /// An open stream. Dropping it closes it.
-pub(super) struct Session {
+pub(crate) struct Session {
+    kind: &'static str,
     mux: Mux,
     calls: Arc<Calls>,
     orders: mpsc::UnboundedSender<Order>,
@@ -51,12 +51,13 @@ enum Order {
 }
 
 /// Opens a stream with the inside of `engine`; `upload` is the folder to send, unless it is shared.
-pub(super) async fn open(
-    mut engine: Engine,
+pub(crate) async fn open(
+    mut engine: Box<dyn Engine>,
     run: &RunId,
     upload: Option<&Path>,
     startup_timeout: Duration,
 ) -> Result<Opened, SandboxError> {
+    let kind = engine.kind();
     let (stdin, stdout) = engine.take_stream()?;
     let greeted = match greet::greet(stdin, stdout, run, upload, startup_timeout).await {
         Ok(greeted) => greeted,
@@ -77,6 +78,7 @@ pub(super) async fn open(
     }));
     Ok(Opened {
         session: Session {
+            kind,
             mux,
             calls,
             orders,
@@ -88,7 +90,7 @@ pub(super) async fn open(
 }
 
 impl Session {
-    pub(super) async fn spawn(
+    pub(crate) async fn spawn(
         &self,
         command: SandboxCommand,
     ) -> Result<SandboxProcess, SandboxError> {
@@ -124,19 +126,19 @@ impl Session {
                 let why = format!("it did not say within {seconds} s whether a process started");
                 // It may have ended by itself meanwhile.
                 let _ = self.orders.send(Order::BreakOff(why.clone()));
-                Err(lost(why))
+                Err(self.lost_for(why))
             }
         }
     }
 
-    pub(super) async fn close(&self) -> Result<(), SandboxError> {
+    pub(crate) async fn close(&self) -> Result<(), SandboxError> {
         // It may have ended by itself.
         let _ = self.orders.send(Order::Close);
         let mut over = self.over.clone();
         let closed = tokio::time::timeout(CLOSE_TIMEOUT, over.wait_for(|over| *over)).await;
         match closed {
             Ok(_) => Ok(()),
-            Err(_) => Err(lost(format!(
+            Err(_) => Err(self.lost_for(format!(
                 "it did not close within {} s",
                 CLOSE_TIMEOUT.as_secs()
             ))),
@@ -144,19 +146,24 @@ impl Session {
     }
 
     /// Why it is over, if it is.
-    pub(super) fn failure(&self) -> Option<String> {
+    pub(crate) fn failure(&self) -> Option<String> {
         self.mux.failure().map(|why| why.to_string())
     }
 
+    fn lost_for(&self, reason: String) -> SandboxError {
+        let kind = self.kind;
+        SandboxError::Lost { kind, reason }
+    }
+
     fn check_open(&self) -> Result<(), SandboxError> {
-        self.failure().map_or(Ok(()), |why| Err(lost(why)))
+        self.failure().map_or(Ok(()), |why| Err(self.lost_for(why)))
     }
 
     /// The reason is known only when everything is given back.
     async fn lost(&self) -> SandboxError {
         let mut over = self.over.clone();
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, over.wait_for(|over| *over)).await;
-        lost(self.failure().unwrap_or_else(|| "it ended".to_owned()))
+        self.lost_for(self.failure().unwrap_or_else(|| "it ended".to_owned()))
     }
 }
 
