@@ -19,6 +19,7 @@ mod loan;
 #[cfg(target_os = "linux")]
 pub mod local;
 pub mod machine;
+pub mod modal;
 pub mod none;
 mod process;
 pub mod spawner;

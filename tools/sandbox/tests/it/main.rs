@@ -18,5 +18,6 @@ mod death;
 mod disk;
 mod egress;
 mod harden;
+mod modal;
 mod processes;
 mod refusals;

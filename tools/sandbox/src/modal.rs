@@ -1,0 +1,3 @@
+//! `modal`: a sandbox at Modal.
+
+pub mod wire;
