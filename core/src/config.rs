@@ -25,7 +25,9 @@ use std::path::Path;
 pub use error::ConfigError;
 pub use policy::{AgentConfig, BudgetConfig, ChecksConfig, RepositoriesConfig, SetupConfig};
 pub use provider::{Compaction, EditTool, KeyCommand, ProviderConfig, ProviderLink, WireLink};
-pub use sandbox::{CommandConfig, LocalConfig, NetworkConfig, SandboxConfig, SandboxKind};
+pub use sandbox::{
+    CommandConfig, LocalConfig, ModalConfig, NetworkConfig, SandboxConfig, SandboxKind,
+};
 pub use schema::config_schema;
 pub use server::ServerConfig;
 pub use tool::{Runs, ToolConfig, ToolLink};

@@ -56,6 +56,8 @@ pub enum SandboxNotice {
     Network(NetworkAccess),
     /// Something a person should know, such as a limit that was reached.
     Warning(String),
+    /// How it gets on with being opened, such as a line of an image's build.
+    Progress(String),
 }
 
 /// An open sandbox.

@@ -2,12 +2,14 @@
 
 mod command;
 mod local;
+pub(super) mod modal;
 
 use super::ConfigError;
 use super::section::{Section, nearest};
 
 pub use command::CommandConfig;
 pub use local::LocalConfig;
+pub use modal::ModalConfig;
 
 /// Where tool servers run.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +24,8 @@ pub struct SandboxConfig {
     pub local: LocalConfig,
     /// What a `command` sandbox is started with; absent for every other kind.
     pub command: Option<CommandConfig>,
+    /// What a `modal` sandbox is made from; absent for every other kind.
+    pub modal: Option<ModalConfig>,
 }
 
 /// A kind of sandbox.
@@ -61,6 +65,7 @@ pub(super) const KEYS: &[&str] = &[
     "open_files",
     "read_only",
     "path",
+    "modal",
 ];
 
 pub(super) const NETWORK_KEYS: &[&str] = &["allow", "private"];
@@ -81,6 +86,7 @@ impl Default for SandboxConfig {
             network: NetworkConfig::default(),
             local: LocalConfig::default(),
             command: None,
+            modal: None,
         }
     }
 }
@@ -101,6 +107,7 @@ impl SandboxConfig {
             },
             local: LocalConfig::read(&section, kind)?,
             command: CommandConfig::read(&section, &network, kind)?,
+            modal: ModalConfig::read(&section, kind)?,
         })
     }
 }

@@ -333,6 +333,31 @@ struct Sandbox {
     read_only: Option<Vec<String>>,
     /// For `kind = "local"`: folders with programs, besides those of PATH.
     path: Option<Vec<String>>,
+    /// For `kind = "modal"`.
+    modal: Option<Modal>,
+}
+
+/// A sandbox at Modal. The account is found as Modal's own clients find it.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only described")]
+struct Modal {
+    /// The image's tag in a registry. Default: debian:12 with git.
+    image: Option<String>,
+    /// Lines of a dockerfile that go on from it.
+    dockerfile: Option<Vec<String>>,
+    /// The app that the sandboxes belong to. Default: pullwright.
+    app: Option<String>,
+    /// The static executable of Pullwright that goes into the image.
+    tool_host: Option<String>,
+    /// Where they may run. Default: anywhere.
+    regions: Option<Vec<String>>,
+    /// How many cores each has at least.
+    cpus: Option<f64>,
+    /// How long each may live, in minutes, at most a day. Default 120.
+    timeout_min: Option<u64>,
+    /// The time it has to start, in seconds. Default 300.
+    startup_timeout_sec: Option<f64>,
 }
 
 #[derive(JsonSchema)]
@@ -422,6 +447,7 @@ mod tests {
             provider::PRICE_KEYS,
             provider::AUTH_KEYS,
             sandbox::NETWORK_KEYS,
+            sandbox::modal::KEYS,
         ]
         .concat();
         for key in known(&nested) {

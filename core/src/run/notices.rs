@@ -45,7 +45,7 @@ async fn record(log: EventLog, mut notices: mpsc::Receiver<SandboxNotice>) {
 fn event(notice: SandboxNotice) -> Event {
     match notice {
         SandboxNotice::Network(access) => Event::NetworkAccessed { access },
-        SandboxNotice::Warning(message) => Event::Status {
+        SandboxNotice::Warning(message) | SandboxNotice::Progress(message) => Event::Status {
             stage: Stage::Sandbox,
             message,
         },

@@ -269,7 +269,7 @@ pub(super) async fn tell(mut notices: mpsc::Receiver<SandboxNotice>) {
     while let Some(notice) = notices.recv().await {
         let message = match notice {
             SandboxNotice::Network(access) => access.complaint(),
-            SandboxNotice::Warning(message) => Some(message),
+            SandboxNotice::Warning(message) | SandboxNotice::Progress(message) => Some(message),
         };
         if let Some(message) = message {
             complain(&format!("pullwright: {message}"));

@@ -44,10 +44,16 @@ enum Task {
         /// fresh one is made (by default the folder for temporary files).
         #[arg(long)]
         root: Option<PathBuf>,
+        /// A workspace that stays when this ends; it is made if it is not there.
+        #[arg(long, conflicts_with = "root")]
+        workspace: Option<PathBuf>,
         /// A variable of the environment here that the processes get too; may be repeated.
         #[arg(long = "env-var", value_name = "NAME")]
         env_vars: Vec<String>,
     },
+    /// Do nothing until told to end: what a container needs that only holds other processes.
+    #[command(hide = true)]
+    Stay,
     /// Keep the base's objects outside the workspace, before anything untrusted runs in it.
     #[command(hide = true)]
     Keep,
@@ -72,15 +78,31 @@ impl ToolHost {
         match self.task {
             None => self.offered.serve().await?,
             Some(Task::Serve { server, root }) => serve(&server, root).await?,
-            Some(Task::Spawner { root, env_vars }) => {
-                inside::serve(SpawnerOptions { root, env_vars }).await?;
+            Some(Task::Spawner {
+                root,
+                workspace,
+                env_vars,
+            }) => {
+                let options = SpawnerOptions {
+                    root,
+                    workspace,
+                    env_vars,
+                };
+                inside::serve(options).await?;
             }
+            Some(Task::Stay) => stay().await?,
             Some(Task::Keep) => keep()?,
             Some(Task::Export { base }) => export(&base)?,
             Some(Task::Settle { to }) => settle(&to)?,
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+async fn stay() -> anyhow::Result<()> {
+    let mut terminated = signal(SignalKind::terminate()).context("cannot watch for signals")?;
+    terminated.recv().await;
+    Ok(())
 }
 
 /// Serves until the client leaves or the process is told to end. Being told to end by a signal must

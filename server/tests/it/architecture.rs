@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("word-count", &["tool-kit"]),
     ("sandbox", &["core", "protocol"]),
     ("source", &["core", "protocol"]),
+    ("modal-double", &["core", "protocol", "sandbox"]),
 ];
 
 /// Crates that core must never depend on directly: it knows no vendor, no HTTP and no git.
@@ -31,10 +32,11 @@ const NEVER_IN_CORE: &[&str] = &[
 const ONE_ROOM: &[(&str, &[&str])] = &[
     ("rmcp", &["core", "link", "tool-kit"]),
     ("octocrab", &["github"]),
-    ("reqwest", &["link", "providers"]),
+    ("reqwest", &["link", "providers", "sandbox"]),
+    ("tonic", &["sandbox", "modal-double"]),
     ("libloading", &["link"]),
     ("sqlx", &["pullwright"]),
-    ("axum", &["pullwright", "tool-kit"]),
+    ("axum", &["pullwright", "tool-kit", "modal-double"]),
     ("git2", &["git", "source"]),
 ];
 

@@ -15,6 +15,7 @@ mod escapes;
 mod examples;
 mod foreign_peers;
 mod main_job;
+mod modal;
 mod peers;
 mod presets;
 mod private_service;

@@ -2,7 +2,7 @@
 //! processes, and git over HTTP.
 
 mod checks;
-mod command_line;
+pub(crate) mod command_line;
 mod command_sandbox;
 mod context;
 mod crash;
@@ -15,7 +15,7 @@ mod inside;
 pub(crate) mod lab;
 mod links;
 mod native;
-mod project;
+pub(crate) mod project;
 mod provider_links;
 mod publishing;
 mod redact;

@@ -39,6 +39,7 @@ pub use loan::Loan;
 #[cfg(target_os = "linux")]
 pub use local::LocalHost;
 pub use machine::Machine;
+pub use modal::ModalHost;
 pub use none::NoneHost;
 
 /// The variable by which a run's processes are found again.
@@ -60,7 +61,7 @@ pub fn open_host(
         SandboxKind::Local => local_host(config, data_dir, tool_host),
         SandboxKind::Command => Ok(Arc::new(CommandHost::new(config, tool_host)?)),
         SandboxKind::None => Ok(Arc::new(NoneHost::new(data_dir, tool_host)?)),
-        SandboxKind::Modal => Err(refused(config.kind, "it is not in this version")),
+        SandboxKind::Modal => Ok(Arc::new(modal_host(config, tool_host)?)),
     }
 }
 
@@ -79,21 +80,20 @@ fn local_host(
     _: &Path,
     _: &Path,
 ) -> Result<Arc<dyn SandboxHost>, SandboxError> {
-    Err(refused(
-        config.kind,
-        "it needs namespaces of the Linux kernel",
-    ))
+    Err(SandboxError::Refused {
+        kind: config.kind.name(),
+        reason: "it needs namespaces of the Linux kernel".to_owned(),
+        remedy: "write `kind = \"command\"` with a container engine in `[sandbox]`, `kind = \
+                 \"modal\"`, or `kind = \"none\"` if the repositories and the model are trusted \
+                 with this machine, and read what that voids"
+            .to_owned(),
+    })
 }
 
-fn refused(kind: SandboxKind, reason: &str) -> SandboxError {
-    SandboxError::Refused {
-        kind: kind.name(),
-        reason: reason.to_owned(),
-        remedy: "write `kind = \"command\"` with a container engine in `[sandbox]`, or `kind = \
-                 \"none\"` if the repositories and the model are trusted with this machine, and \
-                 read what that voids"
-            .to_owned(),
-    }
+fn modal_host(config: &SandboxConfig, tool_host: &Path) -> Result<ModalHost, SandboxError> {
+    let account = modal::Account::find(|name| std::env::var(name).ok());
+    let account = account.map_err(|error| modal::ModalError::from(error).into_sandbox_error())?;
+    ModalHost::new(config, account, tool_host)
 }
 
 /// Opens a `local` sandbox as usual and closes it again.

@@ -1,3 +1,313 @@
 //! `modal`: a sandbox at Modal.
+//!
+//! The control plane makes images and sandboxes; beside each sandbox runs a command router, which starts
+//! processes in it. One of them is a [spawner](crate::spawner), and everything else is its child: so one
+//! process is carried over the network with offsets, and all others get the flow control, the kills and
+//! the care for orphans that a stream of ours has.
+//!
+//! `proto/` holds what we use of Modal's wire, [`wire`] the code for it.
 
+mod account;
+mod channel;
+mod control;
+mod error;
+mod exec;
+mod image;
+mod retry;
+mod router;
+mod sandbox;
+mod token;
+#[expect(
+    missing_docs,
+    unused_qualifications,
+    reason = "most of it is generated"
+)]
 pub mod wire;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pullwright_core::config::{ModalConfig, SandboxConfig};
+use pullwright_core::sandbox::{
+    Opening, Sandbox, SandboxError, SandboxHandle, SandboxHost, SandboxNotice,
+};
+use tokio::sync::{OnceCell, mpsc};
+
+use control::Control;
+use image::Builder;
+use sandbox::{Handle, ModalSandbox};
+use wire::client::network_access::NetworkAccessType;
+use wire::client::{
+    AppGetOrCreateRequest, EnvironmentGetOrCreateRequest, NetworkAccess, ObjectCreationType,
+    Resources, SandboxCreateV2Request, SandboxTag, SchedulerPlacement,
+};
+
+pub use account::{Account, AccountError};
+pub use error::ModalError;
+
+/// The name of this kind.
+const KIND: &str = "modal";
+
+/// Where our executable is in the image.
+const TOOL_HOST: &str = "/usr/local/bin/pullwright";
+
+/// Where the workspace is.
+const WORKSPACE: &str = "/workspace";
+
+/// The tag that says which run a sandbox is for, and the one that says it is ours.
+const RUN_TAG: &str = "pullwright-run";
+const OWNER_TAG: &str = "pullwright";
+
+/// How long making a sandbox may take: Modal may wait for a machine.
+const CREATE_TIMEOUT: Duration = Duration::from_secs(310);
+
+/// How many lines of a build's log wait for their reader.
+const QUEUED_LINES: usize = 64;
+
+/// Opens sandboxes at Modal.
+pub struct ModalHost {
+    control: Arc<Control>,
+    config: ModalConfig,
+    memory_mb: u32,
+    tool_host: PathBuf,
+    prepared: OnceCell<Prepared>,
+}
+
+/// What all sandboxes have in common.
+#[derive(Clone, Debug)]
+struct Prepared {
+    app_id: String,
+    image_id: String,
+}
+
+impl ModalHost {
+    /// A host for `account`; `tool_host` is this machine's own Pullwright.
+    ///
+    /// # Errors
+    /// The configuration names no executable that can run there.
+    pub fn new(
+        config: &SandboxConfig,
+        account: Account,
+        tool_host: &Path,
+    ) -> Result<Self, SandboxError> {
+        let Some(modal) = &config.modal else {
+            return Err(SandboxError::Refused {
+                kind: KIND,
+                reason: "`[sandbox.modal]` was not read".to_owned(),
+                remedy: "write `kind = \"modal\"` in `[sandbox]`".to_owned(),
+            });
+        };
+        let tool_host = match &modal.tool_host {
+            Some(configured) => configured.clone(),
+            None if is_static(tool_host) => tool_host.to_owned(),
+            None => {
+                let reason =
+                    "this executable needs this machine's libraries, so it cannot run at Modal";
+                return Err(ModalError::ToolHost(reason.to_owned()).into_sandbox_error());
+            }
+        };
+        let control = Control::new(account).map_err(ModalError::into_sandbox_error)?;
+        Ok(Self {
+            control: Arc::new(control),
+            config: modal.clone(),
+            memory_mb: u32::try_from(config.memory_mb).unwrap_or(u32::MAX),
+            tool_host,
+            prepared: OnceCell::new(),
+        })
+    }
+
+    /// The app and the image, made once. Its build is told to `notices`.
+    async fn prepared(
+        &self,
+        notices: &mpsc::Sender<SandboxNotice>,
+    ) -> Result<&Prepared, ModalError> {
+        self.prepared
+            .get_or_try_init(|| self.prepare(notices))
+            .await
+    }
+
+    async fn prepare(&self, notices: &mpsc::Sender<SandboxNotice>) -> Result<Prepared, ModalError> {
+        let environment = &self.control.account().environment;
+        let app = AppGetOrCreateRequest {
+            app_name: self.config.app.clone(),
+            environment_name: environment.clone(),
+            object_creation_type: ObjectCreationType::CreateIfMissing.into(),
+        };
+        let app = self
+            .control
+            .call("AppGetOrCreate", app, |mut client, request| async move {
+                client.app_get_or_create(request).await
+            });
+        let app_id = app.await?.app_id;
+        let version = self.builder_version(environment).await?;
+        let (log, lines) = mpsc::channel(QUEUED_LINES);
+        let builder = Builder {
+            control: &self.control,
+            app_id: &app_id,
+            version: &version,
+            log: &log,
+        };
+        let telling = tokio::spawn(tell(lines, notices.clone()));
+        let built = builder.build(&self.config, &self.tool_host).await;
+        drop(log);
+        // What was said before it failed tells most.
+        let _ = telling.await;
+        Ok(Prepared {
+            image_id: built?,
+            app_id,
+        })
+    }
+
+    async fn builder_version(&self, environment: &str) -> Result<String, ModalError> {
+        let request = EnvironmentGetOrCreateRequest {
+            deployment_name: environment.to_owned(),
+            object_creation_type: ObjectCreationType::Unspecified.into(),
+        };
+        let found = self.control.call(
+            "EnvironmentGetOrCreate",
+            request,
+            |mut client, request| async move { client.environment_get_or_create(request).await },
+        );
+        let settings = found.await?.metadata.and_then(|metadata| metadata.settings);
+        Ok(settings.unwrap_or_default().image_builder_version)
+    }
+
+    fn definition(&self, image_id: String) -> wire::client::Sandbox {
+        let seconds = u32::try_from(self.config.timeout.as_secs()).unwrap_or(u32::MAX);
+        wire::client::Sandbox {
+            // Stays until the sandbox is ended; the processes are started beside it.
+            entrypoint_args: [TOOL_HOST, "tool-host", "stay"].map(str::to_owned).to_vec(),
+            image_id,
+            resources: Some(Resources {
+                memory_mb: self.memory_mb,
+                memory_mb_max: self.memory_mb,
+                milli_cpu: self.config.cpus.map_or(0, milli),
+                ..Resources::default()
+            }),
+            timeout_secs: seconds,
+            workdir: Some("/".to_owned()),
+            network_access: Some(access(&[])),
+            scheduler_placement: (!self.config.regions.is_empty()).then(|| SchedulerPlacement {
+                regions: self.config.regions.clone(),
+            }),
+            ..wire::client::Sandbox::default()
+        }
+    }
+
+    async fn create(&self, opening: &Opening<'_>) -> Result<ModalSandbox, ModalError> {
+        let prepared = self.prepared(&opening.notices).await?;
+        let tag = |name: &str, value: &str| SandboxTag {
+            tag_name: name.to_owned(),
+            tag_value: value.to_owned(),
+        };
+        let request = SandboxCreateV2Request {
+            app_id: prepared.app_id.clone(),
+            definition: Some(self.definition(prepared.image_id.clone())),
+            tags: vec![tag(OWNER_TAG, "1"), tag(RUN_TAG, &opening.run.0)],
+            ..SandboxCreateV2Request::default()
+        };
+        let made = self.control.call_within(
+            "SandboxCreateV2",
+            CREATE_TIMEOUT,
+            request,
+            |mut client, request| async move { client.sandbox_create_v2(request).await },
+        );
+        let made = made.await?;
+        ModalSandbox::begin(
+            Arc::clone(&self.control),
+            made,
+            opening,
+            self.config.startup_timeout,
+        )
+        .await
+    }
+}
+
+#[async_trait]
+impl SandboxHost for ModalHost {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    async fn open(&self, opening: Opening<'_>) -> Result<Arc<dyn Sandbox>, SandboxError> {
+        match self.create(&opening).await {
+            Ok(sandbox) => Ok(Arc::new(sandbox)),
+            Err(error) => Err(error.into_sandbox_error()),
+        }
+    }
+
+    async fn attach(&self, handle: &SandboxHandle) -> Result<Arc<dyn Sandbox>, SandboxError> {
+        let lost = |reason: String| SandboxError::Lost { kind: KIND, reason };
+        if handle.kind != KIND {
+            return Err(lost(format!(
+                "the handle is one of the `{}` sandbox",
+                handle.kind
+            )));
+        }
+        let handle: Handle = serde_json::from_value(handle.data.clone())
+            .map_err(|error| lost(format!("the handle cannot be read: {error}")))?;
+        let control = Arc::clone(&self.control);
+        match ModalSandbox::find(control, handle, self.config.startup_timeout).await {
+            Ok(sandbox) => Ok(Arc::new(sandbox)),
+            Err(error) => Err(error.into_sandbox_error()),
+        }
+    }
+}
+
+/// What may be reached: these hosts, and nothing if there are none.
+fn access(hosts: &[String]) -> NetworkAccess {
+    let kind = match hosts {
+        [] => NetworkAccessType::Blocked,
+        _ => NetworkAccessType::Allowlist,
+    };
+    NetworkAccess {
+        network_access_type: kind.into(),
+        allowed_domains: hosts.to_vec(),
+        ..NetworkAccess::default()
+    }
+}
+
+fn milli(cpus: f64) -> u32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the configuration allows 0.125 to 64"
+    )]
+    let milli = (cpus * 1000.0) as u32;
+    milli
+}
+
+async fn tell(mut lines: mpsc::Receiver<String>, notices: mpsc::Sender<SandboxNotice>) {
+    while let Some(line) = lines.recv().await {
+        let _ = notices.send(SandboxNotice::Progress(line)).await;
+    }
+}
+
+/// Whether an executable needs no loader of the machine it runs on.
+fn is_static(path: &Path) -> bool {
+    /// The kind of a program header that names a loader.
+    const PT_INTERP: u32 = 3;
+
+    let header = |bytes: &[u8]| -> Option<bool> {
+        let at = |from: usize, len: usize| bytes.get(from..from + len);
+        if at(0, 5)? != b"\x7fELF\x02" {
+            return None;
+        }
+        let number = |from: usize, len: usize| {
+            let bytes = at(from, len)?.iter().rev();
+            Some(bytes.fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte)))
+        };
+        let (table, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
+        for entry in 0..count {
+            let from = usize::try_from(table + entry * size).ok()?;
+            if number(from, 4)? == u64::from(PT_INTERP) {
+                return Some(false);
+            }
+        }
+        Some(true)
+    };
+    let read = std::fs::read(path).ok();
+    read.and_then(|bytes| header(&bytes)).unwrap_or(false)
+}

@@ -21,7 +21,7 @@ use async_trait::async_trait;
 use pullwright_core::sandbox::SandboxError;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub(crate) use session::{Session, open};
+pub(crate) use session::{Opened, Session, open};
 
 /// What a spawner hears.
 pub(crate) type Input = Box<dyn AsyncWrite + Send + Unpin>;

@@ -10,14 +10,14 @@ use super::lab::{GREET, PROGRAM, make_folder, write_config};
 use super::project::{FILES, git, make_remote};
 
 /// A project, its remote and a configuration on disk.
-pub(super) struct Desk {
-    pub(super) path: PathBuf,
-    pub(super) remote: PathBuf,
+pub(crate) struct Desk {
+    pub(crate) path: PathBuf,
+    pub(crate) remote: PathBuf,
     _folder: TempDir,
 }
 
 impl Desk {
-    pub(super) fn new(script: &str, sections: &str) -> Self {
+    pub(crate) fn new(script: &str, sections: &str) -> Self {
         let (path, folder) = make_folder();
         let remote = make_remote(&path, FILES);
         std::fs::write(path.join("script.toml"), script).expect("write the script");
@@ -32,7 +32,7 @@ impl Desk {
         }
     }
 
-    pub(super) fn pullwright(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn pullwright(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
         command
             .args(arguments)
@@ -192,7 +192,7 @@ fn the_demo_works() {
 }
 
 /// Every file below a folder.
-pub(super) fn files_below(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         match entry.file_type() {

@@ -34,6 +34,9 @@ pub struct SpawnerOptions {
     /// The workspace where the host shares it, else where a fresh one is made. Without it, the
     /// current folder, else the folder for temporary files.
     pub root: Option<PathBuf>,
+    /// A workspace that stays when the spawner ends, for another one to go on in. It is made, and must
+    /// be empty where the host sends one.
+    pub workspace: Option<PathBuf>,
     /// Variables of its own environment that its processes get too.
     pub env_vars: Vec<String>,
 }
@@ -100,7 +103,7 @@ async fn begin(
     let Frame::Open(open) = next(heard).await? else {
         return Err(SpawnerError::Host("something else than `Open`".to_owned()));
     };
-    let folders = Folders::make(options.root.as_deref(), open.upload)
+    let folders = Folders::make(options, open.upload)
         .map_err(io_error("cannot make the sandbox's folders"))?;
     if let Err(error) = unpack::unpack(&folders.workspace, heard).await {
         folders.remove().await;

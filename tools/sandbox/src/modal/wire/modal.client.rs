@@ -1710,7 +1710,7 @@ pub mod modal_client_server {
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
             match req.uri().path() {
                 "/modal.client.ModalClient/ClientHello" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct ClientHelloSvc<T: ModalClient>(pub Arc<T>);
                     impl<T: ModalClient> tonic::server::UnaryService<()>
                     for ClientHelloSvc<T> {
@@ -1750,7 +1750,7 @@ pub mod modal_client_server {
                     Box::pin(fut)
                 }
                 "/modal.client.ModalClient/AuthTokenGet" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct AuthTokenGetSvc<T: ModalClient>(pub Arc<T>);
                     impl<
                         T: ModalClient,
@@ -1795,7 +1795,7 @@ pub mod modal_client_server {
                     Box::pin(fut)
                 }
                 "/modal.client.ModalClient/AppGetOrCreate" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct AppGetOrCreateSvc<T: ModalClient>(pub Arc<T>);
                     impl<
                         T: ModalClient,
@@ -1840,7 +1840,7 @@ pub mod modal_client_server {
                     Box::pin(fut)
                 }
                 "/modal.client.ModalClient/EnvironmentGetOrCreate" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct EnvironmentGetOrCreateSvc<T: ModalClient>(pub Arc<T>);
                     impl<
                         T: ModalClient,
@@ -1889,7 +1889,7 @@ pub mod modal_client_server {
                     Box::pin(fut)
                 }
                 "/modal.client.ModalClient/ImageGetOrCreate" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct ImageGetOrCreateSvc<T: ModalClient>(pub Arc<T>);
                     impl<
                         T: ModalClient,
@@ -1935,7 +1935,7 @@ pub mod modal_client_server {
                     Box::pin(fut)
                 }
                 "/modal.client.ModalClient/ImageJoinStreaming" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct ImageJoinStreamingSvc<T: ModalClient>(pub Arc<T>);
                     impl<
                         T: ModalClient,
@@ -1983,7 +1983,7 @@ pub mod modal_client_server {
                     Box::pin(fut)
                 }
                 "/modal.client.ModalClient/ImageFromId" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct ImageFromIdSvc<T: ModalClient>(pub Arc<T>);
                     impl<
                         T: ModalClient,
@@ -2028,7 +2028,7 @@ pub mod modal_client_server {
                     Box::pin(fut)
                 }
                 "/modal.client.ModalClient/MountBatchedCheckExistence" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct MountBatchedCheckExistenceSvc<T: ModalClient>(pub Arc<T>);
                     impl<
                         T: ModalClient,
@@ -2080,7 +2080,7 @@ pub mod modal_client_server {
                     Box::pin(fut)
                 }
                 "/modal.client.ModalClient/MountPutFile" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct MountPutFileSvc<T: ModalClient>(pub Arc<T>);
                     impl<
                         T: ModalClient,
@@ -2125,7 +2125,7 @@ pub mod modal_client_server {
                     Box::pin(fut)
                 }
                 "/modal.client.ModalClient/MountGetOrCreate" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct MountGetOrCreateSvc<T: ModalClient>(pub Arc<T>);
                     impl<
                         T: ModalClient,
@@ -2171,7 +2171,7 @@ pub mod modal_client_server {
                     Box::pin(fut)
                 }
                 "/modal.client.ModalClient/BlobCreate" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct BlobCreateSvc<T: ModalClient>(pub Arc<T>);
                     impl<
                         T: ModalClient,
@@ -2216,7 +2216,7 @@ pub mod modal_client_server {
                     Box::pin(fut)
                 }
                 "/modal.client.ModalClient/SandboxCreateV2" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct SandboxCreateV2Svc<T: ModalClient>(pub Arc<T>);
                     impl<
                         T: ModalClient,
@@ -2261,7 +2261,7 @@ pub mod modal_client_server {
                     Box::pin(fut)
                 }
                 "/modal.client.ModalClient/SandboxWaitV2" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct SandboxWaitV2Svc<T: ModalClient>(pub Arc<T>);
                     impl<
                         T: ModalClient,
@@ -2306,7 +2306,7 @@ pub mod modal_client_server {
                     Box::pin(fut)
                 }
                 "/modal.client.ModalClient/SandboxTerminateV2" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct SandboxTerminateV2Svc<T: ModalClient>(pub Arc<T>);
                     impl<
                         T: ModalClient,
@@ -2352,7 +2352,7 @@ pub mod modal_client_server {
                     Box::pin(fut)
                 }
                 "/modal.client.ModalClient/SandboxGetTaskIdV2" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct SandboxGetTaskIdV2Svc<T: ModalClient>(pub Arc<T>);
                     impl<
                         T: ModalClient,
@@ -2398,7 +2398,7 @@ pub mod modal_client_server {
                     Box::pin(fut)
                 }
                 "/modal.client.ModalClient/SandboxGetCommandRouterAccess" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct SandboxGetCommandRouterAccessSvc<T: ModalClient>(pub Arc<T>);
                     impl<
                         T: ModalClient,
@@ -2450,7 +2450,7 @@ pub mod modal_client_server {
                     Box::pin(fut)
                 }
                 "/modal.client.ModalClient/SandboxGetTunnelsV2" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct SandboxGetTunnelsV2Svc<T: ModalClient>(pub Arc<T>);
                     impl<
                         T: ModalClient,
@@ -2496,7 +2496,7 @@ pub mod modal_client_server {
                     Box::pin(fut)
                 }
                 "/modal.client.ModalClient/SandboxListV2" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct SandboxListV2Svc<T: ModalClient>(pub Arc<T>);
                     impl<
                         T: ModalClient,
@@ -2541,7 +2541,7 @@ pub mod modal_client_server {
                     Box::pin(fut)
                 }
                 "/modal.client.ModalClient/SandboxTagsGetV2" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct SandboxTagsGetV2Svc<T: ModalClient>(pub Arc<T>);
                     impl<
                         T: ModalClient,
@@ -2587,7 +2587,7 @@ pub mod modal_client_server {
                     Box::pin(fut)
                 }
                 "/modal.client.ModalClient/SandboxTagsSetV2" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct SandboxTagsSetV2Svc<T: ModalClient>(pub Arc<T>);
                     impl<
                         T: ModalClient,
@@ -2633,7 +2633,7 @@ pub mod modal_client_server {
                     Box::pin(fut)
                 }
                 "/modal.client.ModalClient/SandboxGetResourceUsage" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct SandboxGetResourceUsageSvc<T: ModalClient>(pub Arc<T>);
                     impl<
                         T: ModalClient,
@@ -2684,7 +2684,7 @@ pub mod modal_client_server {
                     Box::pin(fut)
                 }
                 "/modal.client.ModalClient/SandboxSnapshotFs" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct SandboxSnapshotFsSvc<T: ModalClient>(pub Arc<T>);
                     impl<
                         T: ModalClient,

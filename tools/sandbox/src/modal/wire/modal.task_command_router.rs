@@ -761,7 +761,7 @@ pub mod task_command_router_server {
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
             match req.uri().path() {
                 "/modal.task_command_router.TaskCommandRouter/TaskExecStart" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct TaskExecStartSvc<T: TaskCommandRouter>(pub Arc<T>);
                     impl<
                         T: TaskCommandRouter,
@@ -807,7 +807,7 @@ pub mod task_command_router_server {
                     Box::pin(fut)
                 }
                 "/modal.task_command_router.TaskCommandRouter/TaskExecStdioRead" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct TaskExecStdioReadSvc<T: TaskCommandRouter>(pub Arc<T>);
                     impl<
                         T: TaskCommandRouter,
@@ -858,7 +858,7 @@ pub mod task_command_router_server {
                     Box::pin(fut)
                 }
                 "/modal.task_command_router.TaskCommandRouter/TaskExecStdinWrite" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct TaskExecStdinWriteSvc<T: TaskCommandRouter>(pub Arc<T>);
                     impl<
                         T: TaskCommandRouter,
@@ -907,7 +907,7 @@ pub mod task_command_router_server {
                     Box::pin(fut)
                 }
                 "/modal.task_command_router.TaskCommandRouter/TaskExecStdinWriteStream" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct TaskExecStdinWriteStreamSvc<T: TaskCommandRouter>(pub Arc<T>);
                     impl<
                         T: TaskCommandRouter,
@@ -959,7 +959,7 @@ pub mod task_command_router_server {
                     Box::pin(fut)
                 }
                 "/modal.task_command_router.TaskCommandRouter/TaskExecStdinStatus" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct TaskExecStdinStatusSvc<T: TaskCommandRouter>(pub Arc<T>);
                     impl<
                         T: TaskCommandRouter,
@@ -1008,7 +1008,7 @@ pub mod task_command_router_server {
                     Box::pin(fut)
                 }
                 "/modal.task_command_router.TaskCommandRouter/TaskExecPoll" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct TaskExecPollSvc<T: TaskCommandRouter>(pub Arc<T>);
                     impl<
                         T: TaskCommandRouter,
@@ -1054,7 +1054,7 @@ pub mod task_command_router_server {
                     Box::pin(fut)
                 }
                 "/modal.task_command_router.TaskCommandRouter/TaskExecWait" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct TaskExecWaitSvc<T: TaskCommandRouter>(pub Arc<T>);
                     impl<
                         T: TaskCommandRouter,
@@ -1100,7 +1100,7 @@ pub mod task_command_router_server {
                     Box::pin(fut)
                 }
                 "/modal.task_command_router.TaskCommandRouter/TaskSetNetworkAccess" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct TaskSetNetworkAccessSvc<T: TaskCommandRouter>(pub Arc<T>);
                     impl<
                         T: TaskCommandRouter,
@@ -1149,7 +1149,7 @@ pub mod task_command_router_server {
                     Box::pin(fut)
                 }
                 "/modal.task_command_router.TaskCommandRouter/TaskSnapshotFilesystem" => {
-                    #[allow(non_camel_case_types)]
+                    
                     struct TaskSnapshotFilesystemSvc<T: TaskCommandRouter>(pub Arc<T>);
                     impl<
                         T: TaskCommandRouter,

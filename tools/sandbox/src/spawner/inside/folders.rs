@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use pullwright_core::removal::remove_tree;
 
+use super::SpawnerOptions;
+
 /// What our folders' names begin with.
 const PREFIX: &str = "pullwright-";
 
@@ -27,9 +29,15 @@ pub(super) struct Folders {
 }
 
 impl Folders {
-    /// The workspace in `root`, or a fresh one below it for an upload.
-    pub(super) fn make(root: Option<&Path>, upload: bool) -> io::Result<Self> {
+    /// The workspace that stays, the one in `root`, or a fresh one below it for an upload.
+    pub(super) fn make(options: &SpawnerOptions, upload: bool) -> io::Result<Self> {
+        let root = options.root.as_deref();
         let shared = match (upload, root) {
+            _ if options.workspace.is_some() => options
+                .workspace
+                .as_deref()
+                .map(|path| stays(path, upload))
+                .transpose()?,
             (true, _) => None,
             (false, Some(root)) => Some(root.canonicalize()?),
             (false, None) => Some(std::env::current_dir()?),
@@ -64,6 +72,15 @@ impl Folders {
             tracing::warn!(%error, folder = %self.own.display(), "cannot remove the sandbox's folder");
         }
     }
+}
+
+/// A workspace that is not ours to remove.
+fn stays(path: &Path, upload: bool) -> io::Result<PathBuf> {
+    fs::create_dir_all(path)?;
+    if upload && fs::read_dir(path)?.next().is_some() {
+        return Err(io::Error::other(format!("{} is not empty", path.display())));
+    }
+    path.canonicalize()
 }
 
 fn make(folder: PathBuf) -> io::Result<PathBuf> {

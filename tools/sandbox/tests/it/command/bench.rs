@@ -123,6 +123,7 @@ async fn the_inside() {
     let passed = "PULLWRIGHT_TEST_PASSED".to_owned();
     let options = SpawnerOptions {
         root: None,
+        workspace: None,
         env_vars: vec![passed],
     };
     inside::serve(options).await.unwrap();

@@ -1,0 +1,87 @@
+//! A sandbox at Modal.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{SandboxKind, refuse_keys};
+use crate::config::ConfigError;
+use crate::config::section::Section;
+
+/// What a `modal` sandbox is made from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModalConfig {
+    /// The image's tag in a registry.
+    pub image: String,
+    /// Lines of a dockerfile that go on from it.
+    pub dockerfile: Vec<String>,
+    /// The app that the sandboxes belong to; it is made if it is not there.
+    pub app: String,
+    /// The static executable of Pullwright that goes into the image; this one where it runs there.
+    pub tool_host: Option<PathBuf>,
+    /// Where they may run; anywhere if empty.
+    pub regions: Vec<String>,
+    /// How many cores each has at least.
+    pub cpus: Option<f64>,
+    /// How long each may live.
+    pub timeout: Duration,
+    /// The time it has until it answers.
+    pub startup_timeout: Duration,
+}
+
+pub(in crate::config) const KEYS: &[&str] = &[
+    "image",
+    "dockerfile",
+    "app",
+    "tool_host",
+    "regions",
+    "cpus",
+    "timeout_min",
+    "startup_timeout_sec",
+];
+
+/// Has git and a shell once the dockerfile's lines are in.
+const IMAGE: &str = "debian:12";
+
+const DOCKERFILE: &str = "RUN apt-get update && apt-get install -y --no-install-recommends git \
+     ca-certificates && rm -rf /var/lib/apt/lists/*";
+
+const APP: &str = "pullwright";
+
+/// Longer than most runs; a sandbox that nobody ends costs until then.
+const TIMEOUT: Duration = Duration::from_secs(2 * 3600);
+
+/// Modal lets no sandbox live longer.
+const MAX_TIMEOUT_MIN: u64 = 24 * 60;
+
+/// A worker may have to fetch the image first.
+const STARTUP_TIMEOUT: Duration = Duration::from_secs(300);
+
+impl ModalConfig {
+    pub(super) fn read(
+        sandbox: &Section<'_>,
+        kind: SandboxKind,
+    ) -> Result<Option<Self>, ConfigError> {
+        if kind != SandboxKind::Modal {
+            return refuse_keys(sandbox, &["modal"], SandboxKind::Modal, kind).map(|()| None);
+        }
+        let section = sandbox.section("modal", KEYS)?;
+        let image = section.non_empty("image")?;
+        let usual = match image {
+            None => vec![DOCKERFILE.to_owned()],
+            Some(_) => Vec::new(),
+        };
+        let minutes = section.integer("timeout_min", 1..=MAX_TIMEOUT_MIN)?;
+        Ok(Some(Self {
+            image: image.unwrap_or_else(|| IMAGE.to_owned()),
+            dockerfile: section.strings("dockerfile")?.unwrap_or(usual),
+            app: section.non_empty("app")?.unwrap_or_else(|| APP.to_owned()),
+            tool_host: section.path("tool_host")?,
+            regions: section.strings("regions")?.unwrap_or_default(),
+            cpus: section.number("cpus", 0.125..=64.0)?,
+            timeout: minutes.map_or(TIMEOUT, |minutes| Duration::from_secs(minutes * 60)),
+            startup_timeout: section
+                .duration_sec("startup_timeout_sec")?
+                .unwrap_or(STARTUP_TIMEOUT),
+        }))
+    }
+}

@@ -1,0 +1,153 @@
+//! Sandboxes at Modal, against a double of it that really runs processes.
+
+mod client;
+mod faults;
+mod python;
+mod runs;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pullwright_core::config::{ModalConfig, SandboxConfig, SandboxKind};
+use pullwright_core::sandbox::{
+    Opening, ProcessExit, Sandbox, SandboxCommand, SandboxError, SandboxHost, SandboxNotice,
+    SandboxProcess,
+};
+use pullwright_modal_double::{Double, Options, TOKEN_ID, TOKEN_SECRET};
+use pullwright_protocol::RunId;
+use pullwright_sandbox::ModalHost;
+use pullwright_sandbox::modal::Account;
+use tempfile::TempDir;
+use tokio::io::AsyncReadExt as _;
+use tokio::sync::mpsc;
+
+use crate::support::in_time;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_pullwright");
+
+/// So large that it does not fit into a call.
+const TOOL_HOST_BYTES: usize = 5 * 1024 * 1024;
+
+/// A double, and a host of ours for it.
+struct Bench {
+    double: Double,
+    host: ModalHost,
+    folder: TempDir,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        Self::with(&["RUN echo building; echo done"]).await
+    }
+
+    async fn with(dockerfile: &[&str]) -> Self {
+        let double = double(Duration::from_secs(1200)).await;
+        let folder = tempfile::tempdir().unwrap();
+        let host = host(&double, folder.path(), dockerfile);
+        Self {
+            double,
+            host,
+            folder,
+        }
+    }
+
+    async fn open(&self) -> Arc<dyn Sandbox> {
+        self.try_open().await.0.unwrap()
+    }
+
+    /// What came of opening a sandbox, and what was told meanwhile.
+    async fn try_open(&self) -> (Result<Arc<dyn Sandbox>, SandboxError>, Vec<String>) {
+        let run = RunId(uuid::Uuid::now_v7().to_string());
+        let checkout = self.folder.path().join(&run.0);
+        std::fs::create_dir(&checkout).unwrap();
+        std::fs::write(checkout.join("file"), "content\n").unwrap();
+        let (notices, mut told) = mpsc::channel(1000);
+        let opening = Opening {
+            run: &run,
+            checkout: &checkout,
+            notices,
+        };
+        let opened = in_time(self.host.open(opening)).await;
+        let mut lines = Vec::new();
+        while let Ok(notice) = told.try_recv() {
+            if let SandboxNotice::Progress(line) = notice {
+                lines.push(line);
+            }
+        }
+        (opened, lines)
+    }
+
+    /// How often a call was made.
+    fn count(&self, name: &str) -> usize {
+        let calls = self.double.calls();
+        calls.iter().filter(|call| call.name == name).count()
+    }
+}
+
+async fn double(token_lifetime: Duration) -> Double {
+    let options = Options {
+        listen: ([127, 0, 0, 1], 0).into(),
+        pullwright: PROGRAM.into(),
+        token_lifetime,
+    };
+    Double::start(options).await.unwrap()
+}
+
+/// The account of the double, as its variables would say.
+fn account(double: &Double) -> Account {
+    let url = double.url();
+    Account::find(|name| match name {
+        "MODAL_SERVER_URL" => Some(url.clone()),
+        "MODAL_TOKEN_ID" => Some(TOKEN_ID.to_owned()),
+        "MODAL_TOKEN_SECRET" => Some(TOKEN_SECRET.to_owned()),
+        _ => None,
+    })
+    .unwrap()
+}
+
+fn host(double: &Double, folder: &Path, dockerfile: &[&str]) -> ModalHost {
+    let config = SandboxConfig {
+        kind: SandboxKind::Modal,
+        modal: Some(ModalConfig {
+            image: "debian:12".to_owned(),
+            dockerfile: dockerfile.iter().map(|line| (*line).to_owned()).collect(),
+            app: "tests".to_owned(),
+            tool_host: Some(tool_host(folder)),
+            regions: Vec::new(),
+            cpus: Some(0.5),
+            timeout: Duration::from_secs(600),
+            startup_timeout: Duration::from_secs(60),
+        }),
+        ..SandboxConfig::default()
+    };
+    ModalHost::new(&config, account(double), Path::new(PROGRAM)).unwrap()
+}
+
+/// Stands for the executable: the double runs this machine's own in its place.
+fn tool_host(folder: &Path) -> PathBuf {
+    let path = folder.join("tool-host");
+    std::fs::write(&path, vec![7; TOOL_HOST_BYTES]).unwrap();
+    path
+}
+
+fn sh(script: &str) -> SandboxCommand {
+    SandboxCommand {
+        argv: ["sh", "-c", script].map(str::to_owned).to_vec(),
+        ..SandboxCommand::default()
+    }
+}
+
+/// What a process printed until its end, and how it ended.
+async fn finish(mut process: SandboxProcess) -> (String, ProcessExit) {
+    let mut said = String::new();
+    drop(process.stdin);
+    in_time(process.stdout.read_to_string(&mut said))
+        .await
+        .unwrap();
+    (said, in_time(process.exit).await.unwrap())
+}
+
+async fn run(sandbox: &dyn Sandbox, script: &str) -> (String, ProcessExit) {
+    finish(in_time(sandbox.spawn(sh(script))).await.unwrap()).await
+}

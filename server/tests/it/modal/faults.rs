@@ -1,0 +1,137 @@
+//! Our client, where something goes wrong.
+
+use std::time::Duration;
+
+use pullwright_core::sandbox::SandboxError;
+use pullwright_modal_double::Fault;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tonic::Code;
+
+use super::{Bench, run, sh};
+use crate::support::in_time;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_fail_for_a_moment_are_made_again_and_done_once() {
+    let bench = Bench::new().await;
+    let passing = [Code::Unavailable, Code::Internal, Code::Unknown].map(Fault::Status);
+    for call in [
+        "AppGetOrCreate",
+        "ImageGetOrCreate",
+        "MountPutFile",
+        "TaskExecStart",
+    ] {
+        bench.double.break_next(call, passing.clone());
+    }
+    // The work is done, but nobody hears of it.
+    let lost = [Fault::Lost(Code::Unavailable), Fault::Lost(Code::Cancelled)];
+    for call in ["SandboxCreateV2", "TaskExecStart", "TaskExecStdinWrite"] {
+        bench.double.break_next(call, lost.clone());
+    }
+    let sandbox = bench.open().await;
+    assert_eq!(bench.double.sandboxes(), 1);
+    assert_eq!(bench.count("SandboxCreateV2"), 3);
+    assert_eq!(run(&*sandbox, "cat file").await.0, "content\n");
+    in_time(sandbox.close()).await.unwrap();
+    let calls = bench.double.calls();
+    let creations = calls.iter().filter(|call| call.name == "SandboxCreateV2");
+    let keys: Vec<&String> = creations
+        .map(|call| &call.headers["x-idempotency-key"])
+        .collect();
+    assert!(keys.iter().all(|key| *key == keys[0]), "{keys:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_server_is_waited_for_as_it_asks() {
+    let bench = Bench::new().await;
+    bench
+        .double
+        .break_next("SandboxCreateV2", vec![Fault::Busy(Some(0.05)); 12]);
+    bench.open().await.close().await.unwrap();
+    assert_eq!(bench.count("SandboxCreateV2"), 13);
+
+    bench
+        .double
+        .break_next("SandboxCreateV2", [Fault::Busy(None)]);
+    let refused = bench.try_open().await.0.err().unwrap();
+    assert!(
+        refused.to_string().contains("too much at once"),
+        "{refused}"
+    );
+    assert_eq!(bench.count("SandboxCreateV2"), 14);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_breaks_again_and_again_loses_no_byte() {
+    let bench = Bench::new().await;
+    let sandbox = bench.open().await;
+    let mut process = sandbox.spawn(sh("cat")).await.unwrap();
+    for round in 0..20 {
+        bench
+            .double
+            .break_next("TaskExecStdinWrite", [Fault::Lost(Code::Unavailable)]);
+        let line = format!("line {round}\n");
+        process.stdin.write_all(line.as_bytes()).await.unwrap();
+        process.stdin.flush().await.unwrap();
+        bench.double.cut_streams();
+        let mut came = vec![0; line.len()];
+        in_time(process.stdout.read_exact(&mut came)).await.unwrap();
+        assert_eq!(came, line.as_bytes());
+    }
+    assert!(bench.count("TaskExecStdioRead") > 10);
+    in_time(sandbox.close()).await.unwrap();
+}
+
+/// A token that says it has long to live is not asked for again, as Modal's own clients do it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_was_taken_back_ends_the_sandbox_with_that_reason() {
+    let bench = Bench::new().await;
+    let sandbox = bench.open().await;
+    bench.double.expire_tokens();
+    let lost = in_time(sandbox.spawn(sh("cat file"))).await.err().unwrap();
+    assert!(matches!(lost, SandboxError::Lost { .. }), "{lost}");
+    in_time(sandbox.close()).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_sandbox_ends_what_is_under_way_with_its_reason() {
+    let bench = Bench::new().await;
+    let sandbox = bench.open().await;
+    let mut process = sandbox.spawn(sh("sleep 1000")).await.unwrap();
+    bench.double.lose_sandboxes().await;
+    let mut said = Vec::new();
+    let ended = in_time(process.stdout.read_to_end(&mut said)).await;
+    assert!(ended.is_err() || said.is_empty());
+    let lost = sandbox.spawn(sh("true")).await.err().unwrap();
+    assert!(matches!(lost, SandboxError::Lost { .. }), "{lost}");
+    assert!(sandbox.lost().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_fails_shows_its_log() {
+    let bench = Bench::with(&["RUN echo fetching", "RUN echo no such package; false"]).await;
+    let (refused, told) = bench.try_open().await;
+    let refused = refused.err().unwrap().to_string();
+    assert!(
+        refused.contains("no such package") && refused.contains("dockerfile"),
+        "{refused}"
+    );
+    assert!(told.contains(&"fetching".to_owned()), "{told:?}");
+    assert_eq!(bench.double.sandboxes(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_start_is_waited_for_and_a_token_that_is_wrong_is_told() {
+    let bench = Bench::new().await;
+    bench
+        .double
+        .break_next("TaskExecStart", [Fault::Late(Duration::from_millis(300))]);
+    bench.open().await.close().await.unwrap();
+
+    bench
+        .double
+        .break_next("AuthTokenGet", [Fault::Status(Code::Unauthenticated)]);
+    let host = super::host(&bench.double, bench.folder.path(), &[]);
+    let other = Bench { host, ..bench };
+    let refused = other.try_open().await.0.err().unwrap().to_string();
+    assert!(refused.contains("MODAL_TOKEN_ID"), "{refused}");
+}

@@ -1,0 +1,528 @@
+//! The control plane.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pullwright_core::sandbox::{ProcessExit, SandboxCommand};
+use pullwright_sandbox::modal::wire::client::blob_create_response::UploadTypesOneof;
+use pullwright_sandbox::modal::wire::client::generic_result::GenericStatus;
+use pullwright_sandbox::modal::wire::client::modal_client_server::ModalClient;
+use pullwright_sandbox::modal::wire::client::mount_put_file_request::DataOneof;
+use pullwright_sandbox::modal::wire::client::sandbox_get_command_router_access_request::Target;
+use pullwright_sandbox::modal::wire::client::{
+    AppGetOrCreateRequest, AppGetOrCreateResponse, AuthTokenGetRequest, AuthTokenGetResponse,
+    BlobCreateRequest, BlobCreateResponse, ClientHelloResponse, CommandRouterAccess,
+    EnvironmentGetOrCreateRequest, EnvironmentGetOrCreateResponse, EnvironmentMetadata,
+    EnvironmentSettings, FileDescriptor, GenericResult, ImageFromIdRequest, ImageFromIdResponse,
+    ImageGetOrCreateRequest, ImageGetOrCreateResponse, ImageJoinStreamingRequest,
+    ImageJoinStreamingResponse, ImageMetadata, MountBatchedCheckExistenceRequest,
+    MountBatchedCheckExistenceResponse, MountGetOrCreateRequest, MountGetOrCreateResponse,
+    MountHandleMetadata, MountPutFileRequest, MountPutFileResponse, SandboxCreateV2Request,
+    SandboxCreateV2Response, SandboxGetCommandRouterAccessRequest,
+    SandboxGetCommandRouterAccessResponse, SandboxGetResourceUsageRequest,
+    SandboxGetResourceUsageResponse, SandboxGetTaskIdRequest, SandboxGetTaskIdResponse,
+    SandboxGetTunnelsRequest, SandboxGetTunnelsResponse, SandboxHandleMetadata, SandboxInfo,
+    SandboxListRequest, SandboxListResponse, SandboxSnapshotFsRequest, SandboxSnapshotFsResponse,
+    SandboxTagsGetRequest, SandboxTagsGetResponse, SandboxTagsSetRequest, SandboxTerminateRequest,
+    SandboxTerminateResponse, SandboxWaitRequest, SandboxWaitResponse, TaskInfo, TaskLogs,
+    UploadUrlList,
+};
+use tokio::io::AsyncReadExt as _;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status};
+
+use crate::machines::Machine;
+use crate::{Shared, TOKEN_ID, TOKEN_SECRET};
+
+/// What the account's token is for.
+const ACCOUNT: &str = "account";
+
+/// The builder that an environment names.
+const BUILDER_VERSION: &str = "2025.06";
+
+/// A call that the real one does not take longer for.
+const LONGEST_POLL: Duration = Duration::from_secs(10);
+
+pub(crate) struct Control(pub(crate) Arc<Shared>);
+
+impl Control {
+    /// Lets a call in whose client may, and answers what goes wrong after it.
+    async fn enter(&self, name: &str, metadata: &MetadataMap) -> Result<Option<Status>, Status> {
+        self.0.journal.add(name, metadata);
+        let text = |key: &str| metadata.get(key).and_then(|value| value.to_str().ok());
+        if text("x-modal-token-id") != Some(TOKEN_ID)
+            || text("x-modal-token-secret") != Some(TOKEN_SECRET)
+        {
+            return Err(Status::unauthenticated("the token is not known"));
+        }
+        for needed in ["x-modal-client-version", "x-modal-client-type"] {
+            if text(needed).is_none() {
+                return Err(Status::failed_precondition(format!("{needed} is missing")));
+            }
+        }
+        if name.ends_with("V2") {
+            let token = text("x-modal-auth-token");
+            let token = token.ok_or_else(|| Status::unauthenticated("no auth token was shown"))?;
+            self.0.tokens.check(token, ACCOUNT)?;
+        }
+        self.0.faults.before(name).await
+    }
+
+    fn access(&self, machine: &Machine) -> CommandRouterAccess {
+        CommandRouterAccess {
+            jwt: self.0.tokens.give(&machine.task_id),
+            url: self.0.url.clone(),
+        }
+    }
+
+    async fn create(
+        &self,
+        request: SandboxCreateV2Request,
+    ) -> Result<SandboxCreateV2Response, Status> {
+        let definition = request.definition.clone().unwrap_or_default();
+        let image = self.0.images.find(&definition.image_id)?;
+        let machine = self.0.machines.create(request, &image.files).await?;
+        Ok(SandboxCreateV2Response {
+            sandbox_id: machine.id.clone(),
+            task_id: machine.task_id.clone(),
+            metadata: Some(SandboxHandleMetadata {
+                app_id: machine.app_id.clone(),
+                ..SandboxHandleMetadata::default()
+            }),
+            command_router_access: Some(self.access(&machine)),
+            ..SandboxCreateV2Response::default()
+        })
+    }
+
+    /// Runs the lines of a build and tells their output.
+    async fn build(
+        &self,
+        image_id: &str,
+        lines: &[String],
+        log: &mpsc::Sender<Result<ImageJoinStreamingResponse, Status>>,
+    ) -> Result<GenericResult, Status> {
+        let sandbox = self.0.machines.scratch().await?;
+        let mut result = done(GenericStatus::Success, "");
+        for (number, line) in lines.iter().enumerate() {
+            let script = format!("exec 2>&1; {line}");
+            let command = SandboxCommand {
+                argv: ["/bin/sh", "-c", script.as_str()]
+                    .map(str::to_owned)
+                    .to_vec(),
+                ..SandboxCommand::default()
+            };
+            let spawned = sandbox.spawn(command).await;
+            let mut process = spawned.map_err(|error| Status::internal(error.to_string()))?;
+            let mut said = String::new();
+            let _ = process.stdout.read_to_string(&mut said).await;
+            let logs = TaskLogs {
+                data: format!("Step {}: RUN {line}\n{said}", number + 1),
+                file_descriptor: FileDescriptor::Stdout.into(),
+            };
+            let piece = ImageJoinStreamingResponse {
+                task_logs: vec![logs],
+                entry_id: format!("{}", number + 1),
+                ..ImageJoinStreamingResponse::default()
+            };
+            let _ = log.send(Ok(piece)).await;
+            if process.exit.await != Ok(ProcessExit::Code(0)) {
+                result = done(GenericStatus::Failure, &format!("RUN {line} failed"));
+                break;
+            }
+        }
+        let _ = sandbox.close().await;
+        self.0.images.built(image_id, result.clone());
+        Ok(result)
+    }
+}
+
+fn done(status: GenericStatus, exception: &str) -> GenericResult {
+    GenericResult {
+        status: status.into(),
+        exception: exception.to_owned(),
+        ..GenericResult::default()
+    }
+}
+
+fn answer<A>(answer: A, after: Option<Status>) -> Result<Response<A>, Status> {
+    match after {
+        Some(status) => Err(status),
+        None => Ok(Response::new(answer)),
+    }
+}
+
+fn seconds(seconds: f32) -> Duration {
+    let asked = Duration::try_from_secs_f32(seconds).unwrap_or_default();
+    asked.min(LONGEST_POLL)
+}
+
+#[tonic::async_trait]
+impl ModalClient for Control {
+    type ImageJoinStreamingStream = ReceiverStream<Result<ImageJoinStreamingResponse, Status>>;
+
+    async fn client_hello(
+        &self,
+        request: Request<()>,
+    ) -> Result<Response<ClientHelloResponse>, Status> {
+        let after = self.enter("ClientHello", request.metadata()).await?;
+        let hello = ClientHelloResponse {
+            image_builder_version: BUILDER_VERSION.to_owned(),
+            ..ClientHelloResponse::default()
+        };
+        answer(hello, after)
+    }
+
+    async fn auth_token_get(
+        &self,
+        request: Request<AuthTokenGetRequest>,
+    ) -> Result<Response<AuthTokenGetResponse>, Status> {
+        let after = self.enter("AuthTokenGet", request.metadata()).await?;
+        let token = self.0.tokens.give(ACCOUNT);
+        answer(AuthTokenGetResponse { token }, after)
+    }
+
+    async fn app_get_or_create(
+        &self,
+        request: Request<AppGetOrCreateRequest>,
+    ) -> Result<Response<AppGetOrCreateResponse>, Status> {
+        let after = self.enter("AppGetOrCreate", request.metadata()).await?;
+        let name = request.into_inner().app_name;
+        if name.is_empty() {
+            return Err(Status::invalid_argument("an app has a name"));
+        }
+        let app_id = format!("ap-{name}");
+        answer(AppGetOrCreateResponse { app_id }, after)
+    }
+
+    async fn environment_get_or_create(
+        &self,
+        request: Request<EnvironmentGetOrCreateRequest>,
+    ) -> Result<Response<EnvironmentGetOrCreateResponse>, Status> {
+        let after = self
+            .enter("EnvironmentGetOrCreate", request.metadata())
+            .await?;
+        let name = request.into_inner().deployment_name;
+        let settings = EnvironmentSettings {
+            image_builder_version: BUILDER_VERSION.to_owned(),
+        };
+        let environment = EnvironmentGetOrCreateResponse {
+            environment_id: format!("en-{name}"),
+            metadata: Some(EnvironmentMetadata {
+                name,
+                settings: Some(settings),
+            }),
+        };
+        answer(environment, after)
+    }
+
+    async fn image_get_or_create(
+        &self,
+        request: Request<ImageGetOrCreateRequest>,
+    ) -> Result<Response<ImageGetOrCreateResponse>, Status> {
+        let after = self.enter("ImageGetOrCreate", request.metadata()).await?;
+        let request = request.into_inner();
+        let (image_id, known) = self
+            .0
+            .images
+            .get_or_create(&request.image.unwrap_or_default())?;
+        let result = match known.result {
+            Some(result) => result,
+            None if known.run.is_empty() => done(GenericStatus::Success, ""),
+            None => GenericResult::default(),
+        };
+        let image = ImageGetOrCreateResponse {
+            image_id,
+            result: Some(result),
+            metadata: Some(ImageMetadata::default()),
+        };
+        answer(image, after)
+    }
+
+    async fn image_join_streaming(
+        &self,
+        request: Request<ImageJoinStreamingRequest>,
+    ) -> Result<Response<Self::ImageJoinStreamingStream>, Status> {
+        let after = self.enter("ImageJoinStreaming", request.metadata()).await?;
+        let image_id = request.into_inner().image_id;
+        let known = self.0.images.find(&image_id)?;
+        let (log, stream) = mpsc::channel(16);
+        let this = Self(Arc::clone(&self.0));
+        tokio::spawn(async move {
+            let result = match known.result {
+                Some(result) => Ok(result),
+                None => this.build(&image_id, &known.run, &log).await,
+            };
+            let last = result.map(|result| ImageJoinStreamingResponse {
+                result: Some(result),
+                eof: true,
+                metadata: Some(ImageMetadata::default()),
+                ..ImageJoinStreamingResponse::default()
+            });
+            let _ = log.send(last).await;
+        });
+        answer(ReceiverStream::new(stream), after)
+    }
+
+    async fn image_from_id(
+        &self,
+        request: Request<ImageFromIdRequest>,
+    ) -> Result<Response<ImageFromIdResponse>, Status> {
+        let after = self.enter("ImageFromId", request.metadata()).await?;
+        let image_id = request.into_inner().image_id;
+        self.0.images.find(&image_id)?;
+        let image = ImageFromIdResponse {
+            image_id,
+            metadata: Some(ImageMetadata::default()),
+        };
+        answer(image, after)
+    }
+
+    async fn mount_batched_check_existence(
+        &self,
+        request: Request<MountBatchedCheckExistenceRequest>,
+    ) -> Result<Response<MountBatchedCheckExistenceResponse>, Status> {
+        let after = self
+            .enter("MountBatchedCheckExistence", request.metadata())
+            .await?;
+        let hashes = request.into_inner().sha256_hex_hashes.into_iter();
+        let missing_sha256_hex_hashes =
+            hashes.filter(|hash| !self.0.blobs.has_file(hash)).collect();
+        answer(
+            MountBatchedCheckExistenceResponse {
+                missing_sha256_hex_hashes,
+            },
+            after,
+        )
+    }
+
+    async fn mount_put_file(
+        &self,
+        request: Request<MountPutFileRequest>,
+    ) -> Result<Response<MountPutFileResponse>, Status> {
+        let after = self.enter("MountPutFile", request.metadata()).await?;
+        let request = request.into_inner();
+        match request.data_oneof {
+            Some(DataOneof::Data(data)) => self.0.blobs.put_file(&request.sha256_hex, &data)?,
+            Some(DataOneof::DataBlobId(id)) => {
+                let data = self.0.blobs.blob(&id)?;
+                self.0.blobs.put_file(&request.sha256_hex, &data)?;
+            }
+            None => {}
+        }
+        let exists = self.0.blobs.has_file(&request.sha256_hex);
+        answer(MountPutFileResponse { exists }, after)
+    }
+
+    async fn mount_get_or_create(
+        &self,
+        request: Request<MountGetOrCreateRequest>,
+    ) -> Result<Response<MountGetOrCreateResponse>, Status> {
+        let after = self.enter("MountGetOrCreate", request.metadata()).await?;
+        let files = request.into_inner().files;
+        if let Some(missing) = files
+            .iter()
+            .find(|file| !self.0.blobs.has_file(&file.sha256_hex))
+        {
+            return Err(Status::failed_precondition(format!(
+                "{} is not there",
+                missing.filename
+            )));
+        }
+        let mount = MountGetOrCreateResponse {
+            mount_id: self.0.images.mount(files),
+            handle_metadata: Some(MountHandleMetadata::default()),
+        };
+        answer(mount, after)
+    }
+
+    async fn blob_create(
+        &self,
+        request: Request<BlobCreateRequest>,
+    ) -> Result<Response<BlobCreateResponse>, Status> {
+        let after = self.enter("BlobCreate", request.metadata()).await?;
+        let id = self.0.blobs.announce(request.into_inner());
+        let url = format!("{}/blobs/{id}", self.0.url);
+        let blob = BlobCreateResponse {
+            blob_id: id.clone(),
+            blob_ids: vec![id],
+            upload_types_oneof: Some(UploadTypesOneof::UploadUrls(UploadUrlList {
+                items: vec![url],
+            })),
+            ..BlobCreateResponse::default()
+        };
+        answer(blob, after)
+    }
+
+    async fn sandbox_create_v2(
+        &self,
+        request: Request<SandboxCreateV2Request>,
+    ) -> Result<Response<SandboxCreateV2Response>, Status> {
+        let after = self.enter("SandboxCreateV2", request.metadata()).await?;
+        let key = request.metadata().get("x-idempotency-key");
+        let key = key
+            .and_then(|key| key.to_str().ok())
+            .unwrap_or_default()
+            .to_owned();
+        let mut answered = self.0.created.lock().await;
+        let made = match answered.get(&key).filter(|_| !key.is_empty()) {
+            Some(known) => known.clone(),
+            None => self.create(request.into_inner()).await?,
+        };
+        answered.insert(key, made.clone());
+        drop(answered);
+        answer(made, after)
+    }
+
+    async fn sandbox_wait_v2(
+        &self,
+        request: Request<SandboxWaitRequest>,
+    ) -> Result<Response<SandboxWaitResponse>, Status> {
+        let after = self.enter("SandboxWaitV2", request.metadata()).await?;
+        let request = request.into_inner();
+        let machine = self.0.machines.find(&request.sandbox_id)?;
+        let result = machine.wait(seconds(request.timeout)).await;
+        let result = Some(result.unwrap_or_default());
+        answer(SandboxWaitResponse { result }, after)
+    }
+
+    async fn sandbox_terminate_v2(
+        &self,
+        request: Request<SandboxTerminateRequest>,
+    ) -> Result<Response<SandboxTerminateResponse>, Status> {
+        let after = self.enter("SandboxTerminateV2", request.metadata()).await?;
+        let machine = self.0.machines.find(&request.into_inner().sandbox_id)?;
+        let existing_result = machine.ended();
+        machine.end(GenericStatus::Terminated, 0).await;
+        answer(SandboxTerminateResponse { existing_result }, after)
+    }
+
+    async fn sandbox_get_task_id_v2(
+        &self,
+        request: Request<SandboxGetTaskIdRequest>,
+    ) -> Result<Response<SandboxGetTaskIdResponse>, Status> {
+        let after = self.enter("SandboxGetTaskIdV2", request.metadata()).await?;
+        let machine = self.0.machines.find(&request.into_inner().sandbox_id)?;
+        let task = SandboxGetTaskIdResponse {
+            task_id: Some(machine.task_id.clone()),
+            task_result: machine.ended(),
+        };
+        answer(task, after)
+    }
+
+    async fn sandbox_get_command_router_access(
+        &self,
+        request: Request<SandboxGetCommandRouterAccessRequest>,
+    ) -> Result<Response<SandboxGetCommandRouterAccessResponse>, Status> {
+        let after = self
+            .enter("SandboxGetCommandRouterAccess", request.metadata())
+            .await?;
+        let machine = match request.into_inner().target {
+            Some(Target::SandboxId(id)) => self.0.machines.find(&id)?,
+            Some(Target::TaskId(id)) => self.0.machines.find_task(&id)?,
+            None => return Err(Status::invalid_argument("no sandbox is named")),
+        };
+        let CommandRouterAccess { jwt, url } = self.access(&machine);
+        answer(SandboxGetCommandRouterAccessResponse { jwt, url }, after)
+    }
+
+    async fn sandbox_get_tunnels_v2(
+        &self,
+        request: Request<SandboxGetTunnelsRequest>,
+    ) -> Result<Response<SandboxGetTunnelsResponse>, Status> {
+        let after = self
+            .enter("SandboxGetTunnelsV2", request.metadata())
+            .await?;
+        answer(SandboxGetTunnelsResponse::default(), after)
+    }
+
+    async fn sandbox_list_v2(
+        &self,
+        request: Request<SandboxListRequest>,
+    ) -> Result<Response<SandboxListResponse>, Status> {
+        let after = self.enter("SandboxListV2", request.metadata()).await?;
+        let request = request.into_inner();
+        let mut sandboxes: Vec<SandboxInfo> = Vec::new();
+        for machine in self.0.machines.all() {
+            let tags = machine
+                .tags
+                .lock()
+                .map(|tags| tags.clone())
+                .unwrap_or_default();
+            let is_wanted = (request.app_id.is_empty() || request.app_id == machine.app_id)
+                && (request.include_finished || machine.ended().is_none())
+                && (request.before_timestamp <= 0.0
+                    || machine.created_at < request.before_timestamp)
+                && request.tags.iter().all(|tag| tags.contains(tag));
+            if is_wanted {
+                sandboxes.push(SandboxInfo {
+                    id: machine.id.clone(),
+                    created_at: machine.created_at,
+                    task_info: Some(TaskInfo {
+                        id: machine.task_id.clone(),
+                        result: machine.ended(),
+                        ..TaskInfo::default()
+                    }),
+                    app_id: machine.app_id.clone(),
+                    tags,
+                    ..SandboxInfo::default()
+                });
+            }
+        }
+        // The newest first; clients ask on from the last one's time.
+        sandboxes.sort_by(|a, b| b.created_at.total_cmp(&a.created_at));
+        answer(SandboxListResponse { sandboxes }, after)
+    }
+
+    async fn sandbox_tags_get_v2(
+        &self,
+        request: Request<SandboxTagsGetRequest>,
+    ) -> Result<Response<SandboxTagsGetResponse>, Status> {
+        let after = self.enter("SandboxTagsGetV2", request.metadata()).await?;
+        let machine = self.0.machines.find(&request.into_inner().sandbox_id)?;
+        let tags = machine
+            .tags
+            .lock()
+            .map(|tags| tags.clone())
+            .unwrap_or_default();
+        answer(SandboxTagsGetResponse { tags }, after)
+    }
+
+    async fn sandbox_tags_set_v2(
+        &self,
+        request: Request<SandboxTagsSetRequest>,
+    ) -> Result<Response<()>, Status> {
+        let after = self.enter("SandboxTagsSetV2", request.metadata()).await?;
+        let request = request.into_inner();
+        let machine = self.0.machines.find(&request.sandbox_id)?;
+        if let Ok(mut tags) = machine.tags.lock() {
+            *tags = request.tags;
+        }
+        answer((), after)
+    }
+
+    async fn sandbox_get_resource_usage(
+        &self,
+        request: Request<SandboxGetResourceUsageRequest>,
+    ) -> Result<Response<SandboxGetResourceUsageResponse>, Status> {
+        let after = self
+            .enter("SandboxGetResourceUsage", request.metadata())
+            .await?;
+        self.0.machines.find(&request.into_inner().sandbox_id)?;
+        answer(SandboxGetResourceUsageResponse::default(), after)
+    }
+
+    async fn sandbox_snapshot_fs(
+        &self,
+        request: Request<SandboxSnapshotFsRequest>,
+    ) -> Result<Response<SandboxSnapshotFsResponse>, Status> {
+        let after = self.enter("SandboxSnapshotFs", request.metadata()).await?;
+        let machine = self.0.machines.find(&request.into_inner().sandbox_id)?;
+        let snapshot = SandboxSnapshotFsResponse {
+            image_id: self.0.images.snapshot(&machine.image_id)?,
+            result: Some(done(GenericStatus::Success, "")),
+        };
+        answer(snapshot, after)
+    }
+}

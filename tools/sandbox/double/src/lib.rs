@@ -1,0 +1,163 @@
+//! A double of Modal: its control plane and its command router on one loopback port.
+//!
+//! It really runs processes, in `local` sandboxes of this machine, checks tokens, their age, offsets and
+//! idempotency, and breaks what it is told to break. Images are not built: the `RUN` lines of a dockerfile
+//! are run once in an empty sandbox, for their log and their exit code, and what they changed is lost.
+
+mod blobs;
+mod control;
+mod faults;
+mod images;
+mod journal;
+mod machines;
+mod processes;
+mod router;
+mod tokens;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::put;
+use pullwright_sandbox::modal::wire::client::SandboxCreateV2Response;
+use pullwright_sandbox::modal::wire::client::modal_client_server::ModalClientServer;
+use pullwright_sandbox::modal::wire::task_command_router::task_command_router_server::TaskCommandRouterServer;
+use tokio::net::TcpListener;
+
+pub use faults::Fault;
+pub use journal::Call;
+
+use control::Control;
+use faults::Faults;
+use journal::Journal;
+use machines::Machines;
+use tokens::Tokens;
+
+/// The token pair that it lets in.
+pub const TOKEN_ID: &str = "ak-test";
+/// Its secret half.
+pub const TOKEN_SECRET: &str = "as-test";
+
+/// The largest message, as the real one has it.
+const MAX_MESSAGE_BYTES: usize = 100 * 1024 * 1024;
+
+/// How the double is set up.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The executable that is Pullwright's tool host on this machine, and starts its sandboxes.
+    pub pullwright: PathBuf,
+    /// How long its tokens live.
+    pub token_lifetime: Duration,
+}
+
+/// A running double. Dropping it ends it, and every sandbox in it.
+pub struct Double {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+/// What all calls share.
+pub(crate) struct Shared {
+    pub(crate) faults: Faults,
+    pub(crate) journal: Journal,
+    pub(crate) machines: Machines,
+    pub(crate) tokens: Tokens,
+    pub(crate) blobs: blobs::Blobs,
+    pub(crate) images: images::Images,
+    pub(crate) url: String,
+    /// What was made for which key, so that the same call does not make another one.
+    pub(crate) created: tokio::sync::Mutex<BTreeMap<String, SandboxCreateV2Response>>,
+}
+
+impl Double {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// The port or this machine's sandbox cannot be had.
+    pub async fn start(options: Options) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(options.listen).await?;
+        let address = listener.local_addr()?;
+        let url = format!("http://{address}");
+        let shared = Arc::new(Shared {
+            faults: Faults::default(),
+            journal: Journal::default(),
+            machines: Machines::new(&options.pullwright)?,
+            tokens: Tokens::new(options.token_lifetime),
+            blobs: blobs::Blobs::default(),
+            images: images::Images::default(),
+            url,
+            created: tokio::sync::Mutex::default(),
+        });
+        let control = ModalClientServer::new(Control(Arc::clone(&shared)))
+            .max_decoding_message_size(MAX_MESSAGE_BYTES);
+        let router = TaskCommandRouterServer::new(router::CommandRouter(Arc::clone(&shared)))
+            .max_decoding_message_size(MAX_MESSAGE_BYTES);
+        let grpc = tonic::service::Routes::new(control).add_service(router);
+        let app = grpc.into_axum_router().merge(
+            Router::new()
+                .route("/blobs/{id}", put(blobs::put))
+                .layer(DefaultBodyLimit::disable())
+                .with_state(Arc::clone(&shared)),
+        );
+        let serving = tokio::spawn(async move {
+            // It serves until it is dropped.
+            let _ = axum::serve(listener, app).await;
+        });
+        Ok(Self {
+            address,
+            shared,
+            serving,
+        })
+    }
+
+    /// Where it is, for `MODAL_SERVER_URL`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What was called so far, in order.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        self.shared.journal.calls()
+    }
+
+    /// Lets the next calls of `name` go wrong, each in its own way.
+    pub fn break_next(&self, name: &str, faults: impl IntoIterator<Item = Fault>) {
+        self.shared.faults.add(name, faults);
+    }
+
+    /// Ends every stream of output that is under way, as a network that breaks does.
+    pub fn cut_streams(&self) {
+        self.shared.faults.cut_streams();
+    }
+
+    /// How many sandboxes are there.
+    #[must_use]
+    pub fn sandboxes(&self) -> usize {
+        self.shared.machines.alive()
+    }
+
+    /// Takes every sandbox away, as a machine that is lost does.
+    pub async fn lose_sandboxes(&self) {
+        self.shared.machines.lose_all().await;
+    }
+
+    /// Makes every token that was given out so far too old.
+    pub fn expire_tokens(&self) {
+        self.shared.tokens.expire_all();
+    }
+}
+
+impl Drop for Double {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}

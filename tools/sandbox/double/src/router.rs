@@ -1,0 +1,306 @@
+//! The command router.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pullwright_core::sandbox::ProcessExit;
+use pullwright_sandbox::modal::wire::client::SecretSource;
+use pullwright_sandbox::modal::wire::client::secret_source::Source;
+use pullwright_sandbox::modal::wire::task_command_router::task_command_router_server::TaskCommandRouter;
+use pullwright_sandbox::modal::wire::task_command_router::task_exec_stdin_write_stream_request::Payload;
+use pullwright_sandbox::modal::wire::task_command_router::{
+    TaskExecPollRequest, TaskExecPollResponse, TaskExecStartRequest, TaskExecStartResponse,
+    TaskExecStdinStatusRequest, TaskExecStdinStatusResponse, TaskExecStdinWriteRequest,
+    TaskExecStdinWriteResponse, TaskExecStdinWriteStreamRequest, TaskExecStdinWriteStreamResponse,
+    TaskExecStdioFileDescriptor, TaskExecStdioReadRequest, TaskExecStdioReadResponse,
+    TaskExecWaitRequest, TaskExecWaitResponse, TaskSetNetworkAccessRequest,
+    TaskSetNetworkAccessResponse, TaskSnapshotFilesystemRequest, TaskSnapshotFilesystemResponse,
+    task_exec_poll_response, task_exec_wait_response,
+};
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::Shared;
+use crate::machines::Machine;
+use crate::processes::Process;
+
+/// The most of one piece of output.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// The most arguments of a process, in bytes.
+const MAX_ARGUMENT_BYTES: usize = 65_536;
+
+pub(crate) struct CommandRouter(pub(crate) Arc<Shared>);
+
+impl CommandRouter {
+    /// The sandbox of a task whose token was shown.
+    async fn enter(
+        &self,
+        name: &str,
+        metadata: &MetadataMap,
+        task_id: &str,
+    ) -> Result<(Arc<Machine>, Option<Status>), Status> {
+        self.0.journal.add(name, metadata);
+        let bearer = metadata
+            .get("authorization")
+            .and_then(|value| value.to_str().ok());
+        let token = bearer.and_then(|text| text.strip_prefix("Bearer "));
+        let token = token.ok_or_else(|| Status::unauthenticated("no token was shown"))?;
+        self.0.tokens.check(token, task_id)?;
+        let after = self.0.faults.before(name).await?;
+        Ok((self.0.machines.find_task(task_id)?, after))
+    }
+
+    async fn process(
+        &self,
+        name: &str,
+        metadata: &MetadataMap,
+        task_id: &str,
+        exec_id: &str,
+    ) -> Result<(Arc<Process>, Option<Status>), Status> {
+        let (machine, after) = self.enter(name, metadata, task_id).await?;
+        Ok((machine.processes.find(exec_id)?, after))
+    }
+}
+
+fn answer<A>(answer: A, after: Option<Status>) -> Result<Response<A>, Status> {
+    match after {
+        Some(status) => Err(status),
+        None => Ok(Response::new(answer)),
+    }
+}
+
+#[tonic::async_trait]
+impl TaskCommandRouter for CommandRouter {
+    type TaskExecStdioReadStream = ReceiverStream<Result<TaskExecStdioReadResponse, Status>>;
+
+    async fn task_exec_start(
+        &self,
+        request: Request<TaskExecStartRequest>,
+    ) -> Result<Response<TaskExecStartResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let (machine, after) = self
+            .enter("TaskExecStart", &metadata, &request.task_id)
+            .await?;
+        let arguments: usize = request.command_args.iter().map(String::len).sum();
+        if request.command_args.is_empty() || arguments > MAX_ARGUMENT_BYTES {
+            return Err(Status::invalid_argument("no arguments, or too many"));
+        }
+        // The same id is the same process.
+        if machine.processes.find(&request.exec_id).is_err() {
+            let env = environment(request.env, request.secret_sources);
+            let process = machine
+                .spawn(request.command_args, env, request.workdir)
+                .await?;
+            machine.processes.add(&request.exec_id, process);
+        }
+        answer(TaskExecStartResponse {}, after)
+    }
+
+    async fn task_exec_stdio_read(
+        &self,
+        request: Request<TaskExecStdioReadRequest>,
+    ) -> Result<Response<Self::TaskExecStdioReadStream>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let (process, after) = self
+            .process(
+                "TaskExecStdioRead",
+                &metadata,
+                &request.task_id,
+                &request.exec_id,
+            )
+            .await?;
+        let descriptor = request.file_descriptor();
+        let (send, stream) = mpsc::channel(4);
+        let mut cuts = self.0.faults.cuts();
+        cuts.mark_unchanged();
+        let reading = async move {
+            let printed = match descriptor {
+                TaskExecStdioFileDescriptor::Stdout => &process.stdout,
+                TaskExecStdioFileDescriptor::Stderr => &process.stderr,
+            };
+            let mut offset = request.offset;
+            loop {
+                let piece = tokio::select! {
+                    piece = printed.at(offset, PIECE_BYTES) => piece,
+                    _ = cuts.changed() => Err(Status::unavailable("the stream was cut")),
+                };
+                let last = !matches!(&piece, Ok(data) if !data.is_empty());
+                let piece = match piece {
+                    Ok(data) if data.is_empty() => return,
+                    Ok(data) => {
+                        offset += data.len() as u64;
+                        Ok(TaskExecStdioReadResponse { data: data.into() })
+                    }
+                    Err(status) => Err(status),
+                };
+                if send.send(piece).await.is_err() || last {
+                    return;
+                }
+            }
+        };
+        tokio::spawn(reading);
+        answer(ReceiverStream::new(stream), after)
+    }
+
+    async fn task_exec_stdin_write(
+        &self,
+        request: Request<TaskExecStdinWriteRequest>,
+    ) -> Result<Response<TaskExecStdinWriteResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let (process, after) = self
+            .process(
+                "TaskExecStdinWrite",
+                &metadata,
+                &request.task_id,
+                &request.exec_id,
+            )
+            .await?;
+        process
+            .write(request.offset, &request.data, request.eof)
+            .await?;
+        answer(TaskExecStdinWriteResponse {}, after)
+    }
+
+    async fn task_exec_stdin_write_stream(
+        &self,
+        request: Request<Streaming<TaskExecStdinWriteStreamRequest>>,
+    ) -> Result<Response<TaskExecStdinWriteStreamResponse>, Status> {
+        let (metadata, _, mut stream) = request.into_parts();
+        let invalid = || Status::invalid_argument("a stream of input starts with `start`");
+        let first = stream.next().await.ok_or_else(invalid)??;
+        let Some(Payload::Start(start)) = first.payload else {
+            return Err(invalid());
+        };
+        let (process, after) = self
+            .process(
+                "TaskExecStdinWriteStream",
+                &metadata,
+                &start.task_id,
+                &start.exec_id,
+            )
+            .await?;
+        let mut offset = start.offset;
+        while let Some(piece) = stream.next().await {
+            match piece?.payload {
+                Some(Payload::Data(data)) => {
+                    process.write(offset, &data, false).await?;
+                    offset += data.len() as u64;
+                }
+                Some(Payload::End(_)) => {
+                    process.write(offset, &[], true).await?;
+                    return answer(TaskExecStdinWriteStreamResponse {}, after);
+                }
+                _ => return Err(invalid()),
+            }
+        }
+        // An aborted stream leaves the input open.
+        Err(Status::cancelled("the stream of input broke off"))
+    }
+
+    async fn task_exec_stdin_status(
+        &self,
+        request: Request<TaskExecStdinStatusRequest>,
+    ) -> Result<Response<TaskExecStdinStatusResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let (process, after) = self
+            .process(
+                "TaskExecStdinStatus",
+                &metadata,
+                &request.task_id,
+                &request.exec_id,
+            )
+            .await?;
+        let (num_bytes_written, closed) = process.input().await;
+        let status = TaskExecStdinStatusResponse {
+            num_bytes_written,
+            closed,
+        };
+        answer(status, after)
+    }
+
+    async fn task_exec_poll(
+        &self,
+        request: Request<TaskExecPollRequest>,
+    ) -> Result<Response<TaskExecPollResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let (process, after) = self
+            .process(
+                "TaskExecPoll",
+                &metadata,
+                &request.task_id,
+                &request.exec_id,
+            )
+            .await?;
+        let exit_status = process.exited().map(|exit| match exit {
+            ProcessExit::Code(code) => task_exec_poll_response::ExitStatus::Code(code),
+            ProcessExit::Signal(signal) => task_exec_poll_response::ExitStatus::Signal(signal),
+        });
+        answer(TaskExecPollResponse { exit_status }, after)
+    }
+
+    async fn task_exec_wait(
+        &self,
+        request: Request<TaskExecWaitRequest>,
+    ) -> Result<Response<TaskExecWaitResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let (process, after) = self
+            .process(
+                "TaskExecWait",
+                &metadata,
+                &request.task_id,
+                &request.exec_id,
+            )
+            .await?;
+        let exit_status = process.wait().await.map(|exit| match exit {
+            ProcessExit::Code(code) => task_exec_wait_response::ExitStatus::Code(code),
+            ProcessExit::Signal(signal) => task_exec_wait_response::ExitStatus::Signal(signal),
+        });
+        answer(TaskExecWaitResponse { exit_status }, after)
+    }
+
+    async fn task_set_network_access(
+        &self,
+        request: Request<TaskSetNetworkAccessRequest>,
+    ) -> Result<Response<TaskSetNetworkAccessResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let (machine, after) = self
+            .enter("TaskSetNetworkAccess", &metadata, &request.task_id)
+            .await?;
+        machine
+            .set_network(&request.network_access.unwrap_or_default())
+            .await?;
+        answer(TaskSetNetworkAccessResponse {}, after)
+    }
+
+    async fn task_snapshot_filesystem(
+        &self,
+        request: Request<TaskSnapshotFilesystemRequest>,
+    ) -> Result<Response<TaskSnapshotFilesystemResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let (machine, after) = self
+            .enter("TaskSnapshotFilesystem", &metadata, &request.task_id)
+            .await?;
+        // A real snapshot takes a moment.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let image_id = self.0.images.snapshot(&machine.image_id)?;
+        answer(TaskSnapshotFilesystemResponse { image_id }, after)
+    }
+}
+
+fn environment(
+    env: impl IntoIterator<Item = (String, String)>,
+    sources: Vec<SecretSource>,
+) -> BTreeMap<String, String> {
+    let mut all: BTreeMap<String, String> = env.into_iter().collect();
+    for source in sources {
+        if let Some(Source::Env(map)) = source.source {
+            all.extend(map.contents);
+        }
+    }
+    all
+}

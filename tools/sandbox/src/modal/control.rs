@@ -1,0 +1,228 @@
+//! The control plane: calls with the account's token, made again where that may help.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::Mutex;
+use tonic::metadata::{AsciiMetadataValue, MetadataMap};
+use tonic::transport::Channel;
+use tonic::{Code, Request, Response, Status};
+
+use super::account::Account;
+use super::channel::{self, MAX_MESSAGE_BYTES};
+use super::error::ModalError;
+use super::retry::{Attempts, CONTROL};
+use super::token::Token;
+use super::wire::client::AuthTokenGetRequest;
+use super::wire::client::modal_client_client::ModalClientClient;
+
+/// The version of the protocol that clients name which are not Modal's Python.
+const CLIENT_VERSION: &str = "1.0.0";
+
+/// `CLIENT_TYPE_LIBMODAL`: a client that is neither Modal's Python nor a container of theirs.
+const CLIENT_TYPE: &str = "7";
+
+/// Who we are.
+const LIBRARY: &str = concat!("pullwright/", env!("CARGO_PKG_VERSION"));
+
+/// How long one attempt may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The client of one call.
+pub(super) type Client = ModalClientClient<Channel>;
+
+/// The control plane, as one account reaches it.
+pub(super) struct Control {
+    account: Account,
+    client: Client,
+    /// Which V2 sandboxes want besides the account's own token.
+    auth: Mutex<Option<Token>>,
+}
+
+impl Control {
+    pub(super) fn new(account: Account) -> Result<Self, ModalError> {
+        let channel = channel::connect(&account.server)?;
+        let client = ModalClientClient::new(channel)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        Ok(Self {
+            account,
+            client,
+            auth: Mutex::new(None),
+        })
+    }
+
+    pub(super) fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Makes a call until it succeeds or there is no hope. `name` is for messages.
+    pub(super) async fn call<Q, A, F>(
+        &self,
+        name: &'static str,
+        request: Q,
+        send: impl Fn(Client, Request<Q>) -> F,
+    ) -> Result<A, ModalError>
+    where
+        Q: Clone,
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        let auth = self.auth_token().await?;
+        self.call_with(name, Some(auth.text), CALL_TIMEOUT, request, send)
+            .await
+    }
+
+    /// The same where the answer is long in coming.
+    pub(super) async fn call_within<Q, A, F>(
+        &self,
+        name: &'static str,
+        limit: Duration,
+        request: Q,
+        send: impl Fn(Client, Request<Q>) -> F,
+    ) -> Result<A, ModalError>
+    where
+        Q: Clone,
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        let auth = self.auth_token().await?;
+        self.call_with(name, Some(auth.text), limit, request, send)
+            .await
+    }
+
+    async fn call_with<Q, A, F>(
+        &self,
+        name: &'static str,
+        auth: Option<String>,
+        limit: Duration,
+        request: Q,
+        send: impl Fn(Client, Request<Q>) -> F,
+    ) -> Result<A, ModalError>
+    where
+        Q: Clone,
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        // The same for every attempt, so that a server that did the work already does it once.
+        let key = uuid::Uuid::new_v4().to_string();
+        let mut attempts = Attempts::new(CONTROL);
+        loop {
+            let mut request = Request::new(request.clone());
+            self.sign(request.metadata_mut(), &key, auth.as_deref(), &attempts);
+            request.set_timeout(limit);
+            let answer = tokio::time::timeout(limit, send(self.client.clone(), request)).await;
+            let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer")));
+            let status = match answer {
+                Ok(answer) => {
+                    warn(name, answer.metadata());
+                    return Ok(answer.into_inner());
+                }
+                Err(status) => status,
+            };
+            warn(name, status.metadata());
+            if auth.is_some() && status.code() == Code::Unauthenticated {
+                // The next call fetches another one.
+                *self.auth.lock().await = None;
+            }
+            match attempts.wait_after(&status) {
+                Some(wait) => {
+                    tracing::info!(call = name, %status, ?wait, "a call to Modal is made again");
+                    tokio::time::sleep(wait).await;
+                }
+                None => return Err(ModalError::call(name)(status)),
+            }
+        }
+    }
+
+    async fn auth_token(&self) -> Result<Token, ModalError> {
+        let mut auth = self.auth.lock().await;
+        if let Some(token) = auth.as_ref().filter(|token| !token.is_stale()) {
+            return Ok(token.clone());
+        }
+        let asked = self
+            .call_with(
+                "AuthTokenGet",
+                None,
+                CALL_TIMEOUT,
+                AuthTokenGetRequest {},
+                |mut client, request| async move { client.auth_token_get(request).await },
+            )
+            .await;
+        match (asked, auth.as_ref()) {
+            (Ok(answer), _) => Ok(auth.insert(Token::new(answer.token)).clone()),
+            // The old one still counts for a while.
+            (Err(error), Some(old)) if old.is_fresh() => {
+                tracing::info!(%error, "Modal's token could not be refreshed");
+                Ok(old.clone())
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    fn sign(&self, metadata: &mut MetadataMap, key: &str, auth: Option<&str>, attempts: &Attempts) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let seconds = |time: Duration| format!("{:.3}", time.as_secs_f64());
+        let account = &self.account;
+        let mut add = |name: &'static str, value: &str, secret: bool| {
+            if let Ok(mut value) = AsciiMetadataValue::try_from(value) {
+                value.set_sensitive(secret);
+                metadata.insert(name, value);
+            }
+        };
+        add("x-modal-client-version", CLIENT_VERSION, false);
+        add("x-modal-client-type", CLIENT_TYPE, false);
+        add("x-modal-libmodal-version", LIBRARY, false);
+        add("x-modal-token-id", &account.token_id, false);
+        add("x-modal-token-secret", &account.token_secret, true);
+        add(
+            "x-modal-host",
+            account.server.host().unwrap_or_default(),
+            false,
+        );
+        add("x-idempotency-key", key, false);
+        add("x-retry-attempt", &attempts.retries.to_string(), false);
+        add(
+            "x-throttle-retry-attempt",
+            &attempts.throttled.to_string(),
+            false,
+        );
+        add(
+            "x-modal-timestamp",
+            &seconds(now.unwrap_or_default()),
+            false,
+        );
+        if attempts.retries > 0 {
+            add("x-retry-delay", &seconds(attempts.elapsed()), false);
+        }
+        if attempts.throttled > 0 {
+            add(
+                "x-throttle-retry-delay",
+                &seconds(attempts.elapsed()),
+                false,
+            );
+        }
+        if let Some(token) = auth {
+            add("x-modal-auth-token", token, true);
+        }
+    }
+}
+
+/// What Modal wants its users to read.
+fn warn(call: &'static str, metadata: &MetadataMap) {
+    for warning in metadata.get_all("x-modal-warning") {
+        let text = warning.to_str().unwrap_or_default();
+        let text = percent_decoded(text);
+        tracing::warn!(call, "Modal warns: {text}");
+    }
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, others)) = rest.split_first() {
+        let hex = others.get(..2).filter(|_| *first == b'%');
+        let code = hex
+            .and_then(|hex| std::str::from_utf8(hex).ok())
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        bytes.push(code.unwrap_or(*first));
+        rest = if code.is_some() { &others[2..] } else { others };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}

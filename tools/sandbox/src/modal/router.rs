@@ -1,0 +1,199 @@
+//! The command router of one sandbox: what is called there, made again where that may help.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tonic::metadata::AsciiMetadataValue;
+use tonic::transport::{Channel, Uri};
+use tonic::{Code, Request, Response, Status, Streaming};
+
+use super::channel::{self, MAX_MESSAGE_BYTES};
+use super::control::Control;
+use super::error::ModalError;
+use super::retry::{Attempts, ROUTER};
+use super::token::Token;
+use super::wire::client::sandbox_get_command_router_access_request::Target;
+use super::wire::client::{CommandRouterAccess, SandboxGetCommandRouterAccessRequest};
+use super::wire::task_command_router::task_command_router_client::TaskCommandRouterClient;
+
+/// How long one attempt may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The client of one call.
+pub(super) type Client = TaskCommandRouterClient<Channel>;
+
+/// The router of one sandbox.
+pub(super) struct Router {
+    control: Arc<Control>,
+    sandbox_id: String,
+    pub(super) task_id: String,
+    access: Mutex<Access>,
+}
+
+/// How it is reached, until that changes.
+#[derive(Clone)]
+struct Access {
+    client: Client,
+    token: Token,
+}
+
+impl Router {
+    /// The router of a sandbox that was just made, or is found again.
+    pub(super) fn new(
+        control: Arc<Control>,
+        sandbox_id: String,
+        task_id: String,
+        access: &CommandRouterAccess,
+    ) -> Result<Self, ModalError> {
+        Ok(Self {
+            control,
+            sandbox_id,
+            task_id,
+            access: Mutex::new(Access::new(&access.url, &access.jwt)?),
+        })
+    }
+
+    /// Makes a call until it succeeds or there is no hope.
+    pub(super) async fn call<Q, A, F>(
+        &self,
+        name: &'static str,
+        request: Q,
+        send: impl Fn(Client, Request<Q>) -> F,
+    ) -> Result<A, ModalError>
+    where
+        Q: Clone,
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        self.call_within(name, CALL_TIMEOUT, request, send).await
+    }
+
+    async fn call_within<Q, A, F>(
+        &self,
+        name: &'static str,
+        limit: Duration,
+        request: Q,
+        send: impl Fn(Client, Request<Q>) -> F,
+    ) -> Result<A, ModalError>
+    where
+        Q: Clone,
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        let mut attempts = Attempts::new(ROUTER);
+        let mut was_refreshed = false;
+        loop {
+            let answer = self.attempt(limit, &attempts, request.clone(), &send).await;
+            let status = match answer {
+                Ok(answer) => return Ok(answer),
+                Err(status) => status,
+            };
+            if status.code() == Code::Unauthenticated && !was_refreshed {
+                was_refreshed = self.refresh().await?;
+                if was_refreshed {
+                    continue;
+                }
+            }
+            match attempts.wait_after(&status) {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => return Err(ModalError::call(name)(status)),
+            }
+        }
+    }
+
+    /// Makes a call once, and leaves what follows a failure to the caller.
+    pub(super) async fn once<Q, A, F>(
+        &self,
+        limit: Duration,
+        request: Q,
+        send: impl Fn(Client, Request<Q>) -> F,
+    ) -> Result<A, Status>
+    where
+        Q: Clone,
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        self.attempt(limit, &Attempts::new(ROUTER), request, &send)
+            .await
+    }
+
+    /// Begins to read a stream, which has no end in time.
+    pub(super) async fn stream<Q, A, F>(
+        &self,
+        request: Q,
+        send: impl Fn(Client, Request<Q>) -> F,
+    ) -> Result<Streaming<A>, Status>
+    where
+        F: Future<Output = Result<Response<Streaming<A>>, Status>>,
+    {
+        let access = self.access.lock().await.clone();
+        let mut request = Request::new(request);
+        access.sign(&mut request, &Attempts::new(ROUTER));
+        send(access.client, request).await.map(Response::into_inner)
+    }
+
+    async fn attempt<Q, A, F>(
+        &self,
+        limit: Duration,
+        attempts: &Attempts,
+        request: Q,
+        send: &impl Fn(Client, Request<Q>) -> F,
+    ) -> Result<A, Status>
+    where
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        let access = self.access.lock().await.clone();
+        let mut request = Request::new(request);
+        access.sign(&mut request, attempts);
+        request.set_timeout(limit);
+        let answer = tokio::time::timeout(limit, send(access.client, request)).await;
+        answer
+            .unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer")))
+            .map(Response::into_inner)
+    }
+
+    /// Fetches a new token where the old one may be why a call was refused.
+    pub(super) async fn refresh(&self) -> Result<bool, ModalError> {
+        let mut access = self.access.lock().await;
+        if access.token.is_fresh() {
+            return Ok(false);
+        }
+        let request = SandboxGetCommandRouterAccessRequest {
+            target: Some(Target::SandboxId(self.sandbox_id.clone())),
+        };
+        let answer =
+            self.control.call(
+                "SandboxGetCommandRouterAccess",
+                request,
+                |mut client, request| async move {
+                    client.sandbox_get_command_router_access(request).await
+                },
+            );
+        let answer = answer.await?;
+        *access = Access::new(&answer.url, &answer.jwt)?;
+        Ok(true)
+    }
+}
+
+impl Access {
+    fn new(url: &str, jwt: &str) -> Result<Self, ModalError> {
+        let url: Uri = url
+            .parse()
+            .map_err(|_| ModalError::Address(url.to_owned()))?;
+        let client = TaskCommandRouterClient::new(channel::connect(&url)?)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        Ok(Self {
+            client,
+            token: Token::new(jwt.to_owned()),
+        })
+    }
+
+    fn sign<Q>(&self, request: &mut Request<Q>, attempts: &Attempts) {
+        let metadata = request.metadata_mut();
+        let bearer = format!("Bearer {}", self.token.text);
+        if let Ok(mut bearer) = AsciiMetadataValue::try_from(bearer) {
+            bearer.set_sensitive(true);
+            metadata.insert("authorization", bearer);
+        }
+        metadata.insert("x-throttle-retry-attempt", attempts.throttled.into());
+    }
+}

@@ -1,0 +1,377 @@
+//! One sandbox at Modal, and the spawner in it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pullwright_core::sandbox::{
+    Opening, Sandbox, SandboxCommand, SandboxError, SandboxHandle, SandboxProcess,
+};
+use pullwright_protocol::RunId;
+use serde::{Deserialize, Serialize};
+
+use super::control::Control;
+use super::error::ModalError;
+use super::exec::{Exec, Start};
+use super::router::Router;
+use super::wire::client::generic_result::GenericStatus;
+use super::wire::client::sandbox_get_command_router_access_request::Target;
+use super::wire::client::{
+    CommandRouterAccess, GenericResult, SandboxCreateV2Response,
+    SandboxGetCommandRouterAccessRequest, SandboxGetTaskIdRequest, SandboxTerminateRequest,
+    SandboxWaitRequest,
+};
+use super::wire::task_command_router::TaskSetNetworkAccessRequest;
+use super::{KIND, TOOL_HOST, WORKSPACE, access};
+use crate::spawner::{self, Engine, Input, Opened, Output, Session};
+
+/// How long Modal may look for a machine.
+const SCHEDULE_TIMEOUT: Duration = Duration::from_secs(310);
+
+/// How long an old spawner may take to end what it started, before a new one is started beside it.
+const OLD_SPAWNER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What finds a sandbox again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Handle {
+    run: RunId,
+    sandbox_id: String,
+    task_id: String,
+    /// The spawner's process.
+    exec_id: String,
+}
+
+/// An open sandbox.
+pub(super) struct ModalSandbox {
+    control: Arc<Control>,
+    router: Arc<Router>,
+    handle: Handle,
+    workspace: PathBuf,
+    tool_host: PathBuf,
+    session: Session,
+    closed: AtomicBool,
+}
+
+impl ModalSandbox {
+    /// Goes on from a sandbox that Modal has made, and ends it where that fails.
+    pub(super) async fn begin(
+        control: Arc<Control>,
+        made: SandboxCreateV2Response,
+        opening: &Opening<'_>,
+        startup_timeout: Duration,
+    ) -> Result<Self, ModalError> {
+        let sandbox_id = made.sandbox_id.clone();
+        let begun = Self::begin_in(Arc::clone(&control), made, opening, startup_timeout).await;
+        if begun.is_err() {
+            terminate(&control, &sandbox_id).await;
+        }
+        begun
+    }
+
+    async fn begin_in(
+        control: Arc<Control>,
+        made: SandboxCreateV2Response,
+        opening: &Opening<'_>,
+        startup_timeout: Duration,
+    ) -> Result<Self, ModalError> {
+        if let Some(result) = made.metadata.and_then(|metadata| metadata.result)
+            && result.status() != GenericStatus::Unspecified
+        {
+            return Err(ModalError::Ended(said(&result)));
+        }
+        let sandbox_id = made.sandbox_id;
+        let task_id = match made.task_id.as_str() {
+            "" => task_id(&control, &sandbox_id).await?,
+            known => known.to_owned(),
+        };
+        let access = match made.command_router_access {
+            Some(access) => access,
+            None => router_access(&control, &sandbox_id).await?,
+        };
+        let router = Router::new(Arc::clone(&control), sandbox_id.clone(), task_id, &access)?;
+        let (router, run) = (Arc::new(router), opening.run.clone());
+        let upload = Some(opening.checkout);
+        let (exec_id, opened) = start(&router, &run, upload, startup_timeout).await?;
+        Ok(Self::new(control, router, sandbox_id, run, exec_id, opened))
+    }
+
+    /// Finds a sandbox of an earlier server, and starts processes in it anew.
+    pub(super) async fn find(
+        control: Arc<Control>,
+        old: Handle,
+        startup_timeout: Duration,
+    ) -> Result<Self, ModalError> {
+        if let Some(result) = ended(&control, &old.sandbox_id).await? {
+            return Err(ModalError::Ended(said(&result)));
+        }
+        let access = router_access(&control, &old.sandbox_id).await?;
+        let router = Router::new(
+            Arc::clone(&control),
+            old.sandbox_id.clone(),
+            old.task_id,
+            &access,
+        )?;
+        let router = Arc::new(router);
+        end_spawner(&router, &old.exec_id).await;
+        let (exec_id, opened) = start(&router, &old.run, None, startup_timeout).await?;
+        Ok(Self::new(
+            control,
+            router,
+            old.sandbox_id,
+            old.run,
+            exec_id,
+            opened,
+        ))
+    }
+
+    fn new(
+        control: Arc<Control>,
+        router: Arc<Router>,
+        sandbox_id: String,
+        run: RunId,
+        exec_id: String,
+        opened: Opened,
+    ) -> Self {
+        Self {
+            handle: Handle {
+                run,
+                sandbox_id,
+                task_id: router.task_id.clone(),
+                exec_id,
+            },
+            control,
+            router,
+            workspace: opened.workspace,
+            tool_host: opened.tool_host,
+            session: opened.session,
+            closed: AtomicBool::new(false),
+        }
+    }
+}
+
+#[async_trait]
+impl Sandbox for ModalSandbox {
+    fn workspace(&self) -> &Path {
+        &self.workspace
+    }
+
+    fn tool_host(&self) -> &Path {
+        &self.tool_host
+    }
+
+    async fn spawn(&self, command: SandboxCommand) -> Result<SandboxProcess, SandboxError> {
+        self.session.spawn(command).await
+    }
+
+    async fn allow(&self, hosts: &[String]) -> Result<(), SandboxError> {
+        let request = TaskSetNetworkAccessRequest {
+            task_id: self.router.task_id.clone(),
+            network_access: Some(access(hosts)),
+        };
+        let set = self.router.call(
+            "TaskSetNetworkAccess",
+            request,
+            |mut client, request| async move { client.task_set_network_access(request).await },
+        );
+        set.await
+            .map(|_| ())
+            .map_err(ModalError::into_sandbox_error)
+    }
+
+    fn lost(&self) -> Option<SandboxError> {
+        let reason = self.session.failure()?;
+        Some(SandboxError::Lost { kind: KIND, reason })
+    }
+
+    fn handle(&self) -> SandboxHandle {
+        SandboxHandle {
+            kind: KIND.to_owned(),
+            data: serde_json::to_value(&self.handle).unwrap_or_default(),
+        }
+    }
+
+    async fn close(&self) -> Result<(), SandboxError> {
+        self.closed.store(true, Ordering::Release);
+        // Ending the sandbox ends its processes; asking them first lets them end well.
+        let asked = self.session.close().await;
+        terminate(&self.control, &self.handle.sandbox_id).await;
+        asked
+    }
+}
+
+impl Drop for ModalSandbox {
+    /// The sandbox stays where the server ends: the next one finds it by its handle. What is forgotten
+    /// by a server that goes on would cost money until its time is over.
+    fn drop(&mut self) {
+        if self.closed.load(Ordering::Acquire) {
+            return;
+        }
+        tracing::info!(
+            sandbox = self.handle.sandbox_id,
+            "left at Modal; it can be found again"
+        );
+    }
+}
+
+/// The spawner, as Modal started it.
+struct ModalEngine {
+    exec: Exec,
+}
+
+#[async_trait]
+impl Engine for ModalEngine {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn take_stream(&mut self) -> Result<(Input, Output), SandboxError> {
+        self.exec.take_stream().ok_or_else(|| SandboxError::Lost {
+            kind: KIND,
+            reason: "its stream was taken before".to_owned(),
+        })
+    }
+
+    async fn end(&mut self, grace: Duration) -> String {
+        self.exec.end(grace).await
+    }
+
+    fn remedy_for_silence(&self) -> &'static str {
+        "raise `startup_timeout_sec` in `[sandbox.modal]` if the image is large"
+    }
+
+    fn remedy_for_another(&self) -> &'static str {
+        "put a static executable of the same version into `[sandbox.modal] tool_host`; `pullwright \
+         doctor --modal` tries it"
+    }
+}
+
+/// Starts a spawner, and sends it `checkout` unless the workspace is there.
+async fn start(
+    router: &Arc<Router>,
+    run: &RunId,
+    checkout: Option<&Path>,
+    startup_timeout: Duration,
+) -> Result<(String, Opened), ModalError> {
+    let argv = [TOOL_HOST, "tool-host", "spawner", "--workspace", WORKSPACE];
+    let exec = Exec::start(
+        Arc::clone(router),
+        Start {
+            argv: argv.map(str::to_owned).to_vec(),
+            env: BTreeMap::new(),
+        },
+    );
+    let exec = exec.await?;
+    let id = exec.id.clone();
+    let opened = spawner::open(
+        Box::new(ModalEngine { exec }),
+        run,
+        checkout,
+        startup_timeout,
+    )
+    .await;
+    let opened = opened.map_err(|error| ModalError::Ended(error.to_string()))?;
+    Ok((id, opened))
+}
+
+/// Ends an earlier server's spawner, and with it all that it started.
+async fn end_spawner(router: &Router, exec_id: &str) {
+    if let Err(error) = Exec::close_input(router, exec_id).await {
+        tracing::info!(%error, "the earlier spawner is gone");
+        return;
+    }
+    Exec::wait_for(router, exec_id, OLD_SPAWNER_TIMEOUT).await;
+}
+
+async fn task_id(control: &Control, sandbox_id: &str) -> Result<String, ModalError> {
+    let begun = tokio::time::Instant::now();
+    while begun.elapsed() < SCHEDULE_TIMEOUT {
+        let request = SandboxGetTaskIdRequest {
+            sandbox_id: sandbox_id.to_owned(),
+            timeout: Some(10.0),
+            ..SandboxGetTaskIdRequest::default()
+        };
+        let found = control.call(
+            "SandboxGetTaskIdV2",
+            request,
+            |mut client, request| async move { client.sandbox_get_task_id_v2(request).await },
+        );
+        let found = found.await?;
+        if let Some(result) = found.task_result {
+            return Err(ModalError::Ended(said(&result)));
+        }
+        if let Some(id) = found.task_id.filter(|id| !id.is_empty()) {
+            return Ok(id);
+        }
+    }
+    Err(ModalError::Ended(
+        "Sandbox was not scheduled within the timeout.".to_owned(),
+    ))
+}
+
+async fn router_access(
+    control: &Control,
+    sandbox_id: &str,
+) -> Result<CommandRouterAccess, ModalError> {
+    let request = SandboxGetCommandRouterAccessRequest {
+        target: Some(Target::SandboxId(sandbox_id.to_owned())),
+    };
+    let answer = control.call(
+        "SandboxGetCommandRouterAccess",
+        request,
+        |mut client, request| async move { client.sandbox_get_command_router_access(request).await },
+    );
+    let answer = answer.await?;
+    Ok(CommandRouterAccess {
+        jwt: answer.jwt,
+        url: answer.url,
+    })
+}
+
+/// How a sandbox ended, if it has.
+async fn ended(control: &Control, sandbox_id: &str) -> Result<Option<GenericResult>, ModalError> {
+    let request = SandboxWaitRequest {
+        sandbox_id: sandbox_id.to_owned(),
+        timeout: 0.0,
+    };
+    let answer = control.call("SandboxWaitV2", request, |mut client, request| async move {
+        client.sandbox_wait_v2(request).await
+    });
+    let result = answer.await?.result;
+    Ok(result.filter(|result| result.status() != GenericStatus::Unspecified))
+}
+
+/// A sandbox that cannot be ended now ends by its timeout.
+async fn terminate(control: &Control, sandbox_id: &str) {
+    let request = SandboxTerminateRequest {
+        sandbox_id: sandbox_id.to_owned(),
+    };
+    let ended = control.call(
+        "SandboxTerminateV2",
+        request,
+        |mut client, request| async move { client.sandbox_terminate_v2(request).await },
+    );
+    if let Err(error) = ended.await {
+        tracing::warn!(%error, sandbox_id, "a sandbox at Modal could not be ended; it ends by its timeout");
+    }
+}
+
+fn said(result: &GenericResult) -> String {
+    let status = match result.status() {
+        GenericStatus::Timeout => "its time is over; raise `timeout_min` in `[sandbox.modal]`",
+        GenericStatus::Terminated => "it was terminated",
+        GenericStatus::IdleTimeout => "it was idle for too long",
+        GenericStatus::KernelOomKill
+        | GenericStatus::MemoryManagerEviction
+        | GenericStatus::MemoryThrashingEviction => {
+            "it had too little memory; raise `memory_mb` in `[sandbox]`"
+        }
+        status => status.as_str_name(),
+    };
+    match result.exception.as_str() {
+        "" => status.to_owned(),
+        exception => format!("{status}: {exception}"),
+    }
+}
