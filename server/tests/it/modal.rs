@@ -2,7 +2,7 @@
 
 mod client;
 mod faults;
-mod python;
+mod official;
 mod runs;
 
 use std::path::{Path, PathBuf};

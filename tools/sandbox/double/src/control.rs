@@ -42,6 +42,10 @@ const ACCOUNT: &str = "account";
 /// The builder that an environment names.
 const BUILDER_VERSION: &str = "2025.06";
 
+/// `CLIENT_TYPE_LIBMODAL_JS` and `CLIENT_TYPE_LIBMODAL_GO`.
+const CLIENT_TYPE_JS: &str = "8";
+const CLIENT_TYPE_GO: &str = "9";
+
 /// A call that the real one does not take longer for.
 const LONGEST_POLL: Duration = Duration::from_secs(10);
 
@@ -70,16 +74,23 @@ impl Control {
         self.0.faults.before(name).await
     }
 
-    fn access(&self, machine: &Machine) -> CommandRouterAccess {
+    fn access(&self, machine: &Machine, metadata: &MetadataMap) -> CommandRouterAccess {
+        let client = metadata.get("x-modal-client-type");
+        // They want to read `https`, and speak without it on this machine all the same.
+        let url = match client.and_then(|client| client.to_str().ok()) {
+            Some(CLIENT_TYPE_JS | CLIENT_TYPE_GO) => self.0.url.replacen("http:", "https:", 1),
+            _ => self.0.url.clone(),
+        };
         CommandRouterAccess {
             jwt: self.0.tokens.give(&machine.task_id),
-            url: self.0.url.clone(),
+            url,
         }
     }
 
     async fn create(
         &self,
         request: SandboxCreateV2Request,
+        metadata: &MetadataMap,
     ) -> Result<SandboxCreateV2Response, Status> {
         let definition = request.definition.clone().unwrap_or_default();
         let image = self.0.images.find(&definition.image_id)?;
@@ -91,7 +102,7 @@ impl Control {
                 app_id: machine.app_id.clone(),
                 ..SandboxHandleMetadata::default()
             }),
-            command_router_access: Some(self.access(&machine)),
+            command_router_access: Some(self.access(&machine, metadata)),
             ..SandboxCreateV2Response::default()
         })
     }
@@ -360,7 +371,8 @@ impl ModalClient for Control {
         request: Request<SandboxCreateV2Request>,
     ) -> Result<Response<SandboxCreateV2Response>, Status> {
         let after = self.enter("SandboxCreateV2", request.metadata()).await?;
-        let key = request.metadata().get("x-idempotency-key");
+        let (metadata, _, request) = request.into_parts();
+        let key = metadata.get("x-idempotency-key");
         let key = key
             .and_then(|key| key.to_str().ok())
             .unwrap_or_default()
@@ -368,7 +380,7 @@ impl ModalClient for Control {
         let mut answered = self.0.created.lock().await;
         let made = match answered.get(&key).filter(|_| !key.is_empty()) {
             Some(known) => known.clone(),
-            None => self.create(request.into_inner()).await?,
+            None => self.create(request, &metadata).await?,
         };
         answered.insert(key, made.clone());
         drop(answered);
@@ -418,12 +430,13 @@ impl ModalClient for Control {
         let after = self
             .enter("SandboxGetCommandRouterAccess", request.metadata())
             .await?;
-        let machine = match request.into_inner().target {
+        let (metadata, _, request) = request.into_parts();
+        let machine = match request.target {
             Some(Target::SandboxId(id)) => self.0.machines.find(&id)?,
             Some(Target::TaskId(id)) => self.0.machines.find_task(&id)?,
             None => return Err(Status::invalid_argument("no sandbox is named")),
         };
-        let CommandRouterAccess { jwt, url } = self.access(&machine);
+        let CommandRouterAccess { jwt, url } = self.access(&machine, &metadata);
         answer(SandboxGetCommandRouterAccessResponse { jwt, url }, after)
     }
 

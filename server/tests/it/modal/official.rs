@@ -79,3 +79,49 @@ async fn the_python_client_takes_the_double_for_modal() {
     is_well(&in_time(command.output()).await.unwrap());
     assert_eq!(double.sandboxes(), 0);
 }
+
+/// The same in JavaScript.
+const MODULE: &str = r#"
+import assert from "node:assert";
+import { ModalClient } from "modal";
+
+const modal = new ModalClient();
+const app = await modal.apps.fromName("tests", { createIfMissing: true });
+const image = modal.images.fromRegistry("debian:12");
+const sandbox = await modal.sandboxes.create(app, image, { command: ["sleep", "1000"], timeoutMs: 60000 });
+
+const child = await sandbox.exec(["sh", "-c", "cat; echo $GREETING >&2; exit 3"], { env: { GREETING: "hello" } });
+await child.stdin.writeText("one\ntwo\n");
+await child.stdin.close();
+assert.equal(await child.stdout.readText(), "one\ntwo\n");
+assert.equal(await child.stderr.readText(), "hello\n");
+assert.equal(await child.wait(), 3);
+
+assert.equal(await sandbox.poll(), null);
+await sandbox.setTags({ run: "7" });
+const snapshot = await sandbox.snapshotFilesystem();
+assert.ok(snapshot.imageId.startsWith("im-"));
+await sandbox.terminate();
+assert.equal(await sandbox.wait(), 137);
+modal.close();
+console.log("all of it");
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_javascript_client_takes_the_double_for_modal() {
+    let Some(peers) = Peers::find("Modal's JavaScript client") else {
+        return;
+    };
+    let double = double(Duration::from_secs(1200)).await;
+    // Beside the modules, where Node looks for them.
+    let file = tempfile::Builder::new()
+        .suffix(".mjs")
+        .tempfile_in(peers.root())
+        .unwrap();
+    std::fs::write(file.path(), MODULE).unwrap();
+    let mut command = Command::new(peers.node());
+    command.arg(file.path());
+    as_account(&mut command, &double);
+    is_well(&in_time(command.output()).await.unwrap());
+    assert_eq!(double.sandboxes(), 0);
+}
