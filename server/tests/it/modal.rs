@@ -4,6 +4,7 @@ mod client;
 mod faults;
 mod official;
 mod runs;
+mod trace;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

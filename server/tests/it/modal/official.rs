@@ -45,11 +45,11 @@ assert sandbox.returncode == 137
 print("all of it")
 "#;
 
-fn python(peers: &Peers) -> PathBuf {
+pub(super) fn python(peers: &Peers) -> PathBuf {
     peers.root().join("python/bin/python")
 }
 
-fn as_account(command: &mut Command, double: &Double) {
+pub(super) fn as_account(command: &mut Command, double: &Double) {
     command
         .env("MODAL_SERVER_URL", double.url())
         .env("MODAL_TOKEN_ID", TOKEN_ID)
@@ -58,7 +58,7 @@ fn as_account(command: &mut Command, double: &Double) {
         .kill_on_drop(true);
 }
 
-fn is_well(output: &Output) {
+pub(super) fn is_well(output: &Output) {
     let said = String::from_utf8_lossy(&output.stdout);
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
+use axum::http::header::{ETAG, HeaderName};
 use axum::http::{HeaderMap, StatusCode};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -64,20 +65,31 @@ pub(crate) async fn put(
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Bytes,
-) -> StatusCode {
+) -> (StatusCode, [(HeaderName, String); 1]) {
+    // What a store answers is what was put.
+    let digest = Md5::digest(&body);
+    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    (
+        take(&shared, &id, &headers, body),
+        [(ETAG, format!("\"{hex}\""))],
+    )
+}
+
+fn take(shared: &Shared, id: &str, headers: &HeaderMap, body: Bytes) -> StatusCode {
     let mut state = shared.blobs.lock();
-    let Some(announced) = state.announced.get(&id) else {
+    let Some(announced) = state.announced.get(id) else {
         return StatusCode::FORBIDDEN;
     };
     let md5 = BASE64_STANDARD.encode(Md5::digest(&body));
     let said = headers.get("content-md5").and_then(|md5| md5.to_str().ok());
     let length = i64::try_from(body.len()).unwrap_or(i64::MAX);
-    if said != Some(md5.as_str())
+    // Clients say it again to stores that look at it.
+    if said.is_some_and(|said| said != md5)
         || announced.content_md5 != md5
         || announced.content_length != length
     {
         return StatusCode::BAD_REQUEST;
     }
-    state.put.insert(id, body);
+    state.put.insert(id.to_owned(), body);
     StatusCode::OK
 }
