@@ -20,6 +20,9 @@ pub(super) struct Doctor {
     /// The configuration; the one in the user's config folder if absent.
     #[arg(long)]
     config: Option<PathBuf>,
+    /// Try Modal, too: the account, its server, the image, and a sandbox, which costs a moment of one.
+    #[arg(long)]
+    modal: bool,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
@@ -50,6 +53,9 @@ impl Doctor {
             report.open_sandbox(configured::sandbox(config, &data_dir).await);
         }
         let executable = std::env::current_exe().context("cannot find this program's own file")?;
+        if self.modal {
+            report.modal(configured::modal(config.as_ref(), &executable).await);
+        }
         let tried = pullwright_sandbox::try_local(&data_dir, &executable).await;
         let machine = tokio::task::spawn_blocking(move || {
             pullwright_sandbox::probe_machine(&data_dir, &tried)

@@ -38,6 +38,9 @@ fn start(config: &Path, folder: &TempDir, arguments: &[&str]) -> Output {
         .arg(config)
         .args(arguments)
         .env_remove("PULLWRIGHT_TEST_SECOND_KEY")
+        .env_remove("MODAL_TOKEN_ID")
+        .env_remove("MODAL_TOKEN_SECRET")
+        .env("MODAL_CONFIG_PATH", "/nonexistent")
         .env("PULLWRIGHT_TEST_FIRST_KEY", "hunter2")
         .env("XDG_DATA_HOME", folder.path())
         .output()
@@ -84,6 +87,7 @@ fn it_fails_where_the_configured_sandbox_cannot_be_opened() {
     let shown = String::from_utf8(ran.stdout).unwrap();
     assert_eq!(ran.status.code(), Some(1), "{shown}");
     assert!(shown.contains("no       sandbox `modal`"), "{shown}");
+    assert!(shown.contains("Token missing"), "{shown}");
     assert!(shown.ends_with("Runs cannot start here.\n"), "{shown}");
 }
 

@@ -1,6 +1,7 @@
 //! Sandboxes at Modal, against a double of it that really runs processes.
 
 mod client;
+mod doctor;
 mod faults;
 mod official;
 mod runs;

@@ -10,6 +10,7 @@
 mod account;
 mod channel;
 mod control;
+mod diagnosis;
 mod error;
 mod exec;
 mod image;
@@ -45,6 +46,7 @@ use wire::client::{
 };
 
 pub use account::{Account, AccountError};
+pub use diagnosis::diagnose;
 pub use error::ModalError;
 
 /// The name of this kind.

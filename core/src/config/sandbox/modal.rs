@@ -56,6 +56,22 @@ const MAX_TIMEOUT_MIN: u64 = 24 * 60;
 /// A worker may have to fetch the image first.
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(300);
 
+impl Default for ModalConfig {
+    /// What a file that says nothing means.
+    fn default() -> Self {
+        Self {
+            image: IMAGE.to_owned(),
+            dockerfile: vec![DOCKERFILE.to_owned()],
+            app: APP.to_owned(),
+            tool_host: None,
+            regions: Vec::new(),
+            cpus: None,
+            timeout: TIMEOUT,
+            startup_timeout: STARTUP_TIMEOUT,
+        }
+    }
+}
+
 impl ModalConfig {
     pub(super) fn read(
         sandbox: &Section<'_>,
@@ -65,23 +81,24 @@ impl ModalConfig {
             return refuse_keys(sandbox, &["modal"], SandboxKind::Modal, kind).map(|()| None);
         }
         let section = sandbox.section("modal", KEYS)?;
+        let own = Self::default();
         let image = section.non_empty("image")?;
         let usual = match image {
-            None => vec![DOCKERFILE.to_owned()],
+            None => own.dockerfile,
             Some(_) => Vec::new(),
         };
         let minutes = section.integer("timeout_min", 1..=MAX_TIMEOUT_MIN)?;
         Ok(Some(Self {
-            image: image.unwrap_or_else(|| IMAGE.to_owned()),
+            image: image.unwrap_or(own.image),
             dockerfile: section.strings("dockerfile")?.unwrap_or(usual),
-            app: section.non_empty("app")?.unwrap_or_else(|| APP.to_owned()),
+            app: section.non_empty("app")?.unwrap_or(own.app),
             tool_host: section.path("tool_host")?,
             regions: section.strings("regions")?.unwrap_or_default(),
             cpus: section.number("cpus", 0.125..=64.0)?,
-            timeout: minutes.map_or(TIMEOUT, |minutes| Duration::from_secs(minutes * 60)),
+            timeout: minutes.map_or(own.timeout, |minutes| Duration::from_secs(minutes * 60)),
             startup_timeout: section
                 .duration_sec("startup_timeout_sec")?
-                .unwrap_or(STARTUP_TIMEOUT),
+                .unwrap_or(own.startup_timeout),
         }))
     }
 }

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use pullwright_core::config::{Config, ToolLink};
+use pullwright_core::config::{Config, SandboxConfig, ToolLink};
 use pullwright_sandbox::machine::Finding;
+use pullwright_sandbox::modal;
 
 use crate::compose;
 
@@ -24,6 +25,14 @@ pub(super) async fn sandbox(config: &Config, data_dir: &Path) -> Finding {
             Some(warning) => Finding::partial(name, warning),
         },
     }
+}
+
+/// Tries Modal with the configured image, or the usual one.
+pub(super) async fn modal(config: Option<&Config>, executable: &Path) -> Vec<Finding> {
+    let mut sandbox = config.map_or_else(SandboxConfig::default, |config| config.sandbox.clone());
+    sandbox.modal.get_or_insert_default();
+    let account = modal::Account::find(|name| std::env::var(name).ok());
+    modal::diagnose(&sandbox, account, executable).await
 }
 
 /// Whether the variables that hold secrets are set; never what they hold.

@@ -68,6 +68,12 @@ impl Report {
         self.add("sandbox", [finding]);
     }
 
+    /// What was asked for by name counts, whether or not runs use it.
+    pub(super) fn modal(&mut self, findings: Vec<Finding>) {
+        self.works.0 &= findings.iter().all(|finding| finding.state != State::No);
+        self.add("Modal", findings);
+    }
+
     pub(super) fn machine(&mut self, mut machine: Machine) {
         let kernel = Finding::ok("kernel", machine.kernel.clone());
         let container = machine.container.as_ref().map(|kind| {

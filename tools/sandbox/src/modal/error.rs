@@ -82,6 +82,10 @@ impl ModalError {
 fn said(status: &Status) -> String {
     let source = std::error::Error::source(status).map(ToString::to_string);
     match (status.message(), source) {
+        // Nobody answered: the words are those that users of Modal's own clients know.
+        (message, Some(_)) if status.code() == Code::Unavailable => {
+            format!("Could not connect to the Modal server. {message}")
+        }
         ("", Some(cause)) => cause,
         ("", None) => "it gave no reason".to_owned(),
         (message, _) => message.to_owned(),
