@@ -54,7 +54,7 @@ impl Doctor {
         }
         let executable = std::env::current_exe().context("cannot find this program's own file")?;
         if self.modal {
-            report.modal(configured::modal(config.as_ref(), &executable).await);
+            report.modal(configured::modal(config.as_ref(), &data_dir, &executable).await);
         }
         let tried = pullwright_sandbox::try_local(&data_dir, &executable).await;
         let machine = tokio::task::spawn_blocking(move || {

@@ -123,7 +123,7 @@ fn host(double: &Double, folder: &Path, dockerfile: &[&str]) -> ModalHost {
         }),
         ..SandboxConfig::default()
     };
-    ModalHost::new(&config, account(double), Path::new(PROGRAM)).unwrap()
+    ModalHost::new(&config, account(double), folder, Path::new(PROGRAM)).unwrap()
 }
 
 /// Stands for the executable: the double runs this machine's own in its place.

@@ -61,7 +61,7 @@ pub fn open_host(
         SandboxKind::Local => local_host(config, data_dir, tool_host),
         SandboxKind::Command => Ok(Arc::new(CommandHost::new(config, tool_host)?)),
         SandboxKind::None => Ok(Arc::new(NoneHost::new(data_dir, tool_host)?)),
-        SandboxKind::Modal => Ok(Arc::new(modal_host(config, tool_host)?)),
+        SandboxKind::Modal => Ok(Arc::new(modal_host(config, data_dir, tool_host)?)),
     }
 }
 
@@ -90,10 +90,14 @@ fn local_host(
     })
 }
 
-fn modal_host(config: &SandboxConfig, tool_host: &Path) -> Result<ModalHost, SandboxError> {
+fn modal_host(
+    config: &SandboxConfig,
+    data_dir: &Path,
+    tool_host: &Path,
+) -> Result<ModalHost, SandboxError> {
     let account = modal::Account::find(|name| std::env::var(name).ok());
     let account = account.map_err(|error| modal::ModalError::from(error).into_sandbox_error())?;
-    ModalHost::new(config, account, tool_host)
+    ModalHost::new(config, account, data_dir, tool_host)
 }
 
 /// Opens a `local` sandbox as usual and closes it again.

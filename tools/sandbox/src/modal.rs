@@ -14,6 +14,7 @@ mod diagnosis;
 mod error;
 mod exec;
 mod image;
+mod records;
 mod retry;
 mod router;
 mod sandbox;
@@ -38,6 +39,7 @@ use tokio::sync::{OnceCell, mpsc};
 
 use control::Control;
 use image::Builder;
+use records::Records;
 use sandbox::{Handle, ModalSandbox};
 use wire::client::network_access::NetworkAccessType;
 use wire::client::{
@@ -75,6 +77,7 @@ pub struct ModalHost {
     memory_mb: u32,
     tool_host: PathBuf,
     prepared: OnceCell<Prepared>,
+    records: Records,
 }
 
 /// What all sandboxes have in common.
@@ -85,13 +88,15 @@ struct Prepared {
 }
 
 impl ModalHost {
-    /// A host for `account`; `tool_host` is this machine's own Pullwright.
+    /// A host for `account`; `data_dir` is the server's own folder, and `tool_host` this machine's own
+    /// Pullwright.
     ///
     /// # Errors
     /// The configuration names no executable that can run there.
     pub fn new(
         config: &SandboxConfig,
         account: Account,
+        data_dir: &Path,
         tool_host: &Path,
     ) -> Result<Self, SandboxError> {
         let Some(modal) = &config.modal else {
@@ -117,6 +122,7 @@ impl ModalHost {
             memory_mb: u32::try_from(config.memory_mb).unwrap_or(u32::MAX),
             tool_host,
             prepared: OnceCell::new(),
+            records: Records::new(data_dir),
         })
     }
 
@@ -233,9 +239,20 @@ impl SandboxHost for ModalHost {
         KIND
     }
 
+    /// Also ends what servers that died have left at Modal.
+    async fn check(&self) -> Result<(), SandboxError> {
+        for (handle, record) in self.records.deserted() {
+            tracing::info!(run = %handle.run, "a sandbox of a server that died is ended at Modal");
+            if sandbox::terminate(&self.control, &handle.sandbox_id).await {
+                record.remove();
+            }
+        }
+        Ok(())
+    }
+
     async fn open(&self, opening: Opening<'_>) -> Result<Arc<dyn Sandbox>, SandboxError> {
         match self.create(&opening).await {
-            Ok(sandbox) => Ok(Arc::new(sandbox)),
+            Ok(sandbox) => Ok(Arc::new(sandbox.written_down(&self.records))),
             Err(error) => Err(error.into_sandbox_error()),
         }
     }
@@ -252,7 +269,7 @@ impl SandboxHost for ModalHost {
             .map_err(|error| lost(format!("the handle cannot be read: {error}")))?;
         let control = Arc::clone(&self.control);
         match ModalSandbox::find(control, handle, self.config.startup_timeout).await {
-            Ok(sandbox) => Ok(Arc::new(sandbox)),
+            Ok(sandbox) => Ok(Arc::new(sandbox.written_down(&self.records))),
             Err(error) => Err(error.into_sandbox_error()),
         }
     }

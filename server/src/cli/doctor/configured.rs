@@ -28,11 +28,15 @@ pub(super) async fn sandbox(config: &Config, data_dir: &Path) -> Finding {
 }
 
 /// Tries Modal with the configured image, or the usual one.
-pub(super) async fn modal(config: Option<&Config>, executable: &Path) -> Vec<Finding> {
+pub(super) async fn modal(
+    config: Option<&Config>,
+    data_dir: &Path,
+    executable: &Path,
+) -> Vec<Finding> {
     let mut sandbox = config.map_or_else(SandboxConfig::default, |config| config.sandbox.clone());
     sandbox.modal.get_or_insert_default();
     let account = modal::Account::find(|name| std::env::var(name).ok());
-    modal::diagnose(&sandbox, account, executable).await
+    modal::diagnose(&sandbox, account, data_dir, executable).await
 }
 
 /// Whether the variables that hold secrets are set; never what they hold.

@@ -118,6 +118,22 @@ async fn a_sandbox_is_found_again_with_its_files_and_without_its_processes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_that_died_has_left_is_ended_by_the_next_one() {
+    let bench = Bench::new().await;
+    let (left, kept) = (bench.open().await, bench.open().await);
+    let next = || super::host(&bench.double, bench.folder.path(), &[]);
+    in_time(next().check()).await.unwrap();
+    assert_eq!(bench.double.sandboxes(), 2, "both have a server");
+    drop(left);
+    in_time(next().check()).await.unwrap();
+    assert_eq!(bench.double.sandboxes(), 1);
+    assert_eq!(run(&*kept, "cat file").await.0, "content\n");
+    in_time(kept.close()).await.unwrap();
+    let records = std::fs::read_dir(bench.folder.path().join("modal")).unwrap();
+    assert_eq!(records.count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_reached_before_it_is_allowed() {
     let bench = Bench::new().await;
     let sandbox = bench.open().await;

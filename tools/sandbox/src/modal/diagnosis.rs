@@ -23,6 +23,7 @@ const WORDS: &str = "hello from inside";
 pub async fn diagnose(
     config: &SandboxConfig,
     account: Result<Account, AccountError>,
+    data_dir: &Path,
     executable: &Path,
 ) -> Vec<Finding> {
     let account = match account {
@@ -38,7 +39,7 @@ pub async fn diagnose(
     if !is_reached {
         return findings;
     }
-    let host = match ModalHost::new(config, account, executable) {
+    let host = match ModalHost::new(config, account, data_dir, executable) {
         Ok(host) => host,
         Err(error) => {
             findings.push(judge("tool host", Err(error)));

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,10 +11,12 @@ use pullwright_core::sandbox::{
 };
 use pullwright_protocol::RunId;
 use serde::{Deserialize, Serialize};
+use tonic::Code;
 
 use super::control::Control;
 use super::error::ModalError;
 use super::exec::{Exec, Start};
+use super::records::{Record, Records};
 use super::router::Router;
 use super::wire::client::generic_result::GenericStatus;
 use super::wire::client::sandbox_get_command_router_access_request::Target;
@@ -37,8 +38,8 @@ const OLD_SPAWNER_TIMEOUT: Duration = Duration::from_secs(15);
 /// What finds a sandbox again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Handle {
-    run: RunId,
-    sandbox_id: String,
+    pub(super) run: RunId,
+    pub(super) sandbox_id: String,
     task_id: String,
     /// The spawner's process.
     exec_id: String,
@@ -52,7 +53,8 @@ pub(super) struct ModalSandbox {
     workspace: PathBuf,
     tool_host: PathBuf,
     session: Session,
-    closed: AtomicBool,
+    /// Gone once the sandbox is.
+    record: Mutex<Option<Record>>,
 }
 
 impl ModalSandbox {
@@ -147,7 +149,19 @@ impl ModalSandbox {
             workspace: opened.workspace,
             tool_host: opened.tool_host,
             session: opened.session,
-            closed: AtomicBool::new(false),
+            record: Mutex::new(None),
+        }
+    }
+
+    /// Writes down that it is ours, so that it is ended even where this server is not there to do it.
+    pub(super) fn written_down(self, records: &Records) -> Self {
+        let record = records.keep(&self.handle);
+        let record = record.inspect_err(|error| {
+            tracing::warn!(%error, "a sandbox at Modal cannot be written down; it ends by its timeout");
+        });
+        Self {
+            record: Mutex::new(record.ok()),
+            ..self
         }
     }
 }
@@ -194,25 +208,18 @@ impl Sandbox for ModalSandbox {
     }
 
     async fn close(&self) -> Result<(), SandboxError> {
-        self.closed.store(true, Ordering::Release);
         // Ending the sandbox ends its processes; asking them first lets them end well.
         let asked = self.session.close().await;
-        terminate(&self.control, &self.handle.sandbox_id).await;
-        asked
-    }
-}
-
-impl Drop for ModalSandbox {
-    /// The sandbox stays where the server ends: the next one finds it by its handle. What is forgotten
-    /// by a server that goes on would cost money until its time is over.
-    fn drop(&mut self) {
-        if self.closed.load(Ordering::Acquire) {
-            return;
+        let is_ended = terminate(&self.control, &self.handle.sandbox_id).await;
+        let record = self
+            .record
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(record) = record.filter(|_| is_ended) {
+            record.remove();
         }
-        tracing::info!(
-            sandbox = self.handle.sandbox_id,
-            "left at Modal; it can be found again"
-        );
+        asked
     }
 }
 
@@ -343,8 +350,9 @@ async fn ended(control: &Control, sandbox_id: &str) -> Result<Option<GenericResu
     Ok(result.filter(|result| result.status() != GenericStatus::Unspecified))
 }
 
-/// A sandbox that cannot be ended now ends by its timeout.
-async fn terminate(control: &Control, sandbox_id: &str) {
+/// Ends a sandbox and says whether it is gone: one that cannot be ended now is tried again by the next
+/// server, or ends by its timeout.
+pub(super) async fn terminate(control: &Control, sandbox_id: &str) -> bool {
     let request = SandboxTerminateRequest {
         sandbox_id: sandbox_id.to_owned(),
     };
@@ -353,8 +361,13 @@ async fn terminate(control: &Control, sandbox_id: &str) {
         request,
         |mut client, request| async move { client.sandbox_terminate_v2(request).await },
     );
-    if let Err(error) = ended.await {
-        tracing::warn!(%error, sandbox_id, "a sandbox at Modal could not be ended; it ends by its timeout");
+    match ended.await {
+        Ok(_) => true,
+        Err(ModalError::Call { status, .. }) if status.code() == Code::NotFound => true,
+        Err(error) => {
+            tracing::warn!(%error, sandbox_id, "a sandbox at Modal could not be ended");
+            false
+        }
     }
 }
 

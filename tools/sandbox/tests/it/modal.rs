@@ -1,5 +1,6 @@
 //! Modal sandboxes.
 
+mod account;
 mod wire;
 
 use std::io::Write as _;
