@@ -4,6 +4,7 @@ mod code;
 mod config;
 mod demo;
 mod doctor;
+mod probe;
 mod providers;
 mod sandbox;
 mod serve;
@@ -43,6 +44,8 @@ enum Command {
     Sandbox(sandbox::Sandbox),
     /// Say what this machine and the configuration give a run, and what they do not.
     Doctor(doctor::Doctor),
+    /// Do one task through a server somewhere else, and say how that server did.
+    Probe(probe::Probe),
     /// Play a script file as a provider plugin over standard input and output.
     #[command(hide = true)]
     Provider(providers::Provider),
@@ -86,6 +89,7 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
             Command::Demo(demo) => demo.run().await,
             Command::Sandbox(sandbox) => sandbox.run().await,
             Command::Doctor(doctor) => doctor.run().await,
+            Command::Probe(probe) => probe.run().await,
             Command::Provider(provider) => provider.run().await,
             Command::Config(settings) => settings.run(),
             Command::Providers(providers) => providers.run().await,

@@ -14,6 +14,7 @@ mod cpu;
 mod egress;
 mod first_frame;
 mod links;
+mod modal;
 mod model;
 mod repository;
 mod requests;
@@ -75,6 +76,7 @@ const PARTS: &[Part] = &[
     ("repository", repository::measure),
     ("sandbox", sandbox::measure),
     ("egress", egress::measure),
+    ("modal", modal::measure),
 ];
 
 fn main() {

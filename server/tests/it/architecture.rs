@@ -32,7 +32,7 @@ const NEVER_IN_CORE: &[&str] = &[
 const ONE_ROOM: &[(&str, &[&str])] = &[
     ("rmcp", &["core", "link", "tool-kit"]),
     ("octocrab", &["github"]),
-    ("reqwest", &["link", "providers", "sandbox"]),
+    ("reqwest", &["link", "providers", "sandbox", "pullwright"]),
     ("tonic", &["sandbox", "modal-double"]),
     ("libloading", &["link"]),
     ("sqlx", &["pullwright"]),

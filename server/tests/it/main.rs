@@ -19,6 +19,7 @@ mod modal;
 mod peers;
 mod presets;
 mod private_service;
+mod probe;
 mod runs;
 #[cfg(target_os = "linux")]
 mod sandbox;

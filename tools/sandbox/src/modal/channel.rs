@@ -1,5 +1,6 @@
 //! Connections to Modal.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint, Uri};
@@ -19,6 +20,43 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The largest message: what one piece of a process's output may be.
 pub(super) const MAX_MESSAGE_BYTES: usize = 100 * 1024 * 1024;
+
+/// How many sandboxes share a connection: each has a few streams open at a time, of which servers allow
+/// a hundred or two.
+const MAX_USERS: usize = 24;
+
+/// The connections to command routers, which many sandboxes share where they are on one worker.
+#[derive(Debug, Default)]
+pub(super) struct Channels(Mutex<Vec<Shared>>);
+
+/// A connection, used for as long as this value is there.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    url: Uri,
+    pub(super) channel: Channel,
+    users: Arc<()>,
+}
+
+impl Channels {
+    /// A connection to `url` that is not too busy.
+    pub(super) fn get(&self, url: &Uri) -> Result<Shared, ModalError> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // One user is this list.
+        let users = |shared: &Shared| Arc::strong_count(&shared.users) - 1;
+        let free = |shared: &&Shared| shared.url == *url && users(shared) < MAX_USERS;
+        if let Some(shared) = all.iter().find(free) {
+            return Ok(shared.clone());
+        }
+        all.retain(|shared| users(shared) > 0);
+        let shared = Shared {
+            url: url.clone(),
+            channel: connect(url)?,
+            users: Arc::new(()),
+        };
+        all.push(shared.clone());
+        Ok(shared)
+    }
+}
 
 /// A connection to `url` that is made when it is first needed, and again when it broke.
 pub(super) fn connect(url: &Uri) -> Result<Channel, ModalError> {

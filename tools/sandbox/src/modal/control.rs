@@ -8,7 +8,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 
 use super::account::Account;
-use super::channel::{self, MAX_MESSAGE_BYTES};
+use super::channel::{self, Channels, MAX_MESSAGE_BYTES};
 use super::error::ModalError;
 use super::retry::{Attempts, CONTROL};
 use super::token::Token;
@@ -36,6 +36,7 @@ pub(super) struct Control {
     client: Client,
     /// Which V2 sandboxes want besides the account's own token.
     auth: Mutex<Option<Token>>,
+    pub(super) routers: Channels,
 }
 
 impl Control {
@@ -48,6 +49,7 @@ impl Control {
             account,
             client,
             auth: Mutex::new(None),
+            routers: Channels::default(),
         })
     }
 

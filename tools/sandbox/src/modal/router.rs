@@ -8,7 +8,7 @@ use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Channel, Uri};
 use tonic::{Code, Request, Response, Status, Streaming};
 
-use super::channel::{self, MAX_MESSAGE_BYTES};
+use super::channel::{Channels, MAX_MESSAGE_BYTES, Shared};
 use super::control::Control;
 use super::error::ModalError;
 use super::retry::{Attempts, ROUTER};
@@ -34,7 +34,7 @@ pub(super) struct Router {
 /// How it is reached, until that changes.
 #[derive(Clone)]
 struct Access {
-    client: Client,
+    shared: Shared,
     token: Token,
 }
 
@@ -46,11 +46,12 @@ impl Router {
         task_id: String,
         access: &CommandRouterAccess,
     ) -> Result<Self, ModalError> {
+        let access = Access::new(&control.routers, &access.url, &access.jwt)?;
         Ok(Self {
             control,
             sandbox_id,
             task_id,
-            access: Mutex::new(Access::new(&access.url, &access.jwt)?),
+            access: Mutex::new(access),
         })
     }
 
@@ -127,7 +128,9 @@ impl Router {
         let access = self.access.lock().await.clone();
         let mut request = Request::new(request);
         access.sign(&mut request, &Attempts::new(ROUTER));
-        send(access.client, request).await.map(Response::into_inner)
+        send(access.client(), request)
+            .await
+            .map(Response::into_inner)
     }
 
     async fn attempt<Q, A, F>(
@@ -144,7 +147,7 @@ impl Router {
         let mut request = Request::new(request);
         access.sign(&mut request, attempts);
         request.set_timeout(limit);
-        let answer = tokio::time::timeout(limit, send(access.client, request)).await;
+        let answer = tokio::time::timeout(limit, send(access.client(), request)).await;
         answer
             .unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer")))
             .map(Response::into_inner)
@@ -168,23 +171,26 @@ impl Router {
                 },
             );
         let answer = answer.await?;
-        *access = Access::new(&answer.url, &answer.jwt)?;
+        *access = Access::new(&self.control.routers, &answer.url, &answer.jwt)?;
         Ok(true)
     }
 }
 
 impl Access {
-    fn new(url: &str, jwt: &str) -> Result<Self, ModalError> {
+    fn new(routers: &Channels, url: &str, jwt: &str) -> Result<Self, ModalError> {
         let url: Uri = url
             .parse()
             .map_err(|_| ModalError::Address(url.to_owned()))?;
-        let client = TaskCommandRouterClient::new(channel::connect(&url)?)
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES);
         Ok(Self {
-            client,
+            shared: routers.get(&url)?,
             token: Token::new(jwt.to_owned()),
         })
+    }
+
+    fn client(&self) -> Client {
+        TaskCommandRouterClient::new(self.shared.channel.clone())
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     fn sign<Q>(&self, request: &mut Request<Q>, attempts: &Attempts) {
