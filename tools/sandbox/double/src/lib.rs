@@ -23,6 +23,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::put;
+use axum::serve::ListenerExt as _;
 use pullwright_sandbox::modal::wire::client::SandboxCreateV2Response;
 use pullwright_sandbox::modal::wire::client::modal_client_server::ModalClientServer;
 use pullwright_sandbox::modal::wire::task_command_router::task_command_router_server::TaskCommandRouterServer;
@@ -84,6 +85,10 @@ impl Double {
     pub async fn start(options: Options) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(options.listen).await?;
         let address = listener.local_addr()?;
+        // An answer must not wait for the client's acknowledgement of the one before.
+        let listener = listener.tap_io(|stream| {
+            let _ = stream.set_nodelay(true);
+        });
         let url = format!("http://{address}");
         let shared = Arc::new(Shared {
             faults: Faults::default(),

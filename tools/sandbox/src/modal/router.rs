@@ -32,7 +32,6 @@ pub(super) struct Router {
 }
 
 /// How it is reached, until that changes.
-#[derive(Clone)]
 struct Access {
     shared: Shared,
     token: Token,
@@ -125,12 +124,10 @@ impl Router {
     where
         F: Future<Output = Result<Response<Streaming<A>>, Status>>,
     {
-        let access = self.access.lock().await.clone();
+        let (client, token) = self.access.lock().await.of_a_call();
         let mut request = Request::new(request);
-        access.sign(&mut request, &Attempts::new(ROUTER));
-        send(access.client(), request)
-            .await
-            .map(Response::into_inner)
+        sign(&mut request, &token, &Attempts::new(ROUTER));
+        send(client, request).await.map(Response::into_inner)
     }
 
     async fn attempt<Q, A, F>(
@@ -143,11 +140,11 @@ impl Router {
     where
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        let access = self.access.lock().await.clone();
+        let (client, token) = self.access.lock().await.of_a_call();
         let mut request = Request::new(request);
-        access.sign(&mut request, attempts);
+        sign(&mut request, &token, attempts);
         request.set_timeout(limit);
-        let answer = tokio::time::timeout(limit, send(access.client(), request)).await;
+        let answer = tokio::time::timeout(limit, send(client, request)).await;
         answer
             .unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer")))
             .map(Response::into_inner)
@@ -187,19 +184,20 @@ impl Access {
         })
     }
 
-    fn client(&self) -> Client {
-        TaskCommandRouterClient::new(self.shared.channel.clone())
+    /// What a call needs; the connection counts its sandboxes, not their calls.
+    fn of_a_call(&self) -> (Client, String) {
+        let client = TaskCommandRouterClient::new(self.shared.channel.clone())
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        (client, self.token.text.clone())
     }
+}
 
-    fn sign<Q>(&self, request: &mut Request<Q>, attempts: &Attempts) {
-        let metadata = request.metadata_mut();
-        let bearer = format!("Bearer {}", self.token.text);
-        if let Ok(mut bearer) = AsciiMetadataValue::try_from(bearer) {
-            bearer.set_sensitive(true);
-            metadata.insert("authorization", bearer);
-        }
-        metadata.insert("x-throttle-retry-attempt", attempts.throttled.into());
+fn sign<Q>(request: &mut Request<Q>, token: &str, attempts: &Attempts) {
+    let metadata = request.metadata_mut();
+    if let Ok(mut bearer) = AsciiMetadataValue::try_from(format!("Bearer {token}")) {
+        bearer.set_sensitive(true);
+        metadata.insert("authorization", bearer);
     }
+    metadata.insert("x-throttle-retry-attempt", attempts.throttled.into());
 }
