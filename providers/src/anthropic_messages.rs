@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::access::{Access, KeyPlace};
 use crate::exchange::{Exchange, Refused, header};
-use crate::http::{HttpClient, StreamTimeouts, join_path};
+use crate::http::{HttpClient, StreamLimits, join_path};
 use crate::kit::{DeltaSender, Finish, Provider};
 use crate::written::Written;
 
@@ -59,7 +59,7 @@ pub struct AnthropicConfig {
     /// How hard it thinks; the model's default if absent.
     pub effort: Option<String>,
     /// The bounds of the waits.
-    pub timeouts: StreamTimeouts,
+    pub limits: StreamLimits,
 }
 
 /// A provider that speaks the Anthropic Messages API.
@@ -84,13 +84,7 @@ impl AnthropicMessages {
         };
         let access = config.access.clone();
         Self {
-            exchange: Exchange::new(
-                &config.name,
-                http,
-                access,
-                KeyPlace::Bearer,
-                config.timeouts,
-            ),
+            exchange: Exchange::new(&config.name, http, access, KeyPlace::Bearer, config.limits),
             url: join_path(&config.base_url, "v1/messages"),
             info: ProviderInfo {
                 provenance,

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::access::{Access, KeyPlace};
-use crate::http::{HttpClient, StreamTimeouts, transport, transport_error};
+use crate::http::{HttpClient, StreamLimits, transport, transport_error};
 use crate::kit::{DeltaSender, Finish};
 
 mod rejection;
@@ -52,7 +52,7 @@ pub(crate) struct Exchange {
     http: HttpClient,
     access: Access,
     key_place: KeyPlace,
-    timeouts: StreamTimeouts,
+    limits: StreamLimits,
 }
 
 impl Exchange {
@@ -61,14 +61,14 @@ impl Exchange {
         http: HttpClient,
         access: Access,
         key_place: KeyPlace,
-        timeouts: StreamTimeouts,
+        limits: StreamLimits,
     ) -> Self {
         Self {
             name: name.into(),
             http,
             access,
             key_place,
-            timeouts,
+            limits,
         }
     }
 
@@ -116,7 +116,7 @@ impl Exchange {
     }
 
     async fn send(&self, question: RequestBuilder) -> Result<Response, ProviderError> {
-        let limit = self.timeouts.first_byte;
+        let limit = self.limits.first_byte;
         match tokio::time::timeout(limit, question.send()).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(transport(&self.name, error)),
@@ -132,6 +132,7 @@ impl Exchange {
         deltas: &DeltaSender,
     ) -> Result<Finish, ProviderError> {
         let mut settled = None;
+        let mut left = self.limits.bytes;
         loop {
             let piece = if parser.is_complete() {
                 let until = *settled.get_or_insert_with(|| Instant::now() + SETTLE_TIMEOUT);
@@ -140,6 +141,9 @@ impl Exchange {
                 self.next_piece(&mut response).await?
             };
             let Some(piece) = piece else { break };
+            left = left
+                .checked_sub(piece.len() as u64)
+                .ok_or_else(|| self.endless())?;
             let mut out = Vec::new();
             let taken = parser.push(&piece, &mut out);
             send_all(out, deltas).await?;
@@ -160,7 +164,7 @@ impl Exchange {
         &self,
         response: &mut Response,
     ) -> Result<Option<bytes::Bytes>, ProviderError> {
-        let limit = self.timeouts.idle;
+        let limit = self.limits.idle;
         match tokio::time::timeout(limit, response.chunk()).await {
             Ok(Ok(piece)) => Ok(piece),
             Ok(Err(error)) => Err(transport(&self.name, error)),
@@ -188,6 +192,16 @@ impl Exchange {
             }
         }
         body
+    }
+
+    fn endless(&self) -> ProviderError {
+        let (name, most) = (&self.name, self.limits.bytes);
+        ProviderError {
+            kind: FailureKind::MalformedReply,
+            message: format!("{name}: the reply has more than {most} bytes"),
+            retryable: false,
+            retry_after_ms: None,
+        }
     }
 
     fn silent(&self, what: &str, limit: Duration) -> ProviderError {

@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::access::{Access, KeyPlace};
 use crate::exchange::{Exchange, Refused, below};
-use crate::http::{HttpClient, StreamTimeouts};
+use crate::http::{HttpClient, StreamLimits};
 use crate::kit::{DeltaSender, Finish, Provider};
 use crate::written::Written;
 
@@ -52,7 +52,7 @@ pub struct GeminiConfig {
     /// the model's default if absent.
     pub effort: Option<String>,
     /// The bounds of the waits.
-    pub timeouts: StreamTimeouts,
+    pub limits: StreamLimits,
 }
 
 /// A provider that speaks the Gemini API.
@@ -78,7 +78,7 @@ impl Gemini {
         let access = config.access.clone();
         let place = KeyPlace::Header(KEY_HEADER);
         Self {
-            exchange: Exchange::new(&config.name, http, access, place, config.timeouts),
+            exchange: Exchange::new(&config.name, http, access, place, config.limits),
             url: stream_url(&config.base_url, &config.model),
             info: ProviderInfo {
                 provenance,

@@ -19,25 +19,30 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(180);
 /// How long a stream may say nothing, pings included, before it counts as dead.
 const IDLE_STREAM_TIMEOUT: Duration = Duration::from_secs(120);
+/// Ten times what the longest reply of a model takes, with an event for each token.
+const MAX_REPLY_BYTES: u64 = 512 * 1024 * 1024;
 /// How long an idle connection is kept for the next turn: tools may take minutes.
 const KEEP_CONNECTION: Duration = Duration::from_secs(300);
 /// How often the operating system probes a silent connection.
 const TCP_PROBE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// The bounds of a reply's waits. There is none for the whole: a long reply is not a lost one.
+/// The bounds of a reply. There is none for its time as a whole: a long reply is not a lost one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StreamTimeouts {
+pub struct StreamLimits {
     /// Until the answer's head.
     pub first_byte: Duration,
     /// Between two pieces of the answer's body.
     pub idle: Duration,
+    /// The most bytes of the answer's body: a service that never stops must not fill our memory.
+    pub bytes: u64,
 }
 
-impl Default for StreamTimeouts {
+impl Default for StreamLimits {
     fn default() -> Self {
         Self {
             first_byte: FIRST_BYTE_TIMEOUT,
             idle: IDLE_STREAM_TIMEOUT,
+            bytes: MAX_REPLY_BYTES,
         }
     }
 }

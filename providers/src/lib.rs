@@ -39,7 +39,7 @@ pub use access::{Access, KeyCommand};
 pub use anthropic_messages::{AnthropicConfig, AnthropicMessages, Reply, Thinking};
 pub use discover::{DISCOVERY_TIMEOUT, DiscoverError, ModelLimits, discover};
 pub use gemini::{Gemini, GeminiConfig, GeminiReply};
-pub use http::{HttpClient, StreamTimeouts};
+pub use http::{HttpClient, StreamLimits};
 pub use kit::{Cancelled, DeltaSender, Finish, Provider, rpc_module, serve_lines, serve_stdio};
 pub use ndjson::{LineParser, LineTooLong};
 pub use ollama::{Ollama, OllamaConfig, OllamaReply};

@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::access::{Access, KeyPlace};
 use crate::exchange::{Exchange, Refused};
-use crate::http::{HttpClient, StreamTimeouts, join_path};
+use crate::http::{HttpClient, StreamLimits, join_path};
 use crate::kit::{DeltaSender, Finish, Provider};
 use crate::written::Written;
 
@@ -48,7 +48,7 @@ pub struct OllamaConfig {
     /// How hard it thinks: `true`, `false` or a level such as `high`; the model's default if absent.
     pub effort: Option<String>,
     /// The bounds of the waits.
-    pub timeouts: StreamTimeouts,
+    pub limits: StreamLimits,
 }
 
 /// A provider that speaks Ollama's chat API.
@@ -73,13 +73,7 @@ impl Ollama {
         };
         let access = config.access.clone();
         Self {
-            exchange: Exchange::new(
-                &config.name,
-                http,
-                access,
-                KeyPlace::Bearer,
-                config.timeouts,
-            ),
+            exchange: Exchange::new(&config.name, http, access, KeyPlace::Bearer, config.limits),
             url: join_path(&config.base_url, "api/chat"),
             info: ProviderInfo {
                 provenance,

@@ -13,7 +13,7 @@ use crate::anthropic_messages::{
     self, ANTHROPIC_WIRE, AnthropicConfig, AnthropicMessages, Thinking,
 };
 use crate::gemini::{self, GEMINI_WIRE, Gemini, GeminiConfig};
-use crate::http::{HttpClient, StreamTimeouts};
+use crate::http::{HttpClient, StreamLimits};
 use crate::kit::Provider;
 use crate::ollama::{self, OLLAMA_WIRE, Ollama, OllamaConfig};
 use crate::openai::{self, OpenAiConfig};
@@ -197,7 +197,7 @@ impl Row {
             thinking: Thinking::for_model(&model),
             compacts: compacts(&self.settings, anthropic_messages::DEFAULT_BASE_URL),
             effort: self.settings.effort,
-            timeouts: StreamTimeouts::default(),
+            limits: StreamLimits::default(),
             name: self.settings.name,
             model,
         };
@@ -218,7 +218,7 @@ impl Row {
             context_tokens: self.settings.context_tokens,
             prices: self.settings.prices,
             effort: self.settings.effort,
-            timeouts: StreamTimeouts::default(),
+            limits: StreamLimits::default(),
             name: self.settings.name,
         };
         Ok(Arc::new(Gemini::new(config, http)))
@@ -240,7 +240,7 @@ impl Row {
                 .unwrap_or(ollama::DEFAULT_CONTEXT_TOKENS),
             prices: self.settings.prices,
             effort: self.settings.effort,
-            timeouts: StreamTimeouts::default(),
+            limits: StreamLimits::default(),
             name: self.settings.name,
         };
         Ok(Arc::new(Ollama::new(config, http)))
@@ -270,7 +270,7 @@ impl Row {
             compacts: compacts(&self.settings, openai::DEFAULT_BASE_URL),
             effort: self.settings.effort,
             quirks: self.settings.quirks.unwrap_or_default(),
-            timeouts: StreamTimeouts::default(),
+            limits: StreamLimits::default(),
             name: self.settings.name,
         })
     }

@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::access::Access;
 use crate::hash::fnv1a;
-use crate::http::StreamTimeouts;
+use crate::http::StreamLimits;
 use crate::openai_chat::ChatQuirks;
 use crate::openai_responses::OPENAI_RESPONSES_WIRE;
 
@@ -43,7 +43,7 @@ pub struct OpenAiConfig {
     /// How the service's Chat Completions depart from OpenAI's.
     pub quirks: ChatQuirks,
     /// The bounds of the waits.
-    pub timeouts: StreamTimeouts,
+    pub limits: StreamLimits,
 }
 
 impl OpenAiConfig {

@@ -45,13 +45,7 @@ impl OpenAiChat {
     pub fn new(config: OpenAiConfig, http: HttpClient) -> Self {
         let access = config.access.clone();
         Self {
-            exchange: Exchange::new(
-                &config.name,
-                http,
-                access,
-                KeyPlace::Bearer,
-                config.timeouts,
-            ),
+            exchange: Exchange::new(&config.name, http, access, KeyPlace::Bearer, config.limits),
             url: join_path(&config.base_url, "chat/completions"),
             info: config.info(OPENAI_CHAT_WIRE),
             config,

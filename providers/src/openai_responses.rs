@@ -44,13 +44,7 @@ impl OpenAiResponses {
     pub fn new(config: OpenAiConfig, http: HttpClient) -> Self {
         let access = config.access.clone();
         Self {
-            exchange: Exchange::new(
-                &config.name,
-                http,
-                access,
-                KeyPlace::Bearer,
-                config.timeouts,
-            ),
+            exchange: Exchange::new(&config.name, http, access, KeyPlace::Bearer, config.limits),
             url: join_path(&config.base_url, "responses"),
             info: config.info(OPENAI_RESPONSES_WIRE),
             config,

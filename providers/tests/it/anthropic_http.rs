@@ -7,7 +7,7 @@ use pullwright_link::InProcessPeer;
 use pullwright_protocol::provider::{Delta, StopReason};
 use pullwright_protocol::{FailureKind, Item};
 use pullwright_providers::{
-    Access, AnthropicConfig, AnthropicMessages, HttpClient, Secret, StreamTimeouts, Thinking,
+    Access, AnthropicConfig, AnthropicMessages, HttpClient, Secret, StreamLimits, Thinking,
 };
 use serde_json::{Value, json};
 use url::Url;
@@ -28,7 +28,7 @@ pub(crate) fn config(base_url: Url) -> AnthropicConfig {
         compacts: false,
         thinking: Thinking::Adaptive,
         effort: Some("high".into()),
-        timeouts: StreamTimeouts::default(),
+        limits: StreamLimits::default(),
     }
 }
 
@@ -135,12 +135,12 @@ async fn a_silent_stream_is_given_up() {
     };
     let server = Server::start(vec![hang]).await;
     let idle = Duration::from_millis(20);
-    let timeouts = StreamTimeouts {
+    let limits = StreamLimits {
         idle,
-        ..StreamTimeouts::default()
+        ..StreamLimits::default()
     };
     let peer = peer(AnthropicConfig {
-        timeouts,
+        limits,
         ..config(server.url.clone())
     });
     let deltas = deltas(&peer, &ask()).await;
@@ -153,17 +153,45 @@ async fn a_silent_stream_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_reply_without_an_end_is_given_up() {
+    let piece = frames(&text_block(0, "word "));
+    let whole = vec![piece; 100];
+    let bytes = whole.concat().len() as u64;
+    let answer = || Answer {
+        pieces: whole.clone(),
+        ending: Ending::Ping,
+        ..Answer::stream(vec![])
+    };
+    let server = Server::start(vec![answer()]).await;
+    let limits = StreamLimits {
+        bytes: bytes / 2,
+        ..StreamLimits::default()
+    };
+    let peer = peer(AnthropicConfig {
+        limits,
+        ..config(server.url.clone())
+    });
+    let deltas = deltas(&peer, &ask()).await;
+    let error = error(&deltas);
+    assert_eq!(
+        (error.kind, error.retryable),
+        (FailureKind::MalformedReply, false)
+    );
+    assert!(error.message.contains("more than"), "{}", error.message);
+}
+
+#[tokio::test]
 async fn a_host_that_never_answers_is_given_up() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
     let first_byte = Duration::from_millis(20);
-    let timeouts = StreamTimeouts {
+    let limits = StreamLimits {
         first_byte,
-        ..StreamTimeouts::default()
+        ..StreamLimits::default()
     };
     let deltas = deltas(
         &peer(AnthropicConfig {
-            timeouts,
+            limits,
             ..config(url)
         }),
         &ask(),

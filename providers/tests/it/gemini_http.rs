@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pullwright_protocol::provider::{Delta, StopReason, StreamRequest};
 use pullwright_protocol::{FailureKind, Item};
-use pullwright_providers::{GeminiConfig, StreamTimeouts};
+use pullwright_providers::{GeminiConfig, StreamLimits};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -74,12 +74,12 @@ async fn a_silent_stream_is_given_up() {
         ..Answer::stream(hello(None))
     };
     let server = Server::start(vec![hang]).await;
-    let timeouts = StreamTimeouts {
+    let limits = StreamLimits {
         idle: Duration::from_millis(20),
-        ..StreamTimeouts::default()
+        ..StreamLimits::default()
     };
     let config = GeminiConfig {
-        timeouts,
+        limits,
         ..config(server.url.clone())
     };
     let deltas = deltas(&in_process(Arc::new(gemini(config))), &ask()).await;
@@ -93,12 +93,12 @@ async fn a_silent_stream_is_given_up() {
 async fn a_host_that_never_answers_is_given_up() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-    let timeouts = StreamTimeouts {
+    let limits = StreamLimits {
         first_byte: Duration::from_millis(20),
-        ..StreamTimeouts::default()
+        ..StreamLimits::default()
     };
     let config = GeminiConfig {
-        timeouts,
+        limits,
         ..config(url)
     };
     let deltas = deltas(&in_process(Arc::new(gemini(config))), &ask()).await;

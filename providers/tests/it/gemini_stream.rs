@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pullwright_protocol::provider::{Delta, ProviderError};
 use pullwright_protocol::{Item, Provenance};
 use pullwright_providers::{
-    Access, Finish, Gemini, GeminiConfig, GeminiReply, HttpClient, Provider, Secret, StreamTimeouts,
+    Access, Finish, Gemini, GeminiConfig, GeminiReply, HttpClient, Provider, Secret, StreamLimits,
 };
 use serde_json::{Value, json};
 use url::Url;
@@ -20,7 +20,7 @@ pub(crate) fn config(base_url: Url) -> GeminiConfig {
         context_tokens: Some(1_000_000),
         prices: None,
         effort: Some("high".into()),
-        timeouts: StreamTimeouts::default(),
+        limits: StreamLimits::default(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pullwright_protocol::provider::{Delta, ProviderError, StopReason, StreamRequest};
 use pullwright_protocol::{FailureKind, Item};
-use pullwright_providers::{Access, OllamaConfig, Secret, StreamTimeouts};
+use pullwright_providers::{Access, OllamaConfig, Secret, StreamLimits};
 use serde_json::{Value, json};
 
 use crate::client::{self, bounded, deltas, error, in_process, request};
@@ -72,12 +72,12 @@ async fn a_complete_reply_does_not_wait_for_a_connection_that_stays_open_or_brea
 #[tokio::test]
 async fn a_silent_stream_is_given_up() {
     let server = Server::start(vec![half()]).await;
-    let timeouts = StreamTimeouts {
+    let limits = StreamLimits {
         idle: Duration::from_millis(20),
-        ..StreamTimeouts::default()
+        ..StreamLimits::default()
     };
     let config = OllamaConfig {
-        timeouts,
+        limits,
         ..config(server.url.clone())
     };
     let deltas = deltas(&in_process(Arc::new(ollama(config))), &ask()).await;

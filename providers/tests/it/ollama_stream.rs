@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pullwright_protocol::provider::{Delta, ProviderError};
 use pullwright_protocol::{Item, Provenance};
 use pullwright_providers::{
-    Access, Finish, HttpClient, Ollama, OllamaConfig, OllamaReply, Provider, StreamTimeouts,
+    Access, Finish, HttpClient, Ollama, OllamaConfig, OllamaReply, Provider, StreamLimits,
 };
 use serde_json::{Value, json};
 use url::Url;
@@ -23,7 +23,7 @@ pub(crate) fn config(base_url: Url) -> OllamaConfig {
         context_tokens: CONTEXT,
         prices: None,
         effort: None,
-        timeouts: StreamTimeouts::default(),
+        limits: StreamLimits::default(),
     }
 }
 

@@ -6,7 +6,7 @@ use pullwright_protocol::provider::{Delta, ProviderError};
 use pullwright_protocol::{Item, Provenance};
 use pullwright_providers::{
     Access, ChatQuirks, ChatReply, Finish, HttpClient, OpenAiChat, OpenAiConfig, OpenAiResponses,
-    Provider, ResponsesReply, Secret, StreamTimeouts,
+    Provider, ResponsesReply, Secret, StreamLimits,
 };
 use serde_json::{Value, json};
 use url::Url;
@@ -23,7 +23,7 @@ pub(crate) fn config(base_url: Url) -> OpenAiConfig {
         compacts: true,
         effort: Some("high".into()),
         quirks: ChatQuirks::default(),
-        timeouts: StreamTimeouts::default(),
+        limits: StreamLimits::default(),
     }
 }
 

@@ -7,7 +7,7 @@ use pullwright_protocol::provider::StreamRequest;
 use pullwright_protocol::{Content, Item, ToolCall};
 use pullwright_providers::{
     Access, AnthropicConfig, AnthropicMessages, ChatQuirks, Gemini, GeminiConfig, HttpClient,
-    Ollama, OllamaConfig, OpenAiChat, OpenAiConfig, OpenAiResponses, Secret, StreamTimeouts,
+    Ollama, OllamaConfig, OpenAiChat, OpenAiConfig, OpenAiResponses, Secret, StreamLimits,
     Thinking,
 };
 use serde_json::json;
@@ -103,7 +103,7 @@ fn anthropic() -> AnthropicConfig {
         compacts: false,
         thinking: Thinking::Unspecified,
         effort: None,
-        timeouts: StreamTimeouts::default(),
+        limits: StreamLimits::default(),
     }
 }
 
@@ -119,7 +119,7 @@ fn openai() -> OpenAiConfig {
         compacts: false,
         effort: None,
         quirks: ChatQuirks::default(),
-        timeouts: StreamTimeouts::default(),
+        limits: StreamLimits::default(),
     }
 }
 
@@ -133,7 +133,7 @@ fn gemini() -> GeminiConfig {
         context_tokens: None,
         prices: None,
         effort: None,
-        timeouts: StreamTimeouts::default(),
+        limits: StreamLimits::default(),
     }
 }
 
@@ -147,6 +147,6 @@ fn ollama() -> OllamaConfig {
         context_tokens: 100_000,
         prices: None,
         effort: None,
-        timeouts: StreamTimeouts::default(),
+        limits: StreamLimits::default(),
     }
 }
