@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use pullwright_providers::SseParser;
 use reqwest::Response;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use super::say;
@@ -32,9 +32,12 @@ pub(super) struct Probe {
     /// What to do there.
     #[arg(long)]
     prompt: String,
-    /// The name of the variable with the token that the server wants.
-    #[arg(long, value_name = "NAME")]
+    /// The name of the variable with the bearer token that the server wants.
+    #[arg(long, value_name = "VARIABLE")]
     token_env: Option<String>,
+    /// A header to send, and the variable that holds its value; may be repeated.
+    #[arg(long = "header", value_name = "HEADER=VARIABLE", value_parser = header)]
+    headers: Vec<(HeaderName, String)>,
     /// Print every frame as it comes.
     #[arg(long)]
     frames: bool,
@@ -77,8 +80,11 @@ impl Probe {
         let body = json!({ "repoUrl": self.repo, "prompt": self.prompt }).to_string();
         let client = reqwest::Client::builder().tcp_nodelay(true).build()?;
         let mut request = client.post(&url).header(CONTENT_TYPE, "application/json");
-        if let Some(token) = self.token()? {
-            request = request.header(AUTHORIZATION, token);
+        if let Some(variable) = &self.token_env {
+            request = request.header(AUTHORIZATION, secret(variable, "Bearer ")?);
+        }
+        for (name, variable) in &self.headers {
+            request = request.header(name, secret(variable, "")?);
         }
         let sent = tokio::time::timeout(ACCEPT_TIMEOUT, request.body(body).send()).await;
         let seconds = ACCEPT_TIMEOUT.as_secs();
@@ -91,17 +97,6 @@ impl Probe {
         let said = response.text().await.unwrap_or_default();
         let said: String = said.chars().take(SHOWN_BYTES).collect();
         bail!("{url} answered {status}: {said}")
-    }
-
-    fn token(&self) -> anyhow::Result<Option<HeaderValue>> {
-        let Some(name) = &self.token_env else {
-            return Ok(None);
-        };
-        let token = std::env::var(name).with_context(|| format!("{name} is not set"))?;
-        let mut value = HeaderValue::try_from(format!("Bearer {}", token.trim()))
-            .with_context(|| format!("{name} holds no token"))?;
-        value.set_sensitive(true);
-        Ok(Some(value))
     }
 
     async fn read(&self, mut response: Response, begun: Instant, seen: &mut Seen) {
@@ -133,6 +128,21 @@ impl Probe {
             }
         }
     }
+}
+
+fn header(text: &str) -> Result<(HeaderName, String), String> {
+    let (name, variable) = text.split_once('=').ok_or("write HEADER=VARIABLE")?;
+    let name = name.parse().map_err(|_| format!("`{name}` is no header"))?;
+    Ok((name, variable.to_owned()))
+}
+
+/// What a variable holds, never to be shown.
+fn secret(variable: &str, before: &str) -> anyhow::Result<HeaderValue> {
+    let held = std::env::var(variable).with_context(|| format!("{variable} is not set"))?;
+    let mut value = HeaderValue::try_from(format!("{before}{}", held.trim()))
+        .with_context(|| format!("{variable} holds nothing that a header may"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// The ids of the frames, which name where a client may take the stream up again.

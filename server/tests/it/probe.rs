@@ -113,6 +113,22 @@ async fn a_server_that_does_not_is_told_why() {
         let (said, works) = probe(&url, "https://example.com/x.git").await;
         assert!(!works && said.contains(expected), "{expected}: {said}");
     }
+    let mut command = Command::new(PROGRAM);
+    command.args([
+        "probe",
+        "http://127.0.0.1:1",
+        "--repo",
+        "x",
+        "--prompt",
+        "x",
+    ]);
+    command.args(["--header", "Modal-Key=PULLWRIGHT_TEST_NOT_SET"]);
+    let output = in_time(command.output()).await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("PULLWRIGHT_TEST_NOT_SET is not set"),
+        "{said}"
+    );
     let (said, works) = probe("http://127.0.0.1:1", "https://example.com/x.git").await;
     assert!(
         !works && said.contains("cannot reach http://127.0.0.1:1/code"),

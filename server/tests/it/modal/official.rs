@@ -125,3 +125,38 @@ async fn the_javascript_client_takes_the_double_for_modal() {
     is_well(&in_time(command.output()).await.unwrap());
     assert_eq!(double.sandboxes(), 0);
 }
+
+/// What is deployed, as Modal's own client reads it.
+const DEPLOYMENT: &str = r#"
+import runpy
+import sys
+
+serve = runpy.run_path(sys.argv[1])["serve"]
+assert serve._is_web_endpoint()
+spec = serve._spec_
+assert [str(path) for path in spec.volumes] == ["/var/lib/pullwright/mirrors"], spec.volumes
+assert len(spec.secrets) == 1 and spec.memory == 2048, spec
+print("all of it")
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_deployment_is_one_that_modal_s_client_takes() {
+    let Some(peers) = Peers::find("the deployment, with Modal's Python client") else {
+        return;
+    };
+    let double = double(Duration::from_secs(1200)).await;
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
+    let mut command = Command::new(python(&peers));
+    command
+        .args(["-c", DEPLOYMENT])
+        .arg(format!("{examples}/deploy_modal.py"));
+    as_account(&mut command, &double);
+    is_well(&in_time(command.output()).await.unwrap());
+
+    let mut command = Command::new(super::PROGRAM);
+    command.args(["config", "check", "--config"]);
+    command.arg(format!("{examples}/deploy_modal.toml"));
+    let output = in_time(command.output()).await.unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{complaint}");
+}

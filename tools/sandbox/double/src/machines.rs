@@ -178,6 +178,12 @@ impl Machine {
         self.result.borrow().clone()
     }
 
+    pub(crate) fn lived_nanoseconds(&self) -> u64 {
+        let lived = Duration::try_from_secs_f64(now() - self.created_at);
+        let nanoseconds = lived.unwrap_or_default().as_nanos();
+        u64::try_from(nanoseconds).unwrap_or(u64::MAX)
+    }
+
     /// Waits for its end, for as long as `limit`.
     pub(crate) async fn wait(&self, limit: Duration) -> Option<GenericResult> {
         let mut result = self.result.subscribe();

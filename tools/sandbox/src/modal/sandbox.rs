@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pullwright_core::sandbox::{
-    Opening, Sandbox, SandboxCommand, SandboxError, SandboxHandle, SandboxProcess,
+    Opening, Sandbox, SandboxCommand, SandboxError, SandboxHandle, SandboxNotice, SandboxProcess,
 };
 use pullwright_protocol::RunId;
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
 use tonic::Code;
 
 use super::control::Control;
@@ -22,8 +23,8 @@ use super::wire::client::generic_result::GenericStatus;
 use super::wire::client::sandbox_get_command_router_access_request::Target;
 use super::wire::client::{
     CommandRouterAccess, GenericResult, SandboxCreateV2Response,
-    SandboxGetCommandRouterAccessRequest, SandboxGetTaskIdRequest, SandboxTerminateRequest,
-    SandboxWaitRequest,
+    SandboxGetCommandRouterAccessRequest, SandboxGetResourceUsageRequest, SandboxGetTaskIdRequest,
+    SandboxTerminateRequest, SandboxWaitRequest,
 };
 use super::wire::task_command_router::TaskSetNetworkAccessRequest;
 use super::{KIND, TOOL_HOST, WORKSPACE, access};
@@ -55,6 +56,8 @@ pub(super) struct ModalSandbox {
     session: Session,
     /// Gone once the sandbox is.
     record: Mutex<Option<Record>>,
+    /// Who is told what it has used; nobody where it was found again.
+    notices: Option<mpsc::Sender<SandboxNotice>>,
 }
 
 impl ModalSandbox {
@@ -97,7 +100,11 @@ impl ModalSandbox {
         let (router, run) = (Arc::new(router), opening.run.clone());
         let upload = Some(opening.checkout);
         let (exec_id, opened) = start(&router, &run, upload, startup_timeout).await?;
-        Ok(Self::new(control, router, sandbox_id, run, exec_id, opened))
+        let sandbox = Self::new(control, router, sandbox_id, run, exec_id, opened);
+        Ok(Self {
+            notices: Some(opening.notices.clone()),
+            ..sandbox
+        })
     }
 
     /// Finds a sandbox of an earlier server, and starts processes in it anew.
@@ -150,6 +157,35 @@ impl ModalSandbox {
             tool_host: opened.tool_host,
             session: opened.session,
             record: Mutex::new(None),
+            notices: None,
+        }
+    }
+
+    /// Says what Modal will write on its bill, where Modal knows it.
+    async fn tell_usage(&self) {
+        let Some(notices) = &self.notices else {
+            return;
+        };
+        let request = SandboxGetResourceUsageRequest {
+            sandbox_id: self.handle.sandbox_id.clone(),
+        };
+        let used = self.control.call(
+            "SandboxGetResourceUsage",
+            request,
+            |mut client, request| async move { client.sandbox_get_resource_usage(request).await },
+        );
+        match used.await {
+            Ok(used) => {
+                let seconds = |nanoseconds: u64| nanoseconds / 1_000_000_000;
+                let message = format!(
+                    "the sandbox at Modal used {} core-seconds and {} GiB-seconds of memory",
+                    seconds(used.cpu_core_nanosecs),
+                    seconds(used.mem_gib_nanosecs)
+                );
+                // The run may have stopped to listen.
+                let _ = notices.try_send(SandboxNotice::Progress(message));
+            }
+            Err(error) => tracing::info!(%error, "Modal does not say what a sandbox used"),
         }
     }
 
@@ -210,6 +246,7 @@ impl Sandbox for ModalSandbox {
     async fn close(&self) -> Result<(), SandboxError> {
         // Ending the sandbox ends its processes; asking them first lets them end well.
         let asked = self.session.close().await;
+        self.tell_usage().await;
         let is_ended = terminate(&self.control, &self.handle.sandbox_id).await;
         let record = self
             .record
