@@ -1,7 +1,7 @@
 //! `command`: whatever a command starts, reached over its standard input and output.
 //!
 //! `[sandbox] command` is a template such as `docker run -i … IMAGE pullwright tool-host spawner`. It
-//! is started once for each sandbox, and the [spawner](crate::spawner) in it starts the processes.
+//! is started once for each sandbox, and the [`crate::spawner`] in it starts the processes.
 //!
 //! Where the template names `{workspace}`, the engine shares that folder. Otherwise the workspace's
 //! files are sent over the stream, and the work leaves as everywhere, as a bundle.

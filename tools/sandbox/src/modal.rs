@@ -1,7 +1,7 @@
 //! `modal`: a sandbox at Modal.
 //!
 //! The control plane makes images and sandboxes; beside each sandbox runs a command router, which starts
-//! processes in it. One of them is a [spawner](crate::spawner), and everything else is its child: so one
+//! processes in it. One of them is a [`crate::spawner`], and everything else is its child: so one
 //! process is carried over the network with offsets, and all others get the flow control, the kills and
 //! the care for orphans that a stream of ours has.
 //!

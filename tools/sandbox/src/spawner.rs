@@ -1,7 +1,7 @@
 //! Processes at the far end of one stream of bytes.
 //!
 //! `pullwright tool-host spawner` runs where the processes are wanted, as it is started there by an
-//! [`Engine`]: a command, or a service's API. [`wire`] is what the two sides say to each other over its
+//! engine: a command, or a service's API. [`wire`] is what the two sides say to each other over its
 //! standard input and output, [`inside`] the side that starts processes, and the rest of this folder the
 //! side that asks for them. What comes from inside is untrusted: sizes, numbers and credit are checked
 //! here, and what breaks a rule ends the sandbox, not the server.

@@ -68,9 +68,7 @@ impl Control {
         Q: Clone,
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        let auth = self.auth_token().await?;
-        self.call_with(name, Some(auth.text), CALL_TIMEOUT, request, send)
-            .await
+        self.call_within(name, CALL_TIMEOUT, request, send).await
     }
 
     /// The same where the answer is long in coming.

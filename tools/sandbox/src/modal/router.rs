@@ -65,24 +65,12 @@ impl Router {
         Q: Clone,
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        self.call_within(name, CALL_TIMEOUT, request, send).await
-    }
-
-    async fn call_within<Q, A, F>(
-        &self,
-        name: &'static str,
-        limit: Duration,
-        request: Q,
-        send: impl Fn(Client, Request<Q>) -> F,
-    ) -> Result<A, ModalError>
-    where
-        Q: Clone,
-        F: Future<Output = Result<Response<A>, Status>>,
-    {
         let mut attempts = Attempts::new(ROUTER);
         let mut was_refreshed = false;
         loop {
-            let answer = self.attempt(limit, &attempts, request.clone(), &send).await;
+            let answer = self
+                .attempt(CALL_TIMEOUT, &attempts, request.clone(), &send)
+                .await;
             let status = match answer {
                 Ok(answer) => return Ok(answer),
                 Err(status) => status,
