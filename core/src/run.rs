@@ -12,6 +12,7 @@ mod prompt;
 mod publish;
 mod servers;
 mod summary;
+mod warm;
 mod work;
 
 use std::collections::VecDeque;

@@ -44,6 +44,9 @@ pub struct Opening<'a> {
     pub run: &'a RunId,
     /// Its checkout, a folder no untrusted process has touched yet.
     pub checkout: &'a Path,
+    /// What setup makes in it goes by this name, if anything does: a kind that can may open it with what
+    /// an earlier setup of the same name has made.
+    pub warm: Option<&'a str>,
     /// Where the sandbox tells what happens in it. It waits for a slow reader, and does not mind
     /// one that is gone.
     pub notices: mpsc::Sender<SandboxNotice>,
@@ -75,6 +78,17 @@ pub trait Sandbox: Send + Sync {
     /// Lets processes inside reach these hosts from now on, and no others: what is under way to
     /// others is cut off. A kind that does not limit the network says so in its warning.
     async fn allow(&self, _hosts: &[String]) -> Result<(), SandboxError> {
+        Ok(())
+    }
+
+    /// Whether it was opened with what an earlier setup has made.
+    fn is_warm(&self) -> bool {
+        false
+    }
+
+    /// Keeps what setup has made in it for later sandboxes that are opened with the same name. Nothing
+    /// that was not trusted before may have run in it. Kinds that cannot do nothing.
+    async fn keep_warm(&self) -> Result<(), SandboxError> {
         Ok(())
     }
 

@@ -354,6 +354,8 @@ struct Modal {
     regions: Option<Vec<String>>,
     /// How many cores each has at least.
     cpus: Option<f64>,
+    /// How many days what setup has made is kept for later runs, by a snapshot; 0 for not at all. Default 7.
+    warm_start_days: Option<u64>,
     /// How long each may live, in minutes, at most a day. Default 120.
     timeout_min: Option<u64>,
     /// The time it has to start, in seconds. Default 300.

@@ -20,7 +20,8 @@ impl Run<'_> {
         let Some(work) = self.work.clone() else {
             return Ok(Vec::new());
         };
-        self.open_sandbox(&prepared.base, Some(&work)).await?;
+        self.open_sandbox(&prepared.base, Some(&work), &prepared.commands)
+            .await?;
         self.set_up(&prepared.commands).await?;
         let after = self.run_checks(&prepared.commands, &work.tree, CheckPhase::After);
         self.after = after.await?;

@@ -44,7 +44,7 @@ impl Run<'_> {
         self.preflight().await?;
         let base = self.fetch(&repository).await?;
         let commands = self.commands(&base).await?;
-        self.open_sandbox(&base, None).await?;
+        self.open_sandbox(&base, None, &commands).await?;
         self.set_up(&commands).await?;
         self.run_baseline(&base, &commands).await?;
         let written = self.parts.config.providers.get(&row);
@@ -156,13 +156,16 @@ impl Run<'_> {
         &mut self,
         base: &Base,
         work: Option<&Work>,
+        commands: &Commands,
     ) -> Result<(), Halt> {
         let workspace = self.run_dir().join("workspace");
         self.make_run_dir().await?;
         self.parts.source.checkout(base, work, &workspace).await?;
+        let warm = self.warm_name(base, commands).await?;
         let opening = Opening {
             run: &self.owned.id.clone(),
             checkout: &workspace,
+            warm: warm.as_deref(),
             notices: self.open_notices(),
         };
         let sandbox = self.parts.sandboxes.open(opening).await?;
@@ -180,6 +183,10 @@ impl Run<'_> {
                 self.status(Stage::Sandbox, format!("WARNING: {warning}"))
                     .await;
             }
+        }
+        if sandbox.is_warm() {
+            let message = "it starts with what an earlier setup has made";
+            self.status(Stage::Sandbox, message).await;
         }
         self.sandbox = Some(sandbox);
         // An agent may break the workspace's repository; its work can be taken out all the same.
@@ -207,7 +214,19 @@ impl Run<'_> {
         }
         let ran = self.run_setup(sandbox.as_ref(), commands).await;
         sandbox.allow(always).await?;
-        ran
+        ran?;
+        if !commands.setup.is_empty() && !sandbox.is_warm() {
+            self.keep_warm(sandbox.as_ref()).await;
+        }
+        Ok(())
+    }
+
+    /// Before the model runs anything in it. A later run is slower without, and no worse.
+    async fn keep_warm(&self, sandbox: &dyn Sandbox) {
+        if let Err(error) = sandbox.keep_warm().await {
+            let message = format!("what setup has made cannot be kept for later runs: {error}");
+            self.status(Stage::Sandbox, message).await;
+        }
     }
 
     async fn run_setup(&self, sandbox: &dyn Sandbox, commands: &Commands) -> Result<(), Halt> {

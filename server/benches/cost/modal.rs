@@ -99,6 +99,7 @@ impl Bench {
         let checkout = self.folder.path().join(&run.0);
         std::fs::create_dir_all(&checkout).unwrap();
         let opening = Opening {
+            warm: None,
             run: &run,
             checkout: &checkout,
             notices: mpsc::channel(1).0,

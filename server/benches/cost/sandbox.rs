@@ -63,6 +63,7 @@ impl Yard {
     async fn open(&self) -> Arc<dyn Sandbox> {
         let (run, checkout) = self.checkout();
         let opening = Opening {
+            warm: None,
             run: &run,
             checkout: &checkout,
             notices: mpsc::channel(1).0,

@@ -113,6 +113,7 @@ impl Run {
         let (notices, told) = mpsc::channel(QUEUED_NOTICES);
         let telling = tokio::spawn(tell(told));
         let opening = Opening {
+            warm: None,
             run: &RunId(format!("command-{}", std::process::id())),
             checkout: workspace,
             notices,

@@ -6,6 +6,7 @@ mod faults;
 mod official;
 mod runs;
 mod trace;
+mod warm;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 
+use crate::runs::project::git;
 use crate::support::in_time;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pullwright");
@@ -60,12 +62,27 @@ impl Bench {
 
     /// What came of opening a sandbox, and what was told meanwhile.
     async fn try_open(&self) -> (Result<Arc<dyn Sandbox>, SandboxError>, Vec<String>) {
+        self.try_open_named(None).await
+    }
+
+    /// The same for a setup of this name.
+    async fn try_open_named(
+        &self,
+        warm: Option<&str>,
+    ) -> (Result<Arc<dyn Sandbox>, SandboxError>, Vec<String>) {
         let run = RunId(uuid::Uuid::now_v7().to_string());
         let checkout = self.folder.path().join(&run.0);
         std::fs::create_dir(&checkout).unwrap();
         std::fs::write(checkout.join("file"), "content\n").unwrap();
+        if warm.is_some() {
+            std::fs::write(checkout.join(".gitignore"), "ignored\n").unwrap();
+            git(&checkout, &["init", "--quiet"]);
+            git(&checkout, &["add", "."]);
+            git(&checkout, &["commit", "--quiet", "--message", "first"]);
+        }
         let (notices, mut told) = mpsc::channel(1000);
         let opening = Opening {
+            warm,
             run: &run,
             checkout: &checkout,
             notices,
@@ -118,6 +135,7 @@ fn host(double: &Double, folder: &Path, dockerfile: &[&str]) -> ModalHost {
             tool_host: Some(tool_host(folder)),
             regions: Vec::new(),
             cpus: Some(0.5),
+            warm_start: Duration::from_secs(3600),
             timeout: Duration::from_secs(600),
             startup_timeout: Duration::from_secs(60),
         }),

@@ -19,6 +19,7 @@ mod retry;
 mod router;
 mod sandbox;
 mod token;
+mod warm;
 #[expect(
     missing_docs,
     unused_qualifications,
@@ -41,6 +42,7 @@ use control::Control;
 use image::Builder;
 use records::Records;
 use sandbox::{Handle, ModalSandbox};
+use warm::{WarmImages, WarmName};
 use wire::client::network_access::NetworkAccessType;
 use wire::client::{
     AppGetOrCreateRequest, EnvironmentGetOrCreateRequest, NetworkAccess, ObjectCreationType,
@@ -78,6 +80,7 @@ pub struct ModalHost {
     tool_host: PathBuf,
     prepared: OnceCell<Prepared>,
     records: Records,
+    warm: Arc<WarmImages>,
 }
 
 /// What all sandboxes have in common.
@@ -85,6 +88,8 @@ pub struct ModalHost {
 struct Prepared {
     app_id: String,
     image_id: String,
+    /// What the image is made from, whatever Modal calls it.
+    recipe: String,
 }
 
 impl ModalHost {
@@ -123,6 +128,7 @@ impl ModalHost {
             tool_host,
             prepared: OnceCell::new(),
             records: Records::new(data_dir),
+            warm: Arc::new(WarmImages::new(data_dir, modal.warm_start)),
         })
     }
 
@@ -162,8 +168,10 @@ impl ModalHost {
         drop(log);
         // What was said before it failed tells most.
         let _ = telling.await;
+        let built = built?;
         Ok(Prepared {
-            image_id: built?,
+            image_id: built.image_id,
+            recipe: built.recipe,
             app_id,
         })
     }
@@ -206,13 +214,42 @@ impl ModalHost {
 
     async fn create(&self, opening: &Opening<'_>) -> Result<ModalSandbox, ModalError> {
         let prepared = self.prepared(&opening.notices).await?;
+        let name = opening
+            .warm
+            .map(|name| WarmName::new(name, &prepared.recipe));
+        let kept = name.as_ref().and_then(|name| self.warm.find(name));
+        if let (Some(name), Some(image_id)) = (&name, kept) {
+            match self.create_from(prepared, &image_id, opening).await {
+                Ok(sandbox) => return Ok(sandbox.warm()),
+                // A snapshot that is gone, or of no use, is no reason to have no sandbox.
+                Err(error) => {
+                    tracing::info!(%error, "a warm start failed; the sandbox starts cold");
+                    self.warm.forget(name);
+                }
+            }
+        }
+        let sandbox = self
+            .create_from(prepared, &prepared.image_id, opening)
+            .await?;
+        Ok(match name {
+            Some(name) => sandbox.keeping(name, Arc::clone(&self.warm)),
+            None => sandbox,
+        })
+    }
+
+    async fn create_from(
+        &self,
+        prepared: &Prepared,
+        image_id: &str,
+        opening: &Opening<'_>,
+    ) -> Result<ModalSandbox, ModalError> {
         let tag = |name: &str, value: &str| SandboxTag {
             tag_name: name.to_owned(),
             tag_value: value.to_owned(),
         };
         let request = SandboxCreateV2Request {
             app_id: prepared.app_id.clone(),
-            definition: Some(self.definition(prepared.image_id.clone())),
+            definition: Some(self.definition(image_id.to_owned())),
             tags: vec![tag(OWNER_TAG, "1"), tag(RUN_TAG, &opening.run.0)],
             ..SandboxCreateV2Request::default()
         };
@@ -227,6 +264,7 @@ impl ModalHost {
             Arc::clone(&self.control),
             made,
             opening,
+            image_id != prepared.image_id,
             self.config.startup_timeout,
         )
         .await

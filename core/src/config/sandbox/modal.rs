@@ -22,6 +22,8 @@ pub struct ModalConfig {
     pub regions: Vec<String>,
     /// How many cores each has at least.
     pub cpus: Option<f64>,
+    /// How long what setup has made is kept for later runs; not at all if zero.
+    pub warm_start: Duration,
     /// How long each may live.
     pub timeout: Duration,
     /// The time it has until it answers.
@@ -35,6 +37,7 @@ pub(in crate::config) const KEYS: &[&str] = &[
     "tool_host",
     "regions",
     "cpus",
+    "warm_start_days",
     "timeout_min",
     "startup_timeout_sec",
 ];
@@ -53,6 +56,14 @@ const TIMEOUT: Duration = Duration::from_secs(2 * 3600);
 /// Modal lets no sandbox live longer.
 const MAX_TIMEOUT_MIN: u64 = 24 * 60;
 
+const DAY_SECONDS: u64 = 24 * 3600;
+
+/// Long enough for a project that is worked on, and no longer: dependencies get mended.
+const WARM_START_DAYS: u64 = 7;
+
+/// Modal keeps no snapshot longer by itself.
+const MAX_WARM_START_DAYS: u64 = 30;
+
 /// A worker may have to fetch the image first.
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -66,6 +77,7 @@ impl Default for ModalConfig {
             tool_host: None,
             regions: Vec::new(),
             cpus: None,
+            warm_start: Duration::from_secs(WARM_START_DAYS * DAY_SECONDS),
             timeout: TIMEOUT,
             startup_timeout: STARTUP_TIMEOUT,
         }
@@ -87,6 +99,8 @@ impl ModalConfig {
             None => own.dockerfile,
             Some(_) => Vec::new(),
         };
+        let days = section.integer("warm_start_days", 0..=MAX_WARM_START_DAYS)?;
+        let days = days.unwrap_or(WARM_START_DAYS);
         let minutes = section.integer("timeout_min", 1..=MAX_TIMEOUT_MIN)?;
         Ok(Some(Self {
             image: image.unwrap_or(own.image),
@@ -95,6 +109,7 @@ impl ModalConfig {
             tool_host: section.path("tool_host")?,
             regions: section.strings("regions")?.unwrap_or_default(),
             cpus: section.number("cpus", 0.125..=64.0)?,
+            warm_start: Duration::from_secs(days * DAY_SECONDS),
             timeout: minutes.map_or(own.timeout, |minutes| Duration::from_secs(minutes * 60)),
             startup_timeout: section
                 .duration_sec("startup_timeout_sec")?

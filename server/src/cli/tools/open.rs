@@ -122,6 +122,7 @@ impl Workbench {
         let (notices, told) = mpsc::channel(QUEUED_NOTICES);
         let telling = tokio::spawn(tell(told));
         let opening = Opening {
+            warm: None,
             run: &RunId(format!("tools-{}", std::process::id())),
             checkout: &workspace,
             notices,

@@ -12,10 +12,10 @@ use crate::runs::command_line::Desk;
 use crate::runs::lab::GREET;
 use crate::runs::project::git;
 
-const SANDBOX: &str = "[sandbox]\nkind = \"modal\"\n[sandbox.modal]\ntool_host = \"tool-host\"\n\
+pub(super) const SANDBOX: &str = "[sandbox]\nkind = \"modal\"\n[sandbox.modal]\ntool_host = \"tool-host\"\n\
      dockerfile = [\"RUN echo the image is built\"]\n[checks]\nrun = [\"grep -q h src/greeting.txt\"]\n";
 
-async fn code(desk: &Desk, double: &Double) -> Output {
+pub(super) async fn code(desk: &Desk, double: &Double) -> Output {
     let remote = desk.remote.to_str().expect("UTF-8");
     let command = desk.pullwright(&[
         "code",
@@ -36,7 +36,7 @@ async fn code(desk: &Desk, double: &Double) -> Output {
         .expect("start pullwright")
 }
 
-fn frames(output: &Output) -> Vec<Value> {
+pub(super) fn frames(output: &Output) -> Vec<Value> {
     let shown = String::from_utf8_lossy(&output.stdout);
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{shown}{complaint}");

@@ -94,7 +94,7 @@ impl Control {
     ) -> Result<SandboxCreateV2Response, Status> {
         let definition = request.definition.clone().unwrap_or_default();
         let image = self.0.images.find(&definition.image_id)?;
-        let machine = self.0.machines.create(request, &image.files).await?;
+        let machine = self.0.machines.create(request, &image).await?;
         Ok(SandboxCreateV2Response {
             sandbox_id: machine.id.clone(),
             task_id: machine.task_id.clone(),
@@ -539,7 +539,10 @@ impl ModalClient for Control {
         let after = self.enter("SandboxSnapshotFs", request.metadata()).await?;
         let machine = self.0.machines.find(&request.into_inner().sandbox_id)?;
         let snapshot = SandboxSnapshotFsResponse {
-            image_id: self.0.images.snapshot(&machine.image_id)?,
+            image_id: self
+                .0
+                .images
+                .snapshot(&machine.image_id, machine.archive().await?)?,
             result: Some(done(GenericStatus::Success, "")),
         };
         answer(snapshot, after)

@@ -1,7 +1,7 @@
 //! Images, by what they are made from.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pullwright_sandbox::modal::wire::client::{GenericResult, Image, MountFile};
 use sha2::{Digest as _, Sha256};
@@ -15,6 +15,8 @@ pub(crate) struct Known {
     /// The log of its build, as long as it is not built.
     pub(crate) run: Vec<String>,
     pub(crate) result: Option<GenericResult>,
+    /// What a sandbox's own folders held when it was made from one.
+    pub(crate) archive: Option<Arc<Vec<u8>>>,
 }
 
 #[derive(Debug, Default)]
@@ -73,8 +75,11 @@ impl Images {
     }
 
     /// An image of what a sandbox's file system is.
-    pub(crate) fn snapshot(&self, of: &str) -> Result<String, Status> {
-        let known = self.find(of)?;
+    pub(crate) fn snapshot(&self, of: &str, archive: Vec<u8>) -> Result<String, Status> {
+        let known = Known {
+            archive: Some(Arc::new(archive)),
+            ..self.find(of)?
+        };
         let id = format!("im-{}", uuid::Uuid::new_v4().simple());
         self.lock().images.insert(id.clone(), known);
         Ok(id)
@@ -87,7 +92,20 @@ impl Images {
     }
 
     pub(crate) fn mount(&self, files: Vec<MountFile>) -> String {
-        let id = format!("mo-{}", uuid::Uuid::new_v4().simple());
+        let mut digest = Sha256::new();
+        for file in &files {
+            digest.update(format!(
+                "{} {} {:?}\n",
+                file.filename, file.sha256_hex, file.mode
+            ));
+        }
+        let digest = digest.finalize();
+        let hex: String = digest
+            .iter()
+            .take(11)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let id = format!("mo-{hex}");
         self.lock().mounts.insert(id.clone(), files);
         id
     }

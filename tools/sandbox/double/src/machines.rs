@@ -11,15 +11,18 @@ use pullwright_core::sandbox::{
 };
 use pullwright_protocol::RunId;
 use pullwright_sandbox::LocalHost;
+use pullwright_sandbox::local::{HOME, WORKSPACE};
 use pullwright_sandbox::modal::wire::client::generic_result::GenericStatus;
 use pullwright_sandbox::modal::wire::client::network_access::NetworkAccessType;
 use pullwright_sandbox::modal::wire::client::{
     GenericResult, NetworkAccess, SandboxCreateV2Request, SandboxTag,
 };
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
 
+use crate::images::Known;
 use crate::processes::Processes;
 
 /// Where clients of ours put our executable.
@@ -66,6 +69,7 @@ impl Machines {
         let checkout: PathBuf = self.folder.path().join("workspaces").join(name);
         std::fs::create_dir_all(&checkout).map_err(|error| Status::internal(error.to_string()))?;
         let opening = Opening {
+            warm: None,
             run: &RunId(name.to_owned()),
             checkout: &checkout,
             notices: mpsc::channel(1).0,
@@ -77,7 +81,7 @@ impl Machines {
     pub(crate) async fn create(
         &self,
         request: SandboxCreateV2Request,
-        files: &[String],
+        image: &Known,
     ) -> Result<Arc<Machine>, Status> {
         let definition = request.definition.unwrap_or_default();
         let name = uuid::Uuid::new_v4().simple().to_string();
@@ -91,11 +95,14 @@ impl Machines {
             created_at: now(),
             processes: Processes::default(),
             sandbox,
-            has_tool_host: files.iter().any(|file| file == TOOL_HOST),
+            has_tool_host: image.files.iter().any(|file| file == TOOL_HOST),
             result: watch::channel(None).0,
         });
         if let Some(access) = &definition.network_access {
             machine.set_network(access).await?;
+        }
+        if let Some(archive) = &image.archive {
+            machine.unpack(archive).await?;
         }
         if !definition.entrypoint_args.is_empty() {
             let process = machine.spawn(definition.entrypoint_args, BTreeMap::new(), None);
@@ -176,6 +183,37 @@ impl Machine {
     /// How it ended, if it has.
     pub(crate) fn ended(&self) -> Option<GenericResult> {
         self.result.borrow().clone()
+    }
+
+    /// What is in the folders that can be written.
+    pub(crate) async fn archive(&self) -> Result<Vec<u8>, Status> {
+        let mut process = self.tar(&["-cf", "-"]).await?;
+        let mut archive = Vec::new();
+        let read = process.stdout.read_to_end(&mut archive).await;
+        read.map_err(|error| Status::internal(error.to_string()))?;
+        Ok(archive)
+    }
+
+    async fn unpack(&self, archive: &[u8]) -> Result<(), Status> {
+        let mut process = self.tar(&["-xf", "-"]).await?;
+        let written = async {
+            process.stdin.write_all(archive).await?;
+            process.stdin.shutdown().await
+        };
+        written
+            .await
+            .map_err(|error| Status::internal(error.to_string()))?;
+        match process.exit.await {
+            Ok(ProcessExit::Code(0)) => Ok(()),
+            how => Err(Status::internal(format!("unpacking ended as {how:?}"))),
+        }
+    }
+
+    async fn tar(&self, how: &[&str]) -> Result<SandboxProcess, Status> {
+        let folders = ["-C", "/", &WORKSPACE[1..], &HOME[1..]];
+        let words = ["tar"].iter().chain(how).chain(&folders);
+        let argv = words.map(|word| (*word).to_owned()).collect();
+        self.spawn(argv, BTreeMap::new(), None).await
     }
 
     pub(crate) fn lived_nanoseconds(&self) -> u64 {

@@ -1,9 +1,5 @@
 //! The command router.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
-
 use pullwright_core::sandbox::ProcessExit;
 use pullwright_sandbox::modal::wire::client::SecretSource;
 use pullwright_sandbox::modal::wire::client::secret_source::Source;
@@ -18,6 +14,8 @@ use pullwright_sandbox::modal::wire::task_command_router::{
     TaskSetNetworkAccessResponse, TaskSnapshotFilesystemRequest, TaskSnapshotFilesystemResponse,
     task_exec_poll_response, task_exec_wait_response,
 };
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
@@ -285,9 +283,8 @@ impl TaskCommandRouter for CommandRouter {
         let (machine, after) = self
             .enter("TaskSnapshotFilesystem", &metadata, &request.task_id)
             .await?;
-        // A real snapshot takes a moment.
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        let image_id = self.0.images.snapshot(&machine.image_id)?;
+        let archive = machine.archive().await?;
+        let image_id = self.0.images.snapshot(&machine.image_id, archive)?;
         answer(TaskSnapshotFilesystemResponse { image_id }, after)
     }
 }

@@ -123,6 +123,7 @@ impl SandboxHost for LocalHost {
         let checkout = folder.join(&name).join("workspace");
         std::fs::create_dir_all(&checkout).map_err(io_error("cannot make", &checkout))?;
         let opening = Opening {
+            warm: None,
             run: &RunId(name),
             checkout: &checkout,
             notices: mpsc::channel(1).0,

@@ -115,6 +115,7 @@ async fn round_trip(host: &ModalHost) -> Result<String, SandboxError> {
     let run = RunId(format!("doctor-{}", std::process::id()));
     let begun = Instant::now();
     let opening = Opening {
+        warm: None,
         run: &run,
         checkout: folder.path(),
         notices: mpsc::channel(1).0,

@@ -40,6 +40,13 @@ const SHOWN_LOG_BYTES: usize = 4000;
 /// How long an upload may take.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(600);
 
+/// An image that is there.
+pub(super) struct Built {
+    pub(super) image_id: String,
+    /// What it is made from: the same for the same tag, lines and executable.
+    pub(super) recipe: String,
+}
+
 /// Makes images for one app.
 pub(super) struct Builder<'a> {
     pub(super) control: &'a Control,
@@ -56,7 +63,7 @@ impl Builder<'_> {
         &self,
         config: &ModalConfig,
         tool_host: &Path,
-    ) -> Result<String, ModalError> {
+    ) -> Result<Built, ModalError> {
         let from = Image {
             dockerfile_commands: vec![format!("FROM {}", config.image)],
             ..Image::default()
@@ -73,14 +80,17 @@ impl Builder<'_> {
                 })
                 .await?;
         }
-        let mount = self.mount(tool_host).await?;
-        self.layer(Image {
+        let (mount, sha256_hex) = self.mount(tool_host).await?;
+        let image_id = self.layer(Image {
             base_images: vec![base(image)],
             dockerfile_commands: vec!["FROM base".to_owned(), "COPY . /".to_owned()],
             context_mount_id: mount,
             ..Image::default()
+        });
+        Ok(Built {
+            image_id: image_id.await?,
+            recipe: format!("{} {:?} {sha256_hex}", config.image, config.dockerfile),
         })
-        .await
     }
 
     async fn layer(&self, image: Image) -> Result<String, ModalError> {
@@ -163,8 +173,8 @@ impl Builder<'_> {
         }
     }
 
-    /// A mount with our executable, by its content.
-    async fn mount(&self, tool_host: &Path) -> Result<String, ModalError> {
+    /// A mount with our executable, and that one's hash.
+    async fn mount(&self, tool_host: &Path) -> Result<(String, String), ModalError> {
         let bytes = tokio::fs::read(tool_host).await.map_err(|error| {
             ModalError::ToolHost(format!("{} cannot be read: {error}", tool_host.display()))
         })?;
@@ -174,7 +184,7 @@ impl Builder<'_> {
         self.upload(bytes, &sha256_hex, &digest).await?;
         let file = MountFile {
             filename: TOOL_HOST.to_owned(),
-            sha256_hex,
+            sha256_hex: sha256_hex.clone(),
             size: Some(size),
             mode: Some(0o755),
         };
@@ -189,7 +199,7 @@ impl Builder<'_> {
             request,
             |mut client, request| async move { client.mount_get_or_create(request).await },
         );
-        Ok(mount.await?.mount_id)
+        Ok((mount.await?.mount_id, sha256_hex))
     }
 
     async fn upload(

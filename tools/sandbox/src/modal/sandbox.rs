@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pullwright_core::sandbox::{
-    Opening, Sandbox, SandboxCommand, SandboxError, SandboxHandle, SandboxNotice, SandboxProcess,
+    Opening, ProcessExit, Sandbox, SandboxCommand, SandboxError, SandboxHandle, SandboxNotice,
+    SandboxProcess,
 };
 use pullwright_protocol::RunId;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,7 @@ use super::error::ModalError;
 use super::exec::{Exec, Start};
 use super::records::{Record, Records};
 use super::router::Router;
+use super::warm::{WarmImages, WarmName};
 use super::wire::client::generic_result::GenericStatus;
 use super::wire::client::sandbox_get_command_router_access_request::Target;
 use super::wire::client::{
@@ -26,7 +28,9 @@ use super::wire::client::{
     SandboxGetCommandRouterAccessRequest, SandboxGetResourceUsageRequest, SandboxGetTaskIdRequest,
     SandboxTerminateRequest, SandboxWaitRequest,
 };
-use super::wire::task_command_router::TaskSetNetworkAccessRequest;
+use super::wire::task_command_router::{
+    TaskSetNetworkAccessRequest, TaskSnapshotFilesystemRequest,
+};
 use super::{KIND, TOOL_HOST, WORKSPACE, access};
 use crate::spawner::{self, Engine, Input, Opened, Output, Session};
 
@@ -35,6 +39,9 @@ const SCHEDULE_TIMEOUT: Duration = Duration::from_secs(310);
 
 /// How long an old spawner may take to end what it started, before a new one is started beside it.
 const OLD_SPAWNER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long what an earlier run left may take to be removed.
+const CLEAN_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What finds a sandbox again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -58,6 +65,17 @@ pub(super) struct ModalSandbox {
     record: Mutex<Option<Record>>,
     /// Who is told what it has used; nobody where it was found again.
     notices: Option<mpsc::Sender<SandboxNotice>>,
+    warmth: Warmth,
+}
+
+/// What the sandbox has to do with setups of earlier and later runs.
+enum Warmth {
+    /// Nothing.
+    None,
+    /// It was opened with what one has made.
+    Warm,
+    /// What is made in it may be kept.
+    Keeps(WarmName, Arc<WarmImages>),
 }
 
 impl ModalSandbox {
@@ -66,10 +84,18 @@ impl ModalSandbox {
         control: Arc<Control>,
         made: SandboxCreateV2Response,
         opening: &Opening<'_>,
+        is_warm: bool,
         startup_timeout: Duration,
     ) -> Result<Self, ModalError> {
         let sandbox_id = made.sandbox_id.clone();
-        let begun = Self::begin_in(Arc::clone(&control), made, opening, startup_timeout).await;
+        let begun = Self::begin_in(
+            Arc::clone(&control),
+            made,
+            opening,
+            is_warm,
+            startup_timeout,
+        )
+        .await;
         if begun.is_err() {
             terminate(&control, &sandbox_id).await;
         }
@@ -80,6 +106,7 @@ impl ModalSandbox {
         control: Arc<Control>,
         made: SandboxCreateV2Response,
         opening: &Opening<'_>,
+        is_warm: bool,
         startup_timeout: Duration,
     ) -> Result<Self, ModalError> {
         if let Some(result) = made.metadata.and_then(|metadata| metadata.result)
@@ -101,6 +128,9 @@ impl ModalSandbox {
         let upload = Some(opening.checkout);
         let (exec_id, opened) = start(&router, &run, upload, startup_timeout).await?;
         let sandbox = Self::new(control, router, sandbox_id, run, exec_id, opened);
+        if is_warm {
+            sandbox.remove_leftovers().await?;
+        }
         Ok(Self {
             notices: Some(opening.notices.clone()),
             ..sandbox
@@ -158,6 +188,42 @@ impl ModalSandbox {
             session: opened.session,
             record: Mutex::new(None),
             notices: None,
+            warmth: Warmth::None,
+        }
+    }
+
+    /// The sandbox, opened with what an earlier setup has made.
+    pub(super) fn warm(self) -> Self {
+        Self {
+            warmth: Warmth::Warm,
+            ..self
+        }
+    }
+
+    /// The sandbox, of which what setup makes is to be kept.
+    pub(super) fn keeping(self, name: WarmName, images: Arc<WarmImages>) -> Self {
+        Self {
+            warmth: Warmth::Keeps(name, images),
+            ..self
+        }
+    }
+
+    /// Removes what an earlier run's base had and this one's has not. What git ignores is what setup made.
+    async fn remove_leftovers(&self) -> Result<(), ModalError> {
+        let argv = ["git", "-c", "safe.directory=*", "clean", "-ffdq"];
+        let command = SandboxCommand {
+            argv: argv.map(str::to_owned).to_vec(),
+            ..SandboxCommand::default()
+        };
+        let ended = |reason: String| ModalError::Ended(reason);
+        let process = self.session.spawn(command).await;
+        let process = process.map_err(|error| ended(error.to_string()))?;
+        let exit = tokio::time::timeout(CLEAN_TIMEOUT, process.exit).await;
+        match exit {
+            Ok(Ok(ProcessExit::Code(0))) => Ok(()),
+            how => Err(ended(format!(
+                "what an earlier run left cannot be removed: {how:?}"
+            ))),
         }
     }
 
@@ -229,6 +295,35 @@ impl Sandbox for ModalSandbox {
         set.await
             .map(|_| ())
             .map_err(ModalError::into_sandbox_error)
+    }
+
+    fn is_warm(&self) -> bool {
+        matches!(self.warmth, Warmth::Warm)
+    }
+
+    async fn keep_warm(&self) -> Result<(), SandboxError> {
+        let Warmth::Keeps(name, images) = &self.warmth else {
+            return Ok(());
+        };
+        let Some(lifetime) = images.lifetime() else {
+            return Ok(());
+        };
+        let request = TaskSnapshotFilesystemRequest {
+            task_id: self.router.task_id.clone(),
+            snapshot_id: uuid::Uuid::new_v4().to_string(),
+            ttl_seconds: i64::try_from(lifetime.as_secs()).ok(),
+        };
+        let made = self.router.call(
+            "TaskSnapshotFilesystem",
+            request,
+            |mut client, request| async move { client.task_snapshot_filesystem(request).await },
+        );
+        let made = made.await.map_err(ModalError::into_sandbox_error)?;
+        let noted = images.note(name, made.image_id);
+        noted.map_err(|source| SandboxError::Io {
+            what: "cannot note the image of a warm start".to_owned(),
+            source,
+        })
     }
 
     fn lost(&self) -> Option<SandboxError> {

@@ -34,8 +34,8 @@ pub struct SpawnerOptions {
     /// The workspace where the host shares it, else where a fresh one is made. Without it, the
     /// current folder, else the folder for temporary files.
     pub root: Option<PathBuf>,
-    /// A workspace that stays when the spawner ends, for another one to go on in. It is made, and must
-    /// be empty where the host sends one.
+    /// A workspace that stays when the spawner ends, for another one to go on in, as the home folder of
+    /// this process does. What the host sends goes over what is there.
     pub workspace: Option<PathBuf>,
     /// Variables of its own environment that its processes get too.
     pub env_vars: Vec<String>,

@@ -58,6 +58,7 @@ pub(crate) async fn open_in(
     checkout: &Path,
 ) -> Result<Arc<dyn Sandbox>, SandboxError> {
     let opening = Opening {
+        warm: None,
         run,
         checkout,
         notices: tokio::sync::mpsc::channel(1).0,

@@ -57,7 +57,10 @@ impl Folders {
         };
         Ok(Self {
             workspace,
-            home: make(own.join("home"))?,
+            home: match own_home().filter(|_| options.workspace.is_some()) {
+                Some(home) => home,
+                None => make(own.join("home"))?,
+            },
             tmp: make(own.join("tmp"))?,
             own,
             _lock: lock,
@@ -74,13 +77,24 @@ impl Folders {
     }
 }
 
-/// A workspace that is not ours to remove.
+/// A workspace that is not ours to remove. The repository in it is one that is sent.
 fn stays(path: &Path, upload: bool) -> io::Result<PathBuf> {
     fs::create_dir_all(path)?;
-    if upload && fs::read_dir(path)?.next().is_some() {
-        return Err(io::Error::other(format!("{} is not empty", path.display())));
+    let repository = path.join(".git");
+    if upload
+        && repository
+            .symlink_metadata()
+            .is_ok_and(|found| found.is_dir())
+    {
+        remove_tree(&repository, &path.join(".git.removal"))?;
     }
     path.canonicalize()
+}
+
+/// The home folder of this process, where it has one.
+fn own_home() -> Option<PathBuf> {
+    let home = std::env::var_os("HOME").map(PathBuf::from)?;
+    (home.is_absolute() && home.is_dir()).then_some(home)
 }
 
 fn make(folder: PathBuf) -> io::Result<PathBuf> {

@@ -1,5 +1,6 @@
 //! Writes the workspace that the host sends.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -23,6 +24,7 @@ pub(super) async fn unpack(
 ) -> Result<(), SpawnerError> {
     let mut unpacking = Unpacking {
         root: workspace,
+        seen: HashSet::new(),
         file: None,
     };
     loop {
@@ -35,8 +37,22 @@ pub(super) async fn unpack(
     }
 }
 
+/// Removes what an earlier spawner has left in the place of an entry. A folder may stay one.
+fn make_room(path: &Path, kind: &EntryKind) -> io::Result<()> {
+    let Ok(found) = path.symlink_metadata() else {
+        return Ok(());
+    };
+    match (found.is_dir(), kind) {
+        (true, EntryKind::Folder) => Ok(()),
+        (true, _) => fs::remove_dir_all(path),
+        (false, _) => fs::remove_file(path),
+    }
+}
+
 struct Unpacking<'w> {
     root: &'w Path,
+    /// What came so far: only what an earlier spawner left may be replaced.
+    seen: HashSet<PathBuf>,
     file: Option<Receiving>,
 }
 
@@ -53,7 +69,12 @@ impl Unpacking<'_> {
         let path = Path::new(OsStr::from_bytes(&entry.path));
         self.check(path)?;
         let full = self.root.join(path);
+        if !self.seen.insert(path.to_owned()) {
+            return Err(host("an entry a second time"));
+        }
+        make_room(&full, &entry.kind).map_err(|error| unwritable(path, error))?;
         let made = match &entry.kind {
+            EntryKind::Folder if full.is_dir() => Ok(()),
             EntryKind::Folder => fs::DirBuilder::new().mode(FOLDER_MODE).create(&full),
             EntryKind::Link { target } => symlink(OsStr::from_bytes(target), &full),
             EntryKind::File { mode, size } => create(&full, *mode).map(|file| {

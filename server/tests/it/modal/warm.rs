@@ -1,0 +1,107 @@
+//! Sandboxes that start with what an earlier setup has made.
+
+use serde_json::Value;
+
+use super::runs::{SANDBOX, code, frames};
+use super::{Bench, double, run, tool_host};
+use crate::runs::command_line::Desk;
+use crate::runs::lab::GREET;
+use crate::support::in_time;
+
+/// What setup does, and what a run leaves that is not its to keep.
+const SETUP: &str = "mkdir -p ignored; echo made | tee ignored/made \"$HOME/made\" >stray; rm file; ln -s nowhere file";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_setup_made_is_there_again_and_nothing_else() {
+    let bench = Bench::new().await;
+    let (cold, _) = bench.try_open_named(Some("setup")).await;
+    let cold = cold.unwrap();
+    assert!(!cold.is_warm());
+    run(&*cold, SETUP).await;
+    in_time(cold.keep_warm()).await.unwrap();
+    // What comes later is not kept.
+    run(&*cold, "echo later >ignored/later").await;
+    in_time(cold.close()).await.unwrap();
+
+    let (warm, _) = bench.try_open_named(Some("setup")).await;
+    let warm = warm.unwrap();
+    assert!(warm.is_warm());
+    let script = "cat ignored/made \"$HOME/made\" file; ls -A; git status --porcelain --ignored";
+    let (said, _) = run(&*warm, script).await;
+    let expected = "made\nmade\ncontent\n.git\n.gitignore\nfile\nignored\n!! ignored/\n";
+    assert_eq!(said, expected);
+    in_time(warm.close()).await.unwrap();
+    for other in [Some("another"), None] {
+        let other = bench.try_open_named(other).await.0.unwrap();
+        assert!(!other.is_warm());
+        in_time(other.close()).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_is_gone_is_no_reason_to_have_no_sandbox() {
+    let bench = Bench::new().await;
+    let cold = bench.try_open_named(Some("setup")).await.0.unwrap();
+    in_time(cold.keep_warm()).await.unwrap();
+    in_time(cold.close()).await.unwrap();
+    let folder = bench.folder.path().join("modal-warm");
+    let file = std::fs::read_dir(&folder)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let mut kept: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    kept["image_id"] = "im-gone".into();
+    std::fs::write(&file, kept.to_string()).unwrap();
+    let again = bench.try_open_named(Some("setup")).await.0.unwrap();
+    assert!(!again.is_warm() && !file.exists());
+    // The next one is warm again.
+    in_time(again.keep_warm()).await.unwrap();
+    assert!(file.exists());
+    in_time(again.close()).await.unwrap();
+
+    let mut kept: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    kept["until"] = 1.into();
+    std::fs::write(&file, kept.to_string()).unwrap();
+    let late = bench.try_open_named(Some("setup")).await.0.unwrap();
+    assert!(!late.is_warm());
+    in_time(late.close()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_run_starts_warm() {
+    let double = double(std::time::Duration::from_secs(1200)).await;
+    let setup = "[setup]\nrun = [\"cat $HOME/runs 2>/dev/null; echo run >> $HOME/runs\"]\n";
+    let checks = "run = [\"test $(grep -c run $HOME/runs) -le 2\"]";
+    let sandbox = SANDBOX.replace("run = [\"grep -q h src/greeting.txt\"]", checks);
+    let desk = Desk::new(GREET, &format!("{sandbox}{setup}"));
+    tool_host(&desk.path);
+    let is_warm = |frames: &[Value]| {
+        let said = "it starts with what an earlier setup has made";
+        frames
+            .iter()
+            .filter(|frame| frame["message"] == said)
+            .count()
+    };
+    // The check of what is pushed happens in a fresh sandbox, which is the second one already.
+    let first = frames(&code(&desk, &double).await);
+    assert_eq!(
+        first.last().unwrap()["outcome"],
+        "branch only",
+        "{first:#?}"
+    );
+    assert_eq!(is_warm(&first), 1, "{first:#?}");
+    let second = frames(&code(&desk, &double).await);
+    assert_eq!(
+        second.last().unwrap()["outcome"],
+        "branch only",
+        "{second:#?}"
+    );
+    assert_eq!(is_warm(&second), 2, "{second:#?}");
+    let snapshots = double.calls();
+    let snapshots = snapshots
+        .iter()
+        .filter(|call| call.name == "TaskSnapshotFilesystem");
+    assert_eq!(snapshots.count(), 1);
+}
