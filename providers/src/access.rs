@@ -84,20 +84,23 @@ impl Access {
         Ok(self)
     }
 
-    /// The headers of one question.
+    /// The headers of one question, and the key in them.
     pub(crate) async fn headers(
         &self,
         provider: &str,
         place: &KeyPlace,
-    ) -> Result<HeaderMap, ProviderError> {
+    ) -> Result<(HeaderMap, Option<Secret>), ProviderError> {
         let mut headers = HeaderMap::new();
-        match &self.key {
-            Key::None => {}
-            Key::Fixed { key, .. } => place.put(key, &mut headers),
-            Key::Command(command) => place.put(&command.key(provider).await?, &mut headers),
+        let key = match &self.key {
+            Key::None => None,
+            Key::Fixed { key, .. } => Some(key.clone()),
+            Key::Command(command) => Some(command.key(provider).await?),
+        };
+        if let Some(key) = &key {
+            place.put(key, &mut headers);
         }
         headers.extend(self.headers.clone());
-        Ok(headers)
+        Ok((headers, key))
     }
 
     /// Where the key comes from, for error messages.
@@ -111,16 +114,19 @@ impl Access {
 
     /// An error without the key and the headers, which a service may repeat.
     pub(crate) async fn hide(&self, mut error: ProviderError) -> ProviderError {
-        let key = match &self.key {
-            Key::None => None,
-            Key::Fixed { key, .. } => Some(key.clone()),
-            Key::Command(command) => command.last().await,
+        let keys = match &self.key {
+            Key::None => Vec::new(),
+            Key::Fixed { key, .. } => vec![key.clone()],
+            Key::Command(command) => command.recent().await,
         };
         let headers = self
             .headers
             .values()
             .filter_map(|value| value.to_str().ok());
-        let secrets = key.iter().map(Secret::reveal).chain(headers);
+        // `Bearer …` is repeated without its first word.
+        let headers =
+            headers.flat_map(|value| [Some(value), value.split_once(' ').map(|(_, rest)| rest)]);
+        let secrets = keys.iter().map(Secret::reveal).chain(headers.flatten());
         for secret in secrets.filter(|secret| secret.len() >= SHORTEST_SECRET) {
             error.message = error.message.replace(secret, HIDDEN);
         }
@@ -128,10 +134,10 @@ impl Access {
     }
 
     /// The service does not take the key any more. Whether the next question may have another.
-    pub(crate) async fn refused(&self) -> bool {
-        match &self.key {
-            Key::None | Key::Fixed { .. } => false,
-            Key::Command(command) => command.forget().await,
+    pub(crate) async fn refused(&self, key: Option<&Secret>) -> bool {
+        match (&self.key, key) {
+            (Key::Command(command), Some(key)) => command.forget(key).await,
+            _ => false,
         }
     }
 }

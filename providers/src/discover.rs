@@ -235,7 +235,8 @@ impl Asking<'_> {
         place: &KeyPlace,
     ) -> Result<Vec<u8>, DiscoverError> {
         let headers = self.access.headers(self.row, place).await;
-        let question = question.headers(headers.map_err(DiscoverError::Transport)?);
+        let (headers, _) = headers.map_err(DiscoverError::Transport)?;
+        let question = question.headers(headers);
         let broken = |error| DiscoverError::Transport(transport(&self.row.into(), error));
         let mut response = question.send().await.map_err(broken)?;
         if !response.status().is_success() {

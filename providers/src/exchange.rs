@@ -21,6 +21,8 @@ pub(crate) use rejection::{Rejection, header, rate_limit_reset, retry_after};
 /// How long a complete reply waits for the end of its connection's answer, so that the connection
 /// can be used again. A server that keeps it open must not hold the reply up.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a reply that is good may take to say the rest that is expected of it.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of a rejection is read: an error page must not fill our memory.
 const MAX_ERROR_BODY_BYTES: usize = 64 * 1024;
 
@@ -31,6 +33,12 @@ pub(crate) trait ReplyParser: Send {
 
     /// Whether the reply is whole if nothing more comes.
     fn is_complete(&self) -> bool;
+
+    /// Whether the reply is good if the connection breaks now, though more is expected: some services say
+    /// why a reply ended before they say what it used.
+    fn is_enough(&self) -> bool {
+        self.is_complete()
+    }
 
     /// Nothing more comes. Says how the reply ended, or that it was cut off.
     fn end(&mut self, out: &mut Vec<Delta>) -> Result<Finish, ProviderError>;
@@ -98,7 +106,7 @@ impl Exchange {
         question: RequestBuilder,
         refused: impl FnOnce(&Refused) -> ProviderError,
     ) -> Result<Response, ProviderError> {
-        let headers = self.access.headers(&self.name, &self.key_place).await?;
+        let (headers, key) = self.access.headers(&self.name, &self.key_place).await?;
         let response = self.send(question.headers(headers)).await?;
         if response.status().is_success() {
             return Ok(response);
@@ -110,7 +118,7 @@ impl Exchange {
         });
         let mut error = self.access.hide(error).await;
         if error.kind == FailureKind::ProviderAuth {
-            error.retryable = self.access.refused().await;
+            error.retryable = self.access.refused(key.as_ref()).await;
         }
         Err(error)
     }
@@ -131,11 +139,14 @@ impl Exchange {
         parser: &mut impl ReplyParser,
         deltas: &DeltaSender,
     ) -> Result<Finish, ProviderError> {
-        let mut settled = None;
+        let (mut settled, mut enough) = (None, None);
         let mut left = self.limits.bytes;
         loop {
             let piece = if parser.is_complete() {
                 let until = *settled.get_or_insert_with(|| Instant::now() + SETTLE_TIMEOUT);
+                self.rest(&mut response, until).await
+            } else if parser.is_enough() {
+                let until = *enough.get_or_insert_with(|| Instant::now() + LAST_WORDS_TIMEOUT);
                 self.rest(&mut response, until).await
             } else {
                 self.next_piece(&mut response).await?

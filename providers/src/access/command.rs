@@ -1,5 +1,6 @@
 //! A key that a command prints, as vendors' own tools do for keys that expire.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::process::Stdio;
 use std::time::Duration;
@@ -15,6 +16,8 @@ use crate::secret::Secret;
 
 /// How long the command may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// How many keys are remembered, so that none of them is shown.
+const RECENT_KEYS: usize = 8;
 /// How much of what it complains about is repeated.
 const SHOWN_CHARS: usize = 500;
 
@@ -25,6 +28,8 @@ pub struct KeyCommand {
     arguments: Vec<String>,
     refresh: Duration,
     fetched: Mutex<Option<Fetched>>,
+    /// The keys of late, which a late answer may still repeat.
+    recent: Mutex<VecDeque<Secret>>,
 }
 
 #[derive(Debug)]
@@ -44,6 +49,7 @@ impl KeyCommand {
             arguments,
             refresh,
             fetched: Mutex::new(None),
+            recent: Mutex::default(),
         }
     }
 
@@ -59,9 +65,14 @@ impl KeyCommand {
         let key = self.fetch().await.map_err(|reason| ProviderError {
             kind: FailureKind::ProviderAuth,
             message: format!("{provider}: {self} {reason}"),
-            retryable: false,
+            // A command that worked before may do so again.
+            retryable: fetched.is_some(),
             retry_after_ms: None,
         })?;
+        let mut recent = self.recent.lock().await;
+        recent.push_front(key.clone());
+        recent.truncate(RECENT_KEYS);
+        drop(recent);
         *fetched = Some(Fetched {
             key: key.clone(),
             at: Instant::now(),
@@ -70,17 +81,24 @@ impl KeyCommand {
         Ok(key)
     }
 
-    /// The key that was fetched last.
-    pub(super) async fn last(&self) -> Option<Secret> {
-        let fetched = self.fetched.lock().await;
-        fetched.as_ref().map(|fetched| fetched.key.clone())
+    /// The keys that were fetched last.
+    pub(super) async fn recent(&self) -> Vec<Secret> {
+        self.recent.lock().await.iter().cloned().collect()
     }
 
-    /// Drops the key. Answers whether it had served before: a fresh one that is refused shows that
-    /// fetching another does not help.
-    pub(super) async fn forget(&self) -> bool {
-        let dropped = self.fetched.lock().await.take();
-        dropped.is_some_and(|fetched| fetched.used)
+    /// Drops the key that was refused, unless there is a newer one. Answers whether the next question
+    /// has another: a fresh one that is refused shows that fetching does not help.
+    pub(super) async fn forget(&self, refused: &Secret) -> bool {
+        let mut fetched = self.fetched.lock().await;
+        match fetched.as_ref() {
+            Some(known) if known.key.reveal() == refused.reveal() => {
+                let has_served = known.used;
+                *fetched = None;
+                has_served
+            }
+            // Another question has dropped or replaced it meanwhile.
+            _ => true,
+        }
     }
 
     async fn fetch(&self) -> Result<Secret, String> {

@@ -84,14 +84,8 @@ struct ErrorObject {
     kind: Value,
     code: Value,
     status_code: Value,
-    metadata: Metadata,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Metadata {
-    raw: Value,
-    reasons: Value,
+    /// What services in between add, in any form.
+    metadata: Value,
 }
 
 impl Said {
@@ -141,8 +135,8 @@ impl Said {
             names,
             status: status.filter(|status| (400..600).contains(status)),
             message: message.map_or(whole, Cow::into_owned),
-            behind: text(&object.metadata.raw).into_owned(),
-            moderated: !object.metadata.reasons.is_null(),
+            behind: text(&object.metadata["raw"]).into_owned(),
+            moderated: !object.metadata["reasons"].is_null(),
         }
         .with_words_behind()
     }
@@ -173,7 +167,7 @@ impl Said {
         if status == Some(413) || overflow::is_overflow(&self.names, &self.message) {
             return (FailureKind::ContextOverflow, false);
         }
-        if self.is_malformed_call() {
+        if self.is_malformed_call() && !matches!(status, Some(401 | 403 | 429 | 500..)) {
             return (FailureKind::MalformedReply, true);
         }
         if self.moderated || self.is_named(&["content_policy_violation", "content_filter"]) {
@@ -203,11 +197,16 @@ impl Said {
             }
             Some(408 | 409 | 499..) => (FailureKind::Transport, true),
             Some(_) => (FailureKind::ProviderRequest, false),
-            None if self.is_named(&["invalid_request_error", "invalid_prompt"]) => {
-                (FailureKind::ProviderRequest, false)
-            }
+            None if self.is_about_the_request() => (FailureKind::ProviderRequest, false),
             None => (FailureKind::Transport, true),
         }
+    }
+
+    /// A broken reply that would break again: names such as `invalid_prompt` or `image_too_large`.
+    fn is_about_the_request(&self) -> bool {
+        let names = self.names.iter();
+        let mut words = names.flat_map(|name| name.split('_'));
+        words.any(|word| word == "invalid" || word == "image")
     }
 
     /// The model wrote a call that the service could not read, and may not do so again.

@@ -97,7 +97,12 @@ impl Calls {
         if let Some(id) = id
             && let Some(place) = self.last(|open| open.given.as_deref() == Some(id))
         {
-            return Some(place);
+            // Some give every call the same id, but a number of its own.
+            let known = self.open[place].index;
+            let is_another = name.is_some() && index.is_some() && known.is_some() && index != known;
+            if !is_another {
+                return Some(place);
+            }
         }
         let place = match index {
             Some(_) => self.last(|open| open.index == index)?,
@@ -114,8 +119,11 @@ impl Calls {
     }
 
     fn begin(&mut self, index: Option<u64>, given: Option<String>) -> usize {
+        // Results are told apart by it.
+        let is_taken = |id: &String| self.open.iter().any(|open| open.call.call_id == *id);
+        let own = given.clone().filter(|id| !is_taken(id));
         let call = ToolCall {
-            call_id: self.ids.id(given.clone()),
+            call_id: self.ids.id(own),
             name: String::new(),
             arguments: String::new(),
         };

@@ -233,7 +233,8 @@ impl<'a> Builder<'a> {
     }
 
     fn add_text(&mut self, text: &'a str) {
-        let message = self.assistant(|message| !message.tool_calls.is_empty());
+        // Text after calls belongs to the same message: results must follow a message's calls at once.
+        let message = self.assistant(|_| false);
         match &mut message.content {
             None => message.content = Some(Content::Text(text.into())),
             Some(Content::Text(before)) => before.to_mut().push_str(text),
@@ -304,6 +305,8 @@ impl<'a> Builder<'a> {
     /// Only the last message may still go on, and with it the results whose images it shows.
     fn finish(mut self) -> Messages<Message<'a>> {
         self.add_images_of_results();
+        // The API refuses a message that only thinks, as a reply that was cut off leaves it.
+        self.messages.retain(|message| !message.only_thinks());
         let last = self.messages.last().map(|message| message.first_item);
         let is_earlier = |message: &&Message<'_>| Some(message.first_item) < last;
         Messages {
@@ -325,6 +328,10 @@ impl<'a> Message<'a> {
             tool_call_id: None,
             first_item,
         }
+    }
+
+    fn only_thinks(&self) -> bool {
+        self.role == Role::Assistant && self.content.is_none() && self.tool_calls.is_empty()
     }
 
     fn has_words(&self) -> bool {

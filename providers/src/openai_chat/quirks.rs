@@ -1,10 +1,10 @@
 //! How services depart from OpenAI's own Chat Completions. All of it is data, so that a row of the
 //! configuration can describe a service that nobody here has seen.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// What a service does in its own way. The default suits most.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ChatQuirks {
     /// The key for the most tokens of a reply.
@@ -24,7 +24,7 @@ pub struct ChatQuirks {
 }
 
 /// The key for the most tokens of a reply.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitKey {
     /// The old one, which all copies know.
@@ -35,7 +35,7 @@ pub enum LimitKey {
 }
 
 /// The key for how hard the model thinks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EffortKey {
     /// `"reasoning_effort": "high"`.
@@ -49,7 +49,7 @@ pub enum EffortKey {
 }
 
 /// What ids of tool calls must look like.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CallIdForm {
     /// Up to 40 characters.
@@ -60,7 +60,7 @@ pub enum CallIdForm {
 }
 
 /// How a service is asked to cache the conversation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CacheKey {
     /// It caches by itself, or not at all.

@@ -252,13 +252,18 @@ impl ChatReply {
             _ if self.refused => StopReason::Refusal,
             "stop" | "eos" | "end_turn" | "" if called => StopReason::ToolUse,
             "stop" | "eos" | "end_turn" | "" => StopReason::EndTurn,
-            "tool_calls" | "function_call" => StopReason::ToolUse,
+            "tool_calls" | "function_call" if called => StopReason::ToolUse,
+            "tool_calls" | "function_call" => {
+                return Err(self.broke_down(FailureKind::MalformedReply));
+            }
             "length" if self.is_full() => StopReason::ContextOverflow,
             "length" => StopReason::MaxTokens,
-            "model_length" => StopReason::ContextOverflow,
-            "content_filter" => StopReason::Refusal,
+            "model_length" | "model_context_window_exceeded" => StopReason::ContextOverflow,
+            "content_filter" | "sensitive" => StopReason::Refusal,
             "insufficient_system_resource" => return Err(self.broke_down(FailureKind::Overloaded)),
-            "error" => return Err(self.broke_down(FailureKind::Transport)),
+            "error" | "network_error" | "abort" => {
+                return Err(self.broke_down(FailureKind::Transport));
+            }
             _ => StopReason::Other,
         };
         Ok(Finish { stop, raw })
@@ -321,6 +326,10 @@ impl ReplyParser for ChatReply {
     }
 
     fn is_complete(&self) -> bool {
+        self.done
+    }
+
+    fn is_enough(&self) -> bool {
         Self::is_complete(self)
     }
 

@@ -93,6 +93,17 @@ pub(super) enum OutputItem {
     Other,
 }
 
+impl OutputItem {
+    /// Whether the model refuses in it.
+    pub(super) fn is_refusal(&self) -> bool {
+        let Self::Message { content } = self else {
+            return false;
+        };
+        let mut parts = content.iter().flatten();
+        parts.any(|part| matches!(part, MessagePart::Refusal { .. }))
+    }
+}
+
 /// A part of a message's content.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]

@@ -103,7 +103,7 @@ impl ResponsesReply {
             serde_json::from_slice(json).map_err(|error| self.senseless(&error))?;
         match &*event.kind {
             "error" => return Err(self.broken_off(json)),
-            "response.failed" => return Err(self.failed(&event, json)),
+            "response.failed" => return Err(self.failed(&event, out)),
             _ => self.take_event(&event, out),
         }
         .map_err(|error| self.senseless(&error))
@@ -189,7 +189,9 @@ impl ResponsesReply {
         raw: &RawValue,
         out: &mut Vec<Delta>,
     ) -> serde_json::Result<()> {
-        let content = content(serde_json::from_str::<OutputItem>(raw.get())?);
+        let item: OutputItem = serde_json::from_str(raw.get())?;
+        self.refused |= item.is_refusal();
+        let content = content(item);
         if let Content::ToolCall(call) = &content {
             self.show_call(place, &call.call_id, &call.name, &call.arguments, out);
         }
@@ -289,12 +291,18 @@ impl ResponsesReply {
             .and_then(|details| details.reason))
     }
 
-    fn failed(&self, event: &Event<'_>, json: &[u8]) -> ProviderError {
+    fn failed(&self, event: &Event<'_>, out: &mut Vec<Delta>) -> ProviderError {
         let response = event.response.map(|response| response.get());
         let response = response.and_then(|json| serde_json::from_str::<Response<'_>>(json).ok());
+        // What failed has its price, too.
+        let usage = response.as_ref().and_then(|response| response.usage);
+        out.extend(usage.map(|usage| Delta::Usage {
+            usage: usage.into(),
+        }));
         match response.and_then(|response| response.error) {
             Some(error) => self.broken_off(error.get().as_bytes()),
-            None => self.broken_off(json),
+            // The rest of the event repeats what we sent, and would be taken for the reason.
+            None => self.broken_off(br#"{"message":"the response failed, without a reason"}"#),
         }
     }
 

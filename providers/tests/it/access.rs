@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use pullwright_protocol::provider::Delta;
 use pullwright_protocol::{FailureKind, Item};
 use pullwright_providers::{ProviderSettings, open};
 use serde_json::json;
@@ -43,10 +44,7 @@ async fn ask(settings: ProviderSettings, times: usize) -> Vec<Option<(FailureKin
     let mut ends = Vec::new();
     for _ in 0..times {
         let deltas = deltas(&peer, &request(vec![Item::user("hi")])).await;
-        let failed = matches!(
-            deltas.last(),
-            Some(pullwright_protocol::provider::Delta::Error { .. })
-        );
+        let failed = matches!(deltas.last(), Some(Delta::Error { .. }));
         ends.push(failed.then(|| {
             let error = error(&deltas);
             (error.kind, error.retryable, error.message.clone())
@@ -120,6 +118,36 @@ async fn a_key_that_is_refused_is_fetched_anew_once() {
             "Bearer key-3"
         ]
     );
+}
+
+/// Runs share a row: each that was refused the old key gets the new one, whoever fetched it.
+#[tokio::test]
+async fn a_key_that_is_refused_to_several_at_once_is_replaced_for_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let refusals = (0..4).map(|_| refused());
+    let answers = std::iter::once(good()).chain(refusals).chain([good()]);
+    let server = Server::start(answers.collect()).await;
+    let row = ProviderSettings {
+        key_command: counting(folder.path()),
+        ..settings(&server)
+    };
+    let provider = open(row, |_| None).unwrap();
+    let ask = || async {
+        let peer = in_process(std::sync::Arc::clone(&provider));
+        let deltas = deltas(&peer, &request(vec![Item::user("hi")])).await;
+        match deltas.last() {
+            Some(Delta::Error { error }) => Some(error.clone()),
+            _ => None,
+        }
+    };
+    assert!(ask().await.is_none());
+    let all = futures_util::future::join_all([ask(), ask(), ask(), ask()]).await;
+    for error in all {
+        let error = error.expect("a refusal");
+        assert!(error.retryable, "{}", error.message);
+        assert!(!error.message.contains("key-1"), "{}", error.message);
+    }
+    assert!(ask().await.is_none());
 }
 
 #[tokio::test]

@@ -108,6 +108,24 @@ fn calls_are_told_apart_however_they_are_numbered() {
 }
 
 #[test]
+fn calls_that_share_an_id_are_told_apart_by_their_numbers() {
+    let piece = |index: u64, name: &str, arguments: &str| json!({ "index": index, "id": "x", "function": { "name": name, "arguments": arguments } });
+    let pieces = [piece(0, "a", "{\"p\":1}"), piece(1, "b", "{\"q\":2}")];
+    let (said, _) = calls(&pieces);
+    assert_eq!(said, named(&[("a", "{\"p\":1}"), ("b", "{\"q\":2}")]));
+    let chunks = pieces.map(|piece| chunk(&json!({ "tool_calls": [piece] }), None));
+    let (deltas, _) = play_chat(&done(&chunks), usize::MAX);
+    let ids: std::collections::BTreeSet<String> = items(&deltas)
+        .into_iter()
+        .map(|item| match item.content {
+            Content::ToolCall(call) => call.call_id,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(ids.len(), 2, "results are told apart by them: {ids:?}");
+}
+
+#[test]
 fn arguments_may_be_an_object_or_nothing() {
     let object =
         json!({ "index": 0, "id": "1", "function": { "name": "a", "arguments": { "x": 1 } } });
@@ -190,7 +208,8 @@ fn each_end_has_its_reason() {
         ("length", StopReason::MaxTokens),
         ("model_length", StopReason::ContextOverflow),
         ("content_filter", StopReason::Refusal),
-        ("function_call", StopReason::ToolUse),
+        ("sensitive", StopReason::Refusal),
+        ("model_context_window_exceeded", StopReason::ContextOverflow),
         ("brand_new", StopReason::Other),
     ];
     for (reason, expected) in cases {
@@ -200,7 +219,12 @@ fn each_end_has_its_reason() {
     }
     let broken = [
         ("error", FailureKind::Transport),
+        ("network_error", FailureKind::Transport),
+        ("abort", FailureKind::Transport),
         ("insufficient_system_resource", FailureKind::Overloaded),
+        // It says that it calls, and does not.
+        ("tool_calls", FailureKind::MalformedReply),
+        ("function_call", FailureKind::MalformedReply),
     ];
     for (reason, expected) in broken {
         let events = [chunk(&json!({ "content": "a" }), Some(reason))];
@@ -254,6 +278,16 @@ fn errors_in_the_stream_have_their_kinds() {
             json!({ "error": { "message": "boom", "type": "server_error" } }),
             FailureKind::Transport,
             true,
+        ),
+        (
+            json!({ "error": { "message": "too large", "code": "image_too_large" } }),
+            FailureKind::ProviderRequest,
+            false,
+        ),
+        (
+            json!({ "error": { "message": "no money", "code": "insufficient_quota", "metadata": null } }),
+            FailureKind::ProviderBudget,
+            false,
         ),
         (
             json!({ "error": { "message": "too long", "type": "exceed_context_size_error", "n_ctx": 4096 } }),

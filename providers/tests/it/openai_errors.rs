@@ -88,6 +88,18 @@ async fn each_rejection_has_its_kind() {
             K::RateLimited,
             true,
         ),
+        (
+            429,
+            plain("Daily token limit reached"),
+            K::RateLimited,
+            true,
+        ),
+        (
+            429,
+            json!({ "error": { "message": "no", "code": "insufficient_quota", "metadata": null } }),
+            K::ProviderBudget,
+            false,
+        ),
         (503, plain("busy"), K::Overloaded, true),
         (529, plain("busy"), K::Overloaded, true),
         (500, plain("oops"), K::Transport, true),

@@ -156,6 +156,47 @@ fn a_service_that_wants_reasoning_with_every_call_gets_it() {
 }
 
 #[test]
+fn a_message_is_never_thought_alone_and_results_follow_their_calls_at_once() {
+    let thought = || {
+        let content = Content::Reasoning { text: "why".into() };
+        native(
+            "openai_chat",
+            content,
+            &json!({ "reasoning_content": "why" }),
+        )
+    };
+    let text = || {
+        Item::neutral(Content::Text {
+            text: "done".into(),
+        })
+    };
+    let items = vec![
+        Item::user("task"),
+        thought(),
+        Item::user("go on"),
+        Item::neutral(call("c1", "{}")),
+        text(),
+        Item::tool_result("c1", "a", false),
+        thought(),
+        text(),
+    ];
+    let body = chat_body(test_config(), &request(items));
+    let messages = body["messages"].as_array().unwrap();
+    let roles: Vec<&str> = messages
+        .iter()
+        .map(|one| one["role"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        roles,
+        ["system", "user", "user", "assistant", "tool", "assistant"],
+        "{body}"
+    );
+    assert_eq!(messages[3]["content"], "done");
+    assert_eq!(messages[3]["tool_calls"].as_array().unwrap().len(), 1);
+    assert_eq!(messages[5]["reasoning_content"], "why");
+}
+
+#[test]
 fn ids_fit_the_service() {
     let long = "x".repeat(200);
     let items = vec![

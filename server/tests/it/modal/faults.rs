@@ -107,6 +107,32 @@ async fn a_lost_sandbox_ends_what_is_under_way_with_its_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_that_nobody_waits_for_any_more_is_ended() {
+    let bench = Bench::new().await;
+    // The spawner is never started.
+    let late = vec![Fault::Late(Duration::from_secs(600))];
+    bench.double.break_next("TaskExecStart", late);
+    let opening = bench.try_open();
+    let made = async {
+        let mut pace = tokio::time::interval(Duration::from_millis(5));
+        while bench.double.sandboxes() == 0 {
+            pace.tick().await;
+        }
+    };
+    tokio::select! {
+        _ = opening => panic!("it opened"),
+        () = made => {}
+    }
+    in_time(async {
+        let mut pace = tokio::time::interval(Duration::from_millis(5));
+        while bench.double.sandboxes() > 0 {
+            pace.tick().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_build_that_fails_shows_its_log() {
     let bench = Bench::with(&["RUN echo fetching", "RUN echo no such package; false"]).await;
     let (refused, told) = bench.try_open().await;

@@ -84,8 +84,17 @@ impl Control {
         F: Future<Output = Result<Response<A>, Status>>,
     {
         let auth = self.auth_token().await?;
-        self.call_with(name, Some(auth.text), limit, request, send)
-            .await
+        let first = self.call_with(name, Some(auth.text), limit, request.clone(), &send);
+        match first.await {
+            // The server may have forgotten the token before its time; it is asked for another, once.
+            Err(ModalError::Call { status, .. }) if status.code() == Code::Unauthenticated => {
+                *self.auth.lock().await = None;
+                let auth = self.auth_token().await?;
+                self.call_with(name, Some(auth.text), limit, request, send)
+                    .await
+            }
+            answered => answered,
+        }
     }
 
     async fn call_with<Q, A, F>(
@@ -117,10 +126,6 @@ impl Control {
                 Err(status) => status,
             };
             warn(name, status.metadata());
-            if auth.is_some() && status.code() == Code::Unauthenticated {
-                // The next call fetches another one.
-                *self.auth.lock().await = None;
-            }
             match attempts.wait_after(&status) {
                 Some(wait) => {
                     tracing::info!(call = name, %status, ?wait, "a call to Modal is made again");

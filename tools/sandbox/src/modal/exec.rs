@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tonic::Code;
 
 use super::error::ModalError;
-use super::retry::is_passing;
+use super::retry::{STARTING, is_passing};
 use super::router::Router;
 use super::wire::client::secret_source::Source;
 use super::wire::client::{SecretSource, StringMap};
@@ -79,9 +79,12 @@ impl Exec {
             secret_sources: env.into_iter().collect(),
             ..TaskExecStartRequest::default()
         };
-        let started = router.call("TaskExecStart", request, |mut client, request| async move {
-            client.task_exec_start(request).await
-        });
+        let started = router.call_by(
+            STARTING,
+            "TaskExecStart",
+            request,
+            |mut client, request| async move { client.task_exec_start(request).await },
+        );
         started.await?;
         Ok(Self::follow(router, id))
     }

@@ -31,6 +31,9 @@ const MAX_INLINE_BYTES: usize = 4 * 1024 * 1024;
 /// How long one question after a build is under way.
 const JOIN_SECONDS: f32 = 55.0;
 
+/// How long to wait before the next one: a stream may break again and again.
+const JOIN_PAUSE: Duration = Duration::from_millis(500);
+
 /// How long a build may take in all.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(3600);
 
@@ -152,6 +155,7 @@ impl Builder<'_> {
                         return Ok(result);
                     }
                 }
+                tokio::time::sleep(JOIN_PAUSE).await;
             }
         };
         let built = tokio::time::timeout(BUILD_TIMEOUT, building).await;

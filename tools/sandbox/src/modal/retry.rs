@@ -31,7 +31,14 @@ pub(super) const CONTROL: Policy = Policy {
     retries: 3,
 };
 
-/// Of a command router, which a sandbox that is starting may not have yet.
+/// Of the first call to a command router: a sandbox that is starting may not have one for minutes.
+pub(super) const STARTING: Policy = Policy {
+    first: Duration::from_millis(100),
+    longest: Duration::from_secs(10),
+    retries: 34,
+};
+
+/// Of a command router.
 pub(super) const ROUTER: Policy = Policy {
     first: Duration::from_millis(10),
     longest: Duration::from_secs(5),

@@ -11,7 +11,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use super::channel::{Channels, MAX_MESSAGE_BYTES, Shared};
 use super::control::Control;
 use super::error::ModalError;
-use super::retry::{Attempts, ROUTER};
+use super::retry::{Attempts, Policy, ROUTER};
 use super::token::Token;
 use super::wire::client::sandbox_get_command_router_access_request::Target;
 use super::wire::client::{CommandRouterAccess, SandboxGetCommandRouterAccessRequest};
@@ -65,7 +65,22 @@ impl Router {
         Q: Clone,
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        let mut attempts = Attempts::new(ROUTER);
+        self.call_by(ROUTER, name, request, send).await
+    }
+
+    /// The same with another patience.
+    pub(super) async fn call_by<Q, A, F>(
+        &self,
+        policy: Policy,
+        name: &'static str,
+        request: Q,
+        send: impl Fn(Client, Request<Q>) -> F,
+    ) -> Result<A, ModalError>
+    where
+        Q: Clone,
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        let mut attempts = Attempts::new(policy);
         let mut was_refreshed = false;
         loop {
             let answer = self

@@ -87,18 +87,13 @@ impl ModalSandbox {
         is_warm: bool,
         startup_timeout: Duration,
     ) -> Result<Self, ModalError> {
-        let sandbox_id = made.sandbox_id.clone();
-        let begun = Self::begin_in(
-            Arc::clone(&control),
-            made,
-            opening,
-            is_warm,
-            startup_timeout,
-        )
-        .await;
+        let (ending, sandbox_id) = (Arc::clone(&control), made.sandbox_id.clone());
+        let unfinished = Unfinished::new(&control, &sandbox_id);
+        let begun = Self::begin_in(control, made, opening, is_warm, startup_timeout).await;
         if begun.is_err() {
-            terminate(&control, &sandbox_id).await;
+            terminate(&ending, &sandbox_id).await;
         }
+        unfinished.finish();
         begun
     }
 
@@ -352,6 +347,29 @@ impl Sandbox for ModalSandbox {
             record.remove();
         }
         asked
+    }
+}
+
+/// A sandbox that was made and is not open yet. Dropping it ends the sandbox: the run may have been
+/// cancelled meanwhile.
+struct Unfinished(Option<(Arc<Control>, String)>);
+
+impl Unfinished {
+    fn new(control: &Arc<Control>, sandbox_id: &str) -> Self {
+        Self(Some((Arc::clone(control), sandbox_id.to_owned())))
+    }
+
+    fn finish(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        let runtime = tokio::runtime::Handle::try_current();
+        if let (Some((control, sandbox_id)), Ok(runtime)) = (self.0.take(), runtime) {
+            runtime.spawn(async move { terminate(&control, &sandbox_id).await });
+        }
     }
 }
 
