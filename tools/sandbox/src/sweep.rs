@@ -80,8 +80,12 @@ pub(crate) fn marked(marker: &Marker, suspects: Suspects) -> io::Result<()> {
         let unclear = processes(|process| is_bare(process, suspects))
             .next()
             .is_some();
+        // On a busy machine a start takes longer than those looks.
+        let starts = processes(|process| is_starting(process) && is_bare(process, suspects))
+            .next()
+            .is_some();
         unclear_looks += u32::from(unclear);
-        Ok(!found.is_empty() || (unclear && unclear_looks < UNCLEAR_LOOKS))
+        Ok(!found.is_empty() || starts || (unclear && unclear_looks < UNCLEAR_LOOKS))
     })
 }
 
@@ -136,6 +140,18 @@ fn is_bare(process: &Path, suspects: Suspects) -> bool {
         Suspects::Descendants => descends_from_here(process),
     };
     environment(process).is_empty() && suspected()
+}
+
+/// Whether a process has not been given an environment yet, be it an empty one. Nothing is known of one
+/// that may not be looked at.
+fn is_starting(process: &Path) -> bool {
+    /// The place of `env_start` among the fields of `stat` that follow the program's name.
+    const ENV_START: usize = 47;
+
+    let may_look = fs::read(process.join("environ")).is_ok();
+    let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    may_look && after_name.split_whitespace().nth(ENV_START) == Some("0")
 }
 
 fn environment(process: &Path) -> Vec<u8> {

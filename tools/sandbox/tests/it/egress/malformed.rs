@@ -382,7 +382,15 @@ async fn what_arrives(template: &str, edits: &[(usize, &str)]) -> Vec<(String, S
             let mut bytes = Vec::new();
             // A reset is an end as well.
             let _ = bounded(stream.read_to_end(&mut bytes)).await;
-            let bytes = String::from_utf8_lossy(&bytes).into_owned();
+            // A character for each byte, so that lengths stay what they are.
+            let plain = |byte: &u8| {
+                if byte.is_ascii() {
+                    char::from(*byte)
+                } else {
+                    '?'
+                }
+            };
+            let bytes: String = bytes.iter().map(plain).collect();
             send.send(bytes).unwrap();
         }
     });
