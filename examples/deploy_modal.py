@@ -4,7 +4,7 @@
     modal deploy examples/deploy_modal.py
 
 The secret holds what `plugins.toml` names: the model's key, the forge's token, and a token of Modal's for the
-sandboxes. The endpoint lets in only who shows a proxy token of the workspace (`modal workspace` makes one):
+sandboxes. The endpoint lets in only who shows a proxy token of the workspace (`modal workspace proxy-tokens create` makes one):
 
     export MODAL_KEY=wk-… MODAL_SECRET=ws-…
     pullwright probe https://…modal.run --repo https://github.com/owner/repo --prompt "…" \

@@ -74,13 +74,16 @@ impl Agent<'_> {
         let before = self.conversation.tokens();
         let said = self.conversation.items();
         let room = self.context_bytes(RESULTS_PERCENT);
-        let anew = match self.compacted().await? {
-            Some(compacted) => with_the_task(compacted, &said, continuation(None, &said, room)),
-            None => {
-                let summary = self.summarise(&said).await?;
-                with_the_task(Vec::new(), &said, continuation(Some(&summary), &said, room))
+        if let Some(compacted) = self.compacted().await? {
+            let anew = with_the_task(compacted, &said, continuation(None, &said, room));
+            self.reset(&anew, before).await;
+            if !self.is_nearly_full() {
+                return Ok(());
             }
-        };
+        }
+        let before = self.conversation.tokens();
+        let summary = self.summarise(&said).await?;
+        let anew = with_the_task(Vec::new(), &said, continuation(Some(&summary), &said, room));
         self.reset(&anew, before).await;
         if self.is_nearly_full() {
             return Err(Halt::Failed(
@@ -99,7 +102,7 @@ impl Agent<'_> {
             return Ok(None);
         }
         match self.ask_until_answered(Asked::Compaction).await {
-            Ok(Ok(reply)) => Ok(Some(reply.items).filter(|items| !items.is_empty())),
+            Ok(Ok(reply)) => Ok(Some(standing(reply.items)).filter(|items| !items.is_empty())),
             Ok(Err(_)) | Err(Halt::Failed(..)) => Ok(None),
             Err(halt) => Err(halt),
         }
@@ -152,6 +155,18 @@ impl Agent<'_> {
 
 fn percent(whole: u64, percent: u64) -> u64 {
     whole / 100 * percent
+}
+
+/// What of a provider's answer can stand for a conversation. A call would stay without a result, and
+/// reasoning belongs to the conversation it was said in.
+fn standing(items: Vec<Item>) -> Vec<Item> {
+    let stands = |item: &Item| {
+        matches!(
+            item.content,
+            Content::User { .. } | Content::Text { .. } | Content::Opaque
+        )
+    };
+    items.into_iter().filter(stands).collect()
 }
 
 /// What the conversation starts anew with: what a provider made of it, if one did, the task unless it

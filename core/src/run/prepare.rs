@@ -46,6 +46,7 @@ impl Run<'_> {
         let commands = self.commands(&base).await?;
         self.open_sandbox(&base, None, &commands).await?;
         self.set_up(&commands).await?;
+        self.keep_warm(&commands).await?;
         self.run_baseline(&base, &commands).await?;
         let written = self.parts.config.providers.get(&row);
         let written = written.and_then(|row| row.edit_tool);
@@ -214,19 +215,21 @@ impl Run<'_> {
         }
         let ran = self.run_setup(sandbox.as_ref(), commands).await;
         sandbox.allow(always).await?;
-        ran?;
-        if !commands.setup.is_empty() && !sandbox.is_warm() {
-            self.keep_warm(sandbox.as_ref()).await;
-        }
-        Ok(())
+        ran
     }
 
-    /// Before the model runs anything in it. A later run is slower without, and no worse.
-    async fn keep_warm(&self, sandbox: &dyn Sandbox) {
+    /// Keeps what setup has made, before anything of the model's is in the sandbox. A later run is slower
+    /// without, and no worse.
+    async fn keep_warm(&self, commands: &Commands) -> Result<(), Halt> {
+        let sandbox = self.sandbox()?;
+        if commands.setup.is_empty() || sandbox.is_warm() {
+            return Ok(());
+        }
         if let Err(error) = sandbox.keep_warm().await {
             let message = format!("what setup has made cannot be kept for later runs: {error}");
             self.status(Stage::Sandbox, message).await;
         }
+        Ok(())
     }
 
     async fn run_setup(&self, sandbox: &dyn Sandbox, commands: &Commands) -> Result<(), Halt> {

@@ -1,4 +1,4 @@
-//! What setup makes in a sandbox, by a name: the same repository, the same commands and the same locked
+//! What setup makes in a sandbox, by a name: the same branch, the same commands and the same locked
 //! dependencies make the same.
 
 use sha2::{Digest, Sha256};
@@ -49,6 +49,8 @@ impl Run<'_> {
             digest.update(part);
         };
         add(base.repository.url.as_bytes());
+        // Whoever may push to one branch does not choose what another's runs start from.
+        add(base.branch.as_bytes());
         commands
             .setup
             .iter()

@@ -11,9 +11,11 @@ mod account;
 mod channel;
 mod control;
 mod diagnosis;
+mod engine;
 mod error;
 mod exec;
 mod image;
+mod lifecycle;
 mod records;
 mod retry;
 mod router;
@@ -29,7 +31,6 @@ pub mod wire;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use pullwright_core::config::{ModalConfig, SandboxConfig};
@@ -65,9 +66,6 @@ const WORKSPACE: &str = "/workspace";
 /// The tag that says which run a sandbox is for, and the one that says it is ours.
 const RUN_TAG: &str = "pullwright-run";
 const OWNER_TAG: &str = "pullwright";
-
-/// How long making a sandbox may take: Modal may wait for a machine.
-const CREATE_TIMEOUT: Duration = Duration::from_secs(310);
 
 /// How many lines of a build's log wait for their reader.
 const QUEUED_LINES: usize = 64;
@@ -253,13 +251,7 @@ impl ModalHost {
             tags: vec![tag(OWNER_TAG, "1"), tag(RUN_TAG, &opening.run.0)],
             ..SandboxCreateV2Request::default()
         };
-        let made = self.control.call_within(
-            "SandboxCreateV2",
-            CREATE_TIMEOUT,
-            request,
-            |mut client, request| async move { client.sandbox_create_v2(request).await },
-        );
-        let made = made.await?;
+        let made = lifecycle::create(&self.control, &self.records, opening.run, request).await?;
         ModalSandbox::begin(
             Arc::clone(&self.control),
             made,
@@ -279,9 +271,9 @@ impl SandboxHost for ModalHost {
 
     /// Also ends what servers that died have left at Modal.
     async fn check(&self) -> Result<(), SandboxError> {
-        for (handle, record) in self.records.deserted() {
-            tracing::info!(run = %handle.run, "a sandbox of a server that died is ended at Modal");
-            if sandbox::terminate(&self.control, &handle.sandbox_id).await {
+        for (ours, record) in self.records.deserted() {
+            tracing::info!(run = %ours.run, "a sandbox of a server that died is ended at Modal");
+            if lifecycle::terminate(&self.control, &ours.sandbox_id).await {
                 record.remove();
             }
         }
@@ -290,7 +282,7 @@ impl SandboxHost for ModalHost {
 
     async fn open(&self, opening: Opening<'_>) -> Result<Arc<dyn Sandbox>, SandboxError> {
         match self.create(&opening).await {
-            Ok(sandbox) => Ok(Arc::new(sandbox.written_down(&self.records))),
+            Ok(sandbox) => Ok(Arc::new(sandbox)),
             Err(error) => Err(error.into_sandbox_error()),
         }
     }
@@ -305,9 +297,9 @@ impl SandboxHost for ModalHost {
         }
         let handle: Handle = serde_json::from_value(handle.data.clone())
             .map_err(|error| lost(format!("the handle cannot be read: {error}")))?;
-        let control = Arc::clone(&self.control);
-        match ModalSandbox::find(control, handle, self.config.startup_timeout).await {
-            Ok(sandbox) => Ok(Arc::new(sandbox.written_down(&self.records))),
+        let (control, records) = (Arc::clone(&self.control), &self.records);
+        match ModalSandbox::find(control, records, handle, self.config.startup_timeout).await {
+            Ok(sandbox) => Ok(Arc::new(sandbox)),
             Err(error) => Err(error.into_sandbox_error()),
         }
     }

@@ -108,28 +108,33 @@ async fn a_lost_sandbox_ends_what_is_under_way_with_its_reason() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sandbox_that_nobody_waits_for_any_more_is_ended() {
-    let bench = Bench::new().await;
-    // The spawner is never started.
-    let late = vec![Fault::Late(Duration::from_secs(600))];
-    bench.double.break_next("TaskExecStart", late);
-    let opening = bench.try_open();
-    let made = async {
-        let mut pace = tokio::time::interval(Duration::from_millis(5));
-        while bench.double.sandboxes() == 0 {
-            pace.tick().await;
+    // It is made and nobody has heard of it yet; it is there and its spawner is never started.
+    for slow in ["SandboxCreateV2", "TaskExecStart"] {
+        let bench = Bench::new().await;
+        let late = match slow {
+            "SandboxCreateV2" => Fault::Lost(Code::Unavailable),
+            _ => Fault::Late(Duration::from_secs(600)),
+        };
+        bench.double.break_next(slow, [late]);
+        tokio::select! {
+            _ = bench.try_open() => panic!("it opened"),
+            () = until(|| bench.double.sandboxes() > 0 && bench.count(slow) > 0) => {}
         }
-    };
-    tokio::select! {
-        _ = opening => panic!("it opened"),
-        () = made => {}
+        until(|| bench.double.sandboxes() == 0 && bench.count("SandboxTerminateV2") > 0).await;
+        until(|| records(&bench) == 0).await;
     }
-    in_time(async {
-        let mut pace = tokio::time::interval(Duration::from_millis(5));
-        while bench.double.sandboxes() > 0 {
-            pace.tick().await;
-        }
-    })
-    .await;
+}
+
+/// A server that is killed while the sandbox starts has told the next one of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_is_written_down_before_it_is_open() {
+    let bench = Bench::new().await;
+    let late = Fault::Late(Duration::from_secs(600));
+    bench.double.break_next("TaskExecStart", [late]);
+    tokio::select! {
+        _ = bench.try_open() => panic!("it opened"),
+        () = until(|| records(&bench) == 1) => {}
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,4 +165,18 @@ async fn a_slow_start_is_waited_for_and_a_token_that_is_wrong_is_told() {
     let other = Bench { host, ..bench };
     let refused = other.try_open().await.0.err().unwrap().to_string();
     assert!(refused.contains("MODAL_TOKEN_ID"), "{refused}");
+}
+
+fn records(bench: &Bench) -> usize {
+    std::fs::read_dir(bench.folder.path().join("modal")).map_or(0, Iterator::count)
+}
+
+async fn until(is_so: impl Fn() -> bool) {
+    in_time(async {
+        let mut pace = tokio::time::interval(Duration::from_millis(5));
+        while !is_so() {
+            pace.tick().await;
+        }
+    })
+    .await;
 }

@@ -106,6 +106,48 @@ async fn a_provider_that_can_makes_the_conversation_shorter_itself() {
     assert!(after < before, "{after} tokens after, {before} before");
 }
 
+/// A call in it would stay without a result.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_can_stand_for_a_conversation_is_taken_from_a_provider() {
+    let script = COMPACTED.replace(
+        "{ compaction = \"opaque\" }",
+        "{ thinking = \"shorter\" }, { compaction = \"opaque\" }, \
+         { tool_call = { name = \"bash\", arguments = { command = \"true\" } } }",
+    );
+    let (lab, played) = play(&script).await;
+    played.ended("branch only");
+    let events = lab.events(&played.id).await;
+    let (items, _, _) = events
+        .iter()
+        .find_map(|logged| reset(&logged.event))
+        .unwrap();
+    let [compacted, task, _results] = items.as_slice() else {
+        panic!("{items:?}");
+    };
+    assert_eq!(compacted.content, Content::Opaque);
+    assert!(said(task).contains("# Task"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_provider_makes_no_shorter_is_summarised() {
+    let long = "x".repeat(90_000);
+    let script = COMPACTED.replace("\"opaque\"", &format!("{long:?}"));
+    let script = format!(
+        "{script}\n[[episodes]]\nuser_contains = \"Write down everything\"\n[[episodes.replies]]\n\
+         steps = [{{ text = \"NOTES: greet with hi\" }}]\n"
+    );
+    let (lab, played) = play(&script).await;
+    played.ended("branch only");
+    let events = lab.events(&played.id).await;
+    let resets: Vec<_> = events
+        .iter()
+        .filter_map(|logged| reset(&logged.event))
+        .collect();
+    let (summary, before, after) = resets.last().unwrap();
+    assert!(summary.iter().all(|item| item.native.is_none()));
+    assert!(after < before, "{after} tokens after, {before} before");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_cannot_after_all_is_no_end() {
     let refused = LONG.replacen("verify_replay", "compacts", 1).replacen(

@@ -1,6 +1,5 @@
-//! One sandbox at Modal, and the spawner in it.
+//! An open sandbox at Modal.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,32 +12,21 @@ use pullwright_core::sandbox::{
 use pullwright_protocol::RunId;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
-use tonic::Code;
 
 use super::control::Control;
+use super::engine::{end_spawner, start};
 use super::error::ModalError;
-use super::exec::{Exec, Start};
+use super::lifecycle::{Unfinished, ended, router_access, said, task_id, terminate};
 use super::records::{Record, Records};
 use super::router::Router;
 use super::warm::{WarmImages, WarmName};
 use super::wire::client::generic_result::GenericStatus;
-use super::wire::client::sandbox_get_command_router_access_request::Target;
-use super::wire::client::{
-    CommandRouterAccess, GenericResult, SandboxCreateV2Response,
-    SandboxGetCommandRouterAccessRequest, SandboxGetResourceUsageRequest, SandboxGetTaskIdRequest,
-    SandboxTerminateRequest, SandboxWaitRequest,
-};
+use super::wire::client::{SandboxCreateV2Response, SandboxGetResourceUsageRequest};
 use super::wire::task_command_router::{
     TaskSetNetworkAccessRequest, TaskSnapshotFilesystemRequest,
 };
-use super::{KIND, TOOL_HOST, WORKSPACE, access};
-use crate::spawner::{self, Engine, Input, Opened, Output, Session};
-
-/// How long Modal may look for a machine.
-const SCHEDULE_TIMEOUT: Duration = Duration::from_secs(310);
-
-/// How long an old spawner may take to end what it started, before a new one is started beside it.
-const OLD_SPAWNER_TIMEOUT: Duration = Duration::from_secs(15);
+use super::{KIND, access};
+use crate::spawner::{Opened, Session};
 
 /// How long what an earlier run left may take to be removed.
 const CLEAN_TIMEOUT: Duration = Duration::from_secs(120);
@@ -46,8 +34,8 @@ const CLEAN_TIMEOUT: Duration = Duration::from_secs(120);
 /// What finds a sandbox again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Handle {
-    pub(super) run: RunId,
-    pub(super) sandbox_id: String,
+    run: RunId,
+    sandbox_id: String,
     task_id: String,
     /// The spawner's process.
     exec_id: String,
@@ -82,19 +70,21 @@ impl ModalSandbox {
     /// Goes on from a sandbox that Modal has made, and ends it where that fails.
     pub(super) async fn begin(
         control: Arc<Control>,
-        made: SandboxCreateV2Response,
+        (made, unfinished): (SandboxCreateV2Response, Unfinished),
         opening: &Opening<'_>,
         is_warm: bool,
         startup_timeout: Duration,
     ) -> Result<Self, ModalError> {
-        let (ending, sandbox_id) = (Arc::clone(&control), made.sandbox_id.clone());
-        let unfinished = Unfinished::new(&control, &sandbox_id);
-        let begun = Self::begin_in(control, made, opening, is_warm, startup_timeout).await;
-        if begun.is_err() {
-            terminate(&ending, &sandbox_id).await;
+        match Self::begin_in(control, made, opening, is_warm, startup_timeout).await {
+            Ok(sandbox) => Ok(Self {
+                record: Mutex::new(unfinished.finish()),
+                ..sandbox
+            }),
+            Err(error) => {
+                unfinished.end().await;
+                Err(error)
+            }
         }
-        unfinished.finish();
-        begun
     }
 
     async fn begin_in(
@@ -135,6 +125,7 @@ impl ModalSandbox {
     /// Finds a sandbox of an earlier server, and starts processes in it anew.
     pub(super) async fn find(
         control: Arc<Control>,
+        records: &Records,
         old: Handle,
         startup_timeout: Duration,
     ) -> Result<Self, ModalError> {
@@ -151,14 +142,12 @@ impl ModalSandbox {
         let router = Arc::new(router);
         end_spawner(&router, &old.exec_id).await;
         let (exec_id, opened) = start(&router, &old.run, None, startup_timeout).await?;
-        Ok(Self::new(
-            control,
-            router,
-            old.sandbox_id,
-            old.run,
-            exec_id,
-            opened,
-        ))
+        let record = records.keep_or_warn(&old.run, &old.sandbox_id);
+        let found = Self::new(control, router, old.sandbox_id, old.run, exec_id, opened);
+        Ok(Self {
+            record: Mutex::new(record),
+            ..found
+        })
     }
 
     fn new(
@@ -249,18 +238,6 @@ impl ModalSandbox {
             Err(error) => tracing::info!(%error, "Modal does not say what a sandbox used"),
         }
     }
-
-    /// Writes down that it is ours, so that it is ended even where this server is not there to do it.
-    pub(super) fn written_down(self, records: &Records) -> Self {
-        let record = records.keep(&self.handle);
-        let record = record.inspect_err(|error| {
-            tracing::warn!(%error, "a sandbox at Modal cannot be written down; it ends by its timeout");
-        });
-        Self {
-            record: Mutex::new(record.ok()),
-            ..self
-        }
-    }
 }
 
 #[async_trait]
@@ -347,194 +324,5 @@ impl Sandbox for ModalSandbox {
             record.remove();
         }
         asked
-    }
-}
-
-/// A sandbox that was made and is not open yet. Dropping it ends the sandbox: the run may have been
-/// cancelled meanwhile.
-struct Unfinished(Option<(Arc<Control>, String)>);
-
-impl Unfinished {
-    fn new(control: &Arc<Control>, sandbox_id: &str) -> Self {
-        Self(Some((Arc::clone(control), sandbox_id.to_owned())))
-    }
-
-    fn finish(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        let runtime = tokio::runtime::Handle::try_current();
-        if let (Some((control, sandbox_id)), Ok(runtime)) = (self.0.take(), runtime) {
-            runtime.spawn(async move { terminate(&control, &sandbox_id).await });
-        }
-    }
-}
-
-/// The spawner, as Modal started it.
-struct ModalEngine {
-    exec: Exec,
-}
-
-#[async_trait]
-impl Engine for ModalEngine {
-    fn kind(&self) -> &'static str {
-        KIND
-    }
-
-    fn take_stream(&mut self) -> Result<(Input, Output), SandboxError> {
-        self.exec.take_stream().ok_or_else(|| SandboxError::Lost {
-            kind: KIND,
-            reason: "its stream was taken before".to_owned(),
-        })
-    }
-
-    async fn end(&mut self, grace: Duration) -> String {
-        self.exec.end(grace).await
-    }
-
-    fn remedy_for_silence(&self) -> &'static str {
-        "raise `startup_timeout_sec` in `[sandbox.modal]` if the image is large"
-    }
-
-    fn remedy_for_another(&self) -> &'static str {
-        "put a static executable of the same version into `[sandbox.modal] tool_host`; `pullwright \
-         doctor --modal` tries it"
-    }
-}
-
-/// Starts a spawner, and sends it `checkout` unless the workspace is there.
-async fn start(
-    router: &Arc<Router>,
-    run: &RunId,
-    checkout: Option<&Path>,
-    startup_timeout: Duration,
-) -> Result<(String, Opened), ModalError> {
-    let argv = [TOOL_HOST, "tool-host", "spawner", "--workspace", WORKSPACE];
-    let exec = Exec::start(
-        Arc::clone(router),
-        Start {
-            argv: argv.map(str::to_owned).to_vec(),
-            env: BTreeMap::new(),
-        },
-    );
-    let exec = exec.await?;
-    let id = exec.id.clone();
-    let opened = spawner::open(
-        Box::new(ModalEngine { exec }),
-        run,
-        checkout,
-        startup_timeout,
-    )
-    .await;
-    let opened = opened.map_err(|error| ModalError::Ended(error.to_string()))?;
-    Ok((id, opened))
-}
-
-/// Ends an earlier server's spawner, and with it all that it started.
-async fn end_spawner(router: &Router, exec_id: &str) {
-    if let Err(error) = Exec::close_input(router, exec_id).await {
-        tracing::info!(%error, "the earlier spawner is gone");
-        return;
-    }
-    Exec::wait_for(router, exec_id, OLD_SPAWNER_TIMEOUT).await;
-}
-
-async fn task_id(control: &Control, sandbox_id: &str) -> Result<String, ModalError> {
-    let begun = tokio::time::Instant::now();
-    while begun.elapsed() < SCHEDULE_TIMEOUT {
-        let request = SandboxGetTaskIdRequest {
-            sandbox_id: sandbox_id.to_owned(),
-            timeout: Some(10.0),
-            ..SandboxGetTaskIdRequest::default()
-        };
-        let found = control.call(
-            "SandboxGetTaskIdV2",
-            request,
-            |mut client, request| async move { client.sandbox_get_task_id_v2(request).await },
-        );
-        let found = found.await?;
-        if let Some(result) = found.task_result {
-            return Err(ModalError::Ended(said(&result)));
-        }
-        if let Some(id) = found.task_id.filter(|id| !id.is_empty()) {
-            return Ok(id);
-        }
-    }
-    Err(ModalError::Ended(
-        "Sandbox was not scheduled within the timeout.".to_owned(),
-    ))
-}
-
-async fn router_access(
-    control: &Control,
-    sandbox_id: &str,
-) -> Result<CommandRouterAccess, ModalError> {
-    let request = SandboxGetCommandRouterAccessRequest {
-        target: Some(Target::SandboxId(sandbox_id.to_owned())),
-    };
-    let answer = control.call(
-        "SandboxGetCommandRouterAccess",
-        request,
-        |mut client, request| async move { client.sandbox_get_command_router_access(request).await },
-    );
-    let answer = answer.await?;
-    Ok(CommandRouterAccess {
-        jwt: answer.jwt,
-        url: answer.url,
-    })
-}
-
-/// How a sandbox ended, if it has.
-async fn ended(control: &Control, sandbox_id: &str) -> Result<Option<GenericResult>, ModalError> {
-    let request = SandboxWaitRequest {
-        sandbox_id: sandbox_id.to_owned(),
-        timeout: 0.0,
-    };
-    let answer = control.call("SandboxWaitV2", request, |mut client, request| async move {
-        client.sandbox_wait_v2(request).await
-    });
-    let result = answer.await?.result;
-    Ok(result.filter(|result| result.status() != GenericStatus::Unspecified))
-}
-
-/// Ends a sandbox and says whether it is gone: one that cannot be ended now is tried again by the next
-/// server, or ends by its timeout.
-pub(super) async fn terminate(control: &Control, sandbox_id: &str) -> bool {
-    let request = SandboxTerminateRequest {
-        sandbox_id: sandbox_id.to_owned(),
-    };
-    let ended = control.call(
-        "SandboxTerminateV2",
-        request,
-        |mut client, request| async move { client.sandbox_terminate_v2(request).await },
-    );
-    match ended.await {
-        Ok(_) => true,
-        Err(ModalError::Call { status, .. }) if status.code() == Code::NotFound => true,
-        Err(error) => {
-            tracing::warn!(%error, sandbox_id, "a sandbox at Modal could not be ended");
-            false
-        }
-    }
-}
-
-fn said(result: &GenericResult) -> String {
-    let status = match result.status() {
-        GenericStatus::Timeout => "its time is over; raise `timeout_min` in `[sandbox.modal]`",
-        GenericStatus::Terminated => "it was terminated",
-        GenericStatus::IdleTimeout => "it was idle for too long",
-        GenericStatus::KernelOomKill
-        | GenericStatus::MemoryManagerEviction
-        | GenericStatus::MemoryThrashingEviction => {
-            "it had too little memory; raise `memory_mb` in `[sandbox]`"
-        }
-        status => status.as_str_name(),
-    };
-    match result.exception.as_str() {
-        "" => status.to_owned(),
-        exception => format!("{status}: {exception}"),
     }
 }

@@ -115,25 +115,93 @@ fn remove_deserted(folder: &Path) {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let named = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX));
     for path in named.map(|entry| entry.path()) {
-        if is_deserted(&path).unwrap_or(false) {
+        if let Ok(Some(_held)) = take_over(&path) {
             let _ = remove(&path);
         }
     }
 }
 
-/// Whether it is a folder of ours whose lock is free.
-fn is_deserted(path: &Path) -> io::Result<bool> {
+/// The lock of a folder of ours, if nobody holds it.
+fn take_over(path: &Path) -> io::Result<Option<File>> {
     let found = path.symlink_metadata()?;
     let own = rustix::process::geteuid().as_raw();
-    if !found.is_dir() || found.uid() != own {
-        return Ok(false);
-    }
     let lock = path.join(LOCK);
     // A pipe in its place would hold us up.
-    let is_file = lock.symlink_metadata()?.is_file();
-    Ok(is_file && File::open(lock)?.try_lock().is_ok())
+    if !found.is_dir() || found.uid() != own || !lock.symlink_metadata()?.is_file() {
+        return Ok(None);
+    }
+    let lock = File::open(lock)?;
+    Ok(lock.try_lock().is_ok().then_some(lock))
 }
 
+/// Removes a folder of ours, whose lock is held. Whoever is killed meanwhile leaves the rest in another
+/// folder of ours, under the same lock, for the next one to remove.
 fn remove(own: &Path) -> io::Result<()> {
-    remove_tree(own, &own.with_extension("removal"))
+    let aside = set_aside(own)?;
+    remove_tree(own, &aside.join("tree"))?;
+    fs::remove_dir_all(aside)
+}
+
+/// A folder beside another one of ours, with its lock.
+fn set_aside(own: &Path) -> io::Result<PathBuf> {
+    let beside = own.parent().unwrap_or(own);
+    let aside = tempfile::Builder::new().prefix(PREFIX).tempdir_in(beside)?;
+    let aside = aside.keep();
+    // What ran in there may have done anything to the lock; it is removed all the same.
+    let _ = fs::hard_link(own.join(LOCK), aside.join(LOCK));
+    Ok(aside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder of ours with something in it, and its lock.
+    fn folder(root: &Path) -> (PathBuf, File) {
+        let own = root.join(format!("{PREFIX}own"));
+        fs::create_dir_all(own.join("workspace/deep")).unwrap();
+        let lock = lock(&own).unwrap();
+        (own, lock)
+    }
+
+    fn left(root: &Path) -> usize {
+        fs::read_dir(root).unwrap().count()
+    }
+
+    #[test]
+    fn it_is_removed_whole() {
+        let root = tempfile::tempdir().unwrap();
+        let (own, _lock) = folder(root.path());
+        remove(&own).unwrap();
+        assert_eq!(left(root.path()), 0);
+    }
+
+    #[test]
+    fn what_a_killed_one_left_is_removed_and_what_another_holds_is_not() {
+        let root = tempfile::tempdir().unwrap();
+        let (own, lock) = folder(root.path());
+        fs::create_dir(root.path().join("another")).unwrap();
+        remove_deserted(root.path());
+        assert!(own.join("workspace").exists());
+        drop(lock);
+        remove_deserted(root.path());
+        assert_eq!(left(root.path()), 1);
+    }
+
+    #[test]
+    fn a_removal_that_was_killed_is_gone_on_with() {
+        let root = tempfile::tempdir().unwrap();
+        let (own, lock) = folder(root.path());
+        let aside = set_aside(&own).unwrap();
+        let tree = aside.join("tree");
+        fs::create_dir(&tree).unwrap();
+        fs::rename(own.join("workspace"), tree.join("3")).unwrap();
+        fs::remove_file(own.join(LOCK)).unwrap();
+        fs::remove_dir(own).unwrap();
+        remove_deserted(root.path());
+        assert!(tree.join("3").exists(), "somebody is at it");
+        drop(lock);
+        remove_deserted(root.path());
+        assert_eq!(left(root.path()), 0);
+    }
 }
