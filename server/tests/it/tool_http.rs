@@ -232,9 +232,7 @@ fn is_told(fake: &FakeHttp, era: Era, times: usize) -> bool {
 
 #[tokio::test]
 async fn an_address_without_a_server_says_so_at_once() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    let address = format!("127.0.0.1:{}", crate::peers::process::free_port());
     let error = connect(&format!("http://{address}/mcp?key=abcdef")).await;
     let told = error.err().unwrap().to_string();
     assert!(

@@ -1,12 +1,12 @@
 //! `pullwright doctor --modal`, as a person starts it.
 
 use std::process::Output;
-use std::time::Duration;
 
 use tokio::process::Command;
 
 use super::official::as_account;
-use super::{Bench, PROGRAM, double, tool_host};
+use super::{Bench, PROGRAM, tool_host};
+use crate::peers::process::free_port;
 use crate::support::in_time;
 
 const CONFIG: &str = "[agent]\nprovider = \"mine\"\n[repositories]\nhosts = [\"localhost\"]\n\
@@ -35,7 +35,7 @@ async fn doctor(bench: &Bench, modal: &str, change: impl FnOnce(&mut Command)) -
 async fn it_tries_all_that_a_run_needs() {
     let bench = Bench::new().await;
     tool_host(bench.folder.path());
-    let modal = "tool_host = \"tool-host\"\ndockerfile = []";
+    let modal = "tool_host = \"tool-host\"\ndockerfile = [\"RUN seq 500\"]";
     let (_, shown) = doctor(&bench, modal, |_| {}).await;
     for said in [
         "ak-test",
@@ -53,9 +53,7 @@ async fn it_tries_all_that_a_run_needs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_says_what_is_wrong() {
     let bench = Bench::new().await;
-    let nobody = double(Duration::from_secs(60)).await;
-    let gone = nobody.url();
-    drop(nobody);
+    let gone = format!("http://127.0.0.1:{}", free_port());
     tool_host(bench.folder.path());
     let own = "tool_host = \"tool-host\"";
     type Change = Box<dyn FnOnce(&mut Command)>;

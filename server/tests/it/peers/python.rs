@@ -1,6 +1,6 @@
 //! PyPI `mcp`: the protocol's Python SDK.
 
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use super::process::Peers;
+use super::process::{Peers, free_port};
 
 /// Python and its imports take a while on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -101,9 +101,7 @@ impl Peers {
 impl PythonHttp {
     /// Starts [`SERVER`], which lies in `script`, and waits until it listens.
     pub(crate) async fn start(peers: &Peers, script: &std::path::Path) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = port.local_addr().unwrap();
-        drop(port);
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let mut command = Command::new(peers.python());
         command.arg(script).arg(address.port().to_string());
         command

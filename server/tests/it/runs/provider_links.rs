@@ -144,12 +144,10 @@ steps = [{ text = "Done" }]
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_where_nobody_is_fails_the_run_and_says_so() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let row = format!(
-        "[providers.script]\nurl = \"ws://{}/\"\n",
-        free.local_addr().unwrap()
+        "[providers.script]\nurl = \"ws://127.0.0.1:{}/\"\n",
+        crate::peers::process::free_port()
     );
-    drop(free);
     let lab = Lab::start(Plan {
         config: &row,
         ..Plan::default()

@@ -97,7 +97,9 @@ async fn reach(account: &Account) -> Result<String, SandboxError> {
 
 async fn image(host: &ModalHost) -> Result<String, SandboxError> {
     let begun = Instant::now();
-    let prepared = host.prepared(&mpsc::channel(1).0).await;
+    // Nobody reads the build's log: a receiver that lives on would hold it up.
+    let (notices, _) = mpsc::channel(1);
+    let prepared = host.prepared(&notices).await;
     let prepared = prepared.map_err(ModalError::into_sandbox_error)?;
     let (image, time) = (&prepared.image_id, begun.elapsed().as_millis());
     let size = std::fs::metadata(&host.tool_host).map_or(0, |file| file.len());
