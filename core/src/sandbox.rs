@@ -35,6 +35,10 @@ pub trait SandboxHost: Send + Sync {
 
     /// Finds a sandbox again by the handle of an earlier [`Sandbox::handle`].
     async fn attach(&self, handle: &SandboxHandle) -> Result<Arc<dyn Sandbox>, SandboxError>;
+
+    /// Waits until nothing goes on for a run whose sandboxes are all given up: one that was still being
+    /// opened then, or did not close in time, may be ended in the background.
+    async fn over(&self, _run: &RunId) {}
 }
 
 /// What a sandbox is opened for.
@@ -63,7 +67,7 @@ pub enum SandboxNotice {
     Progress(String),
 }
 
-/// An open sandbox.
+/// An open sandbox. Dropping it gives it up, as [`Sandbox::close`] does, but tells nobody how that went.
 #[async_trait]
 pub trait Sandbox: Send + Sync {
     /// The workspace's path as processes inside see it.

@@ -35,6 +35,7 @@ impl Run<'_> {
         if let Err(error) = self.close_sandbox().await {
             tracing::warn!(run = %self.owned.id, %error, "the sandbox did not close");
         }
+        self.give_up_sandboxes().await;
         self.host_servers.clear();
         self.forge = None;
         let ended = match ended {
@@ -90,6 +91,14 @@ impl Run<'_> {
         })??;
         self.remove_workspace().await;
         Ok(())
+    }
+
+    /// Sandboxes that were being opened when the run was interrupted end as well.
+    async fn give_up_sandboxes(&self) {
+        let over = self.parts.sandboxes.over(&self.owned.id);
+        if tokio::time::timeout(CLOSE_TIMEOUT, over).await.is_err() {
+            tracing::warn!(run = %self.owned.id, "ending the run's sandboxes takes long");
+        }
     }
 
     /// Removes the workspace, which the model may have made as deep and as closed as it liked. It is

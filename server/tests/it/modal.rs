@@ -4,6 +4,7 @@ mod client;
 mod doctor;
 mod faults;
 mod official;
+mod ownership;
 mod runs;
 mod trace;
 mod warm;

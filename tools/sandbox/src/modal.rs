@@ -8,6 +8,8 @@
 //! `proto/` holds what we use of Modal's wire, [`wire`] the code for it.
 
 mod account;
+mod background;
+mod calls;
 mod channel;
 mod control;
 mod diagnosis;
@@ -37,10 +39,12 @@ use pullwright_core::config::{ModalConfig, SandboxConfig};
 use pullwright_core::sandbox::{
     Opening, Sandbox, SandboxError, SandboxHandle, SandboxHost, SandboxNotice,
 };
+use pullwright_protocol::RunId;
 use tokio::sync::{OnceCell, mpsc};
 
 use control::Control;
 use image::Builder;
+use lifecycle::Lifecycle;
 use records::Records;
 use sandbox::{Handle, ModalSandbox};
 use warm::{WarmImages, WarmName};
@@ -63,8 +67,10 @@ const TOOL_HOST: &str = "/usr/local/bin/pullwright";
 /// Where the workspace is.
 const WORKSPACE: &str = "/workspace";
 
-/// The tag that says which run a sandbox is for, and the one that says it is ours.
+/// The tags that say which run a sandbox is for, in which record it is written down, and that it is
+/// ours.
 const RUN_TAG: &str = "pullwright-run";
+const RECORD_TAG: &str = "pullwright-record";
 const OWNER_TAG: &str = "pullwright";
 
 /// How many lines of a build's log wait for their reader.
@@ -72,12 +78,11 @@ const QUEUED_LINES: usize = 64;
 
 /// Opens sandboxes at Modal.
 pub struct ModalHost {
-    control: Arc<Control>,
     config: ModalConfig,
     memory_mb: u32,
     tool_host: PathBuf,
     prepared: OnceCell<Prepared>,
-    records: Records,
+    lifecycle: Arc<Lifecycle>,
     warm: Arc<WarmImages>,
 }
 
@@ -120,12 +125,11 @@ impl ModalHost {
         };
         let control = Control::new(account).map_err(ModalError::into_sandbox_error)?;
         Ok(Self {
-            control: Arc::new(control),
             config: modal.clone(),
             memory_mb: u32::try_from(config.memory_mb).unwrap_or(u32::MAX),
             tool_host,
             prepared: OnceCell::new(),
-            records: Records::new(data_dir),
+            lifecycle: Lifecycle::new(control, Records::new(data_dir)),
             warm: Arc::new(WarmImages::new(data_dir, modal.warm_start)),
         })
     }
@@ -141,22 +145,21 @@ impl ModalHost {
     }
 
     async fn prepare(&self, notices: &mpsc::Sender<SandboxNotice>) -> Result<Prepared, ModalError> {
-        let environment = &self.control.account().environment;
+        let control = &self.lifecycle.control;
+        let environment = &control.account().environment;
         let app = AppGetOrCreateRequest {
             app_name: self.config.app.clone(),
             environment_name: environment.clone(),
             object_creation_type: ObjectCreationType::CreateIfMissing.into(),
         };
-        let app = self
-            .control
-            .call("AppGetOrCreate", app, |mut client, request| async move {
-                client.app_get_or_create(request).await
-            });
+        let app = control.call("AppGetOrCreate", app, |mut client, request| async move {
+            client.app_get_or_create(request).await
+        });
         let app_id = app.await?.app_id;
         let version = self.builder_version(environment).await?;
         let (log, lines) = mpsc::channel(QUEUED_LINES);
         let builder = Builder {
-            control: &self.control,
+            control,
             app_id: &app_id,
             version: &version,
             log: &log,
@@ -179,7 +182,7 @@ impl ModalHost {
             deployment_name: environment.to_owned(),
             object_creation_type: ObjectCreationType::Unspecified.into(),
         };
-        let found = self.control.call(
+        let found = self.lifecycle.control.call(
             "EnvironmentGetOrCreate",
             request,
             |mut client, request| async move { client.environment_get_or_create(request).await },
@@ -251,9 +254,9 @@ impl ModalHost {
             tags: vec![tag(OWNER_TAG, "1"), tag(RUN_TAG, &opening.run.0)],
             ..SandboxCreateV2Request::default()
         };
-        let made = lifecycle::create(&self.control, &self.records, opening.run, request).await?;
+        let made = self.lifecycle.create(opening.run, request).await?;
         ModalSandbox::begin(
-            Arc::clone(&self.control),
+            Arc::clone(&self.lifecycle.control),
             made,
             opening,
             image_id != prepared.image_id,
@@ -271,12 +274,7 @@ impl SandboxHost for ModalHost {
 
     /// Also ends what servers that died have left at Modal.
     async fn check(&self) -> Result<(), SandboxError> {
-        for (ours, record) in self.records.deserted() {
-            tracing::info!(run = %ours.run, "a sandbox of a server that died is ended at Modal");
-            if lifecycle::terminate(&self.control, &ours.sandbox_id).await {
-                record.remove();
-            }
-        }
+        self.lifecycle.end_deserted().await;
         Ok(())
     }
 
@@ -297,11 +295,14 @@ impl SandboxHost for ModalHost {
         }
         let handle: Handle = serde_json::from_value(handle.data.clone())
             .map_err(|error| lost(format!("the handle cannot be read: {error}")))?;
-        let (control, records) = (Arc::clone(&self.control), &self.records);
-        match ModalSandbox::find(control, records, handle, self.config.startup_timeout).await {
+        match ModalSandbox::find(&self.lifecycle, handle, self.config.startup_timeout).await {
             Ok(sandbox) => Ok(Arc::new(sandbox)),
             Err(error) => Err(error.into_sandbox_error()),
         }
+    }
+
+    async fn over(&self, run: &RunId) {
+        self.lifecycle.over(run).await;
     }
 }
 

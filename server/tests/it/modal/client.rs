@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pullwright_core::sandbox::{ProcessExit, SandboxError, SandboxHost as _};
+use pullwright_core::sandbox::{ProcessExit, SandboxError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{Bench, double, finish, run, sh};
@@ -96,41 +96,6 @@ async fn a_killed_process_takes_what_it_started_with_it() {
         pid.trim()
     );
     assert_eq!(run(&*sandbox, &script).await.0, "dead\n");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_sandbox_is_found_again_with_its_files_and_without_its_processes() {
-    let bench = Bench::new().await;
-    let sandbox = bench.open().await;
-    run(&*sandbox, "echo work > new").await;
-    let left = sandbox.spawn(sh("sleep 1000")).await.unwrap();
-    let handle = serde_json::to_string(&sandbox.handle()).unwrap();
-    std::mem::forget(left);
-    drop(sandbox);
-    let handle = serde_json::from_str(&handle).unwrap();
-    let again = in_time(bench.host.attach(&handle)).await.unwrap();
-    let (said, _) = run(&*again, "cat file new; pgrep -x sleep || echo none").await;
-    assert_eq!(said, "content\nwork\nnone\n");
-    assert_eq!(bench.count("SandboxCreateV2"), 1);
-    in_time(again.close()).await.unwrap();
-    let gone = in_time(bench.host.attach(&handle)).await.err().unwrap();
-    assert!(gone.to_string().contains("it was terminated"), "{gone}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_server_that_died_has_left_is_ended_by_the_next_one() {
-    let bench = Bench::new().await;
-    let (left, kept) = (bench.open().await, bench.open().await);
-    let next = || super::host(&bench.double, bench.folder.path(), &[]);
-    in_time(next().check()).await.unwrap();
-    assert_eq!(bench.double.sandboxes(), 2, "both have a server");
-    drop(left);
-    in_time(next().check()).await.unwrap();
-    assert_eq!(bench.double.sandboxes(), 1);
-    assert_eq!(run(&*kept, "cat file").await.0, "content\n");
-    in_time(kept.close()).await.unwrap();
-    let records = std::fs::read_dir(bench.folder.path().join("modal")).unwrap();
-    assert_eq!(records.count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,6 +16,11 @@ pub(super) const SANDBOX: &str = "[sandbox]\nkind = \"modal\"\n[sandbox.modal]\n
      dockerfile = [\"RUN echo the image is built\"]\n[checks]\nrun = [\"grep -q h src/greeting.txt\"]\n";
 
 pub(super) async fn code(desk: &Desk, double: &Double) -> Output {
+    let output = code_command(desk, double).output().await;
+    output.expect("start pullwright")
+}
+
+pub(super) fn code_command(desk: &Desk, double: &Double) -> Command {
     let remote = desk.remote.to_str().expect("UTF-8");
     let command = desk.pullwright(&[
         "code",
@@ -25,25 +30,29 @@ pub(super) async fn code(desk: &Desk, double: &Double) -> Output {
         "plugins.toml",
         "--json",
     ]);
-    Command::from(command)
+    let mut command = Command::from(command);
+    command
         .env("MODAL_SERVER_URL", double.url())
         .env("MODAL_TOKEN_ID", TOKEN_ID)
         .env("MODAL_TOKEN_SECRET", TOKEN_SECRET)
         .env("MODAL_CONFIG_PATH", "/nonexistent")
         .stdout(Stdio::piped())
-        .output()
-        .await
-        .expect("start pullwright")
+        .stderr(Stdio::piped());
+    command
 }
 
+/// The frames of a run that ended well.
 pub(super) fn frames(output: &Output) -> Vec<Value> {
-    let shown = String::from_utf8_lossy(&output.stdout);
+    let frames = frames_of(output);
     let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{shown}{complaint}");
-    let lines = shown.lines();
-    lines
-        .map(|line| serde_json::from_str(line).expect("JSON"))
-        .collect()
+    assert!(output.status.success(), "{frames:#?}{complaint}");
+    frames
+}
+
+pub(super) fn frames_of(output: &Output) -> Vec<Value> {
+    let shown = String::from_utf8_lossy(&output.stdout);
+    let frames = shown.lines().map(serde_json::from_str);
+    frames.map(|frame| frame.expect("JSON")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

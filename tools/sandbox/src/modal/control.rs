@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
@@ -27,6 +28,25 @@ const LIBRARY: &str = concat!("pullwright/", env!("CARGO_PKG_VERSION"));
 /// How long one attempt may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long a call is worth waiting for.
+#[derive(Clone, Debug)]
+pub(super) struct Patience {
+    /// How long one attempt may take.
+    pub(super) attempt: Duration,
+    /// Once it fires, no other attempt is begun. Dropping a call ends the one under way as well, and
+    /// then nobody knows what came of it.
+    pub(super) given_up: CancellationToken,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            attempt: CALL_TIMEOUT,
+            given_up: CancellationToken::new(),
+        }
+    }
+}
+
 /// The client of one call.
 pub(super) type Client = ModalClientClient<Channel>;
 
@@ -37,6 +57,16 @@ pub(super) struct Control {
     /// Which V2 sandboxes want besides the account's own token.
     auth: Mutex<Option<Token>>,
     pub(super) routers: Channels,
+}
+
+/// What all attempts of a call have in common.
+struct Call {
+    /// For messages.
+    name: &'static str,
+    auth: Option<String>,
+    patience: Patience,
+    /// By this, a server that did the work already does it once.
+    key: String,
 }
 
 impl Control {
@@ -68,14 +98,15 @@ impl Control {
         Q: Clone,
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        self.call_within(name, CALL_TIMEOUT, request, send).await
+        let patience = Patience::default();
+        self.call_with_patience(name, patience, request, send).await
     }
 
-    /// The same where the answer is long in coming.
-    pub(super) async fn call_within<Q, A, F>(
+    /// The same where the answer may be long in coming.
+    pub(super) async fn call_with_patience<Q, A, F>(
         &self,
         name: &'static str,
-        limit: Duration,
+        patience: Patience,
         request: Q,
         send: impl Fn(Client, Request<Q>) -> F,
     ) -> Result<A, ModalError>
@@ -83,25 +114,26 @@ impl Control {
         Q: Clone,
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        let auth = self.auth_token().await?;
-        let first = self.call_with(name, Some(auth.text), limit, request.clone(), &send);
-        match first.await {
+        let mut call = Call {
+            name,
+            auth: Some(self.auth_token().await?.text),
+            patience,
+            key: uuid::Uuid::new_v4().to_string(),
+        };
+        match self.attempt(&call, request.clone(), &send).await {
             // The server may have forgotten the token before its time; it is asked for another, once.
             Err(ModalError::Call { status, .. }) if status.code() == Code::Unauthenticated => {
                 *self.auth.lock().await = None;
-                let auth = self.auth_token().await?;
-                self.call_with(name, Some(auth.text), limit, request, send)
-                    .await
+                call.auth = Some(self.auth_token().await?.text);
+                self.attempt(&call, request, &send).await
             }
             answered => answered,
         }
     }
 
-    async fn call_with<Q, A, F>(
+    async fn attempt<Q, A, F>(
         &self,
-        name: &'static str,
-        auth: Option<String>,
-        limit: Duration,
+        call: &Call,
         request: Q,
         send: impl Fn(Client, Request<Q>) -> F,
     ) -> Result<A, ModalError>
@@ -109,12 +141,11 @@ impl Control {
         Q: Clone,
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        // The same for every attempt, so that a server that did the work already does it once.
-        let key = uuid::Uuid::new_v4().to_string();
+        let (name, limit) = (call.name, call.patience.attempt);
         let mut attempts = Attempts::new(CONTROL);
         loop {
             let mut request = Request::new(request.clone());
-            self.sign(request.metadata_mut(), &key, auth.as_deref(), &attempts);
+            self.sign(request.metadata_mut(), call, &attempts);
             request.set_timeout(limit);
             let answer = tokio::time::timeout(limit, send(self.client.clone(), request)).await;
             let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer")));
@@ -126,12 +157,16 @@ impl Control {
                 Err(status) => status,
             };
             warn(name, status.metadata());
-            match attempts.wait_after(&status) {
-                Some(wait) => {
-                    tracing::info!(call = name, %status, ?wait, "a call to Modal is made again");
-                    tokio::time::sleep(wait).await;
-                }
-                None => return Err(ModalError::call(name)(status)),
+            let Some(wait) = attempts.wait_after(&status) else {
+                return Err(ModalError::call(name)(status));
+            };
+            tracing::info!(call = name, %status, ?wait, "a call to Modal is made again");
+            let given_up = &call.patience.given_up;
+            if tokio::time::timeout(wait, given_up.cancelled())
+                .await
+                .is_ok()
+            {
+                return Err(ModalError::call(name)(status));
             }
         }
     }
@@ -141,16 +176,18 @@ impl Control {
         if let Some(token) = auth.as_ref().filter(|token| !token.is_stale()) {
             return Ok(token.clone());
         }
-        let asked = self
-            .call_with(
-                "AuthTokenGet",
-                None,
-                CALL_TIMEOUT,
-                AuthTokenGetRequest {},
-                |mut client, request| async move { client.auth_token_get(request).await },
-            )
-            .await;
-        match (asked, auth.as_ref()) {
+        let call = Call {
+            name: "AuthTokenGet",
+            auth: None,
+            patience: Patience::default(),
+            key: uuid::Uuid::new_v4().to_string(),
+        };
+        let asked = self.attempt(
+            &call,
+            AuthTokenGetRequest {},
+            |mut client, request| async move { client.auth_token_get(request).await },
+        );
+        match (asked.await, auth.as_ref()) {
             (Ok(answer), _) => Ok(auth.insert(Token::new(answer.token)).clone()),
             // The old one still counts for a while.
             (Err(error), Some(old)) if old.is_fresh() => {
@@ -161,7 +198,7 @@ impl Control {
         }
     }
 
-    fn sign(&self, metadata: &mut MetadataMap, key: &str, auth: Option<&str>, attempts: &Attempts) {
+    fn sign(&self, metadata: &mut MetadataMap, call: &Call, attempts: &Attempts) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let seconds = |time: Duration| format!("{:.3}", time.as_secs_f64());
         let account = &self.account;
@@ -181,7 +218,7 @@ impl Control {
             account.server.host().unwrap_or_default(),
             false,
         );
-        add("x-idempotency-key", key, false);
+        add("x-idempotency-key", &call.key, false);
         add("x-retry-attempt", &attempts.retries.to_string(), false);
         add(
             "x-throttle-retry-attempt",
@@ -203,7 +240,7 @@ impl Control {
                 false,
             );
         }
-        if let Some(token) = auth {
+        if let Some(token) = &call.auth {
             add("x-modal-auth-token", token, true);
         }
     }

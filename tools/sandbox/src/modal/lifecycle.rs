@@ -1,197 +1,237 @@
 //! How a sandbox at Modal begins and ends.
+//!
+//! A sandbox costs money until it is ended, so it is written down before Modal is asked for it, and made
+//! and ended in the background: whoever asked may be gone when Modal answers.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use pullwright_protocol::RunId;
-use tonic::Code;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
+use super::RECORD_TAG;
+use super::background::Background;
+use super::calls::{create, tagged, terminate};
 use super::control::Control;
 use super::error::ModalError;
-use super::records::{Record, Records};
-use super::wire::client::generic_result::GenericStatus;
-use super::wire::client::sandbox_get_command_router_access_request::Target;
-use super::wire::client::{
-    CommandRouterAccess, GenericResult, SandboxCreateV2Request, SandboxCreateV2Response,
-    SandboxGetCommandRouterAccessRequest, SandboxGetTaskIdRequest, SandboxTerminateRequest,
-    SandboxWaitRequest,
-};
+use super::records::{Note, Record, Records};
+use super::retry::is_passing;
+use super::wire::client::{SandboxCreateV2Request, SandboxCreateV2Response, SandboxTag};
 
-/// How long making a sandbox may take: Modal may wait for a machine.
-const CREATE_TIMEOUT: Duration = Duration::from_secs(310);
+/// The sandboxes of this server.
+pub(super) struct Lifecycle {
+    pub(super) control: Arc<Control>,
+    records: Records,
+    background: Background,
+}
 
-/// How long Modal may look for a machine after that.
-const SCHEDULE_TIMEOUT: Duration = Duration::from_secs(310);
-
-/// A sandbox that was made and is not open yet. Dropping it ends the sandbox: the run may have been
-/// cancelled meanwhile.
-pub(super) struct Unfinished(Option<Begun>);
-
-struct Begun {
-    control: Arc<Control>,
+/// A sandbox that is there and ours. Dropping it ends the sandbox.
+pub(super) struct OwnedSandbox {
+    lifecycle: Arc<Lifecycle>,
+    run: RunId,
     sandbox_id: String,
+    /// Gone once the sandbox is.
     record: Option<Record>,
 }
 
-/// Makes a sandbox for a run, and writes down that it is ours. It is made to the end even if this is
-/// dropped: only who has heard of a sandbox can end it.
-pub(super) async fn create(
-    control: &Arc<Control>,
-    records: &Records,
-    run: &RunId,
-    request: SandboxCreateV2Request,
-) -> Result<(SandboxCreateV2Response, Unfinished), ModalError> {
-    let (control, records, run) = (Arc::clone(control), records.clone(), run.clone());
-    let making = tokio::spawn(async move {
-        let made = control.call_within(
-            "SandboxCreateV2",
-            CREATE_TIMEOUT,
-            request,
-            |mut client, request| async move { client.sandbox_create_v2(request).await },
-        );
-        let made = made.await?;
-        let begun = Begun {
-            record: records.keep_or_warn(&run, &made.sandbox_id),
-            sandbox_id: made.sandbox_id.clone(),
-            control,
+impl Lifecycle {
+    pub(super) fn new(control: Control, records: Records) -> Arc<Self> {
+        Arc::new(Self {
+            control: Arc::new(control),
+            records,
+            background: Background::default(),
+        })
+    }
+
+    /// Makes a sandbox for a run. Where nobody waits for it any more it is ended.
+    pub(super) async fn create(
+        self: &Arc<Self>,
+        run: &RunId,
+        request: SandboxCreateV2Request,
+    ) -> Result<(SandboxCreateV2Response, OwnedSandbox), ModalError> {
+        let (answer, answered) = oneshot::channel();
+        let given_up = CancellationToken::new();
+        let _waiting = given_up.clone().drop_guard();
+        let making = Making {
+            lifecycle: Arc::clone(self),
+            run: run.clone(),
+            record: self.records.announce_or_warn(run),
         };
-        Ok((made, Unfinished(Some(begun))))
-    });
-    let lost = |error| ModalError::Ended(format!("nobody waited for it to be made: {error}"));
-    making.await.map_err(lost)?
-}
-
-impl Unfinished {
-    /// It is open; the record is its owner's from now on.
-    pub(super) fn finish(mut self) -> Option<Record> {
-        self.0.take().and_then(|begun| begun.record)
+        self.background
+            .spawn(run, making.make(request, given_up, answer));
+        let broke = |_| ModalError::Ended("making it broke off".to_owned());
+        answered.await.map_err(broke)?
     }
 
-    /// It did not open.
+    /// Takes over the sandbox of a server that died, which wrote it down in `record`.
+    ///
+    /// # Errors
+    /// Another server has it.
+    pub(super) fn take_over(
+        self: &Arc<Self>,
+        run: &RunId,
+        sandbox_id: &str,
+        record: &str,
+    ) -> Result<OwnedSandbox, ModalError> {
+        let note = Note {
+            run: run.clone(),
+            sandbox_id: Some(sandbox_id.to_owned()),
+        };
+        Ok(OwnedSandbox {
+            record: self.records.take_over(record, &note)?,
+            lifecycle: Arc::clone(self),
+            run: run.clone(),
+            sandbox_id: sandbox_id.to_owned(),
+        })
+    }
+
+    /// Ends what servers that died have left.
+    pub(super) async fn end_deserted(&self) {
+        for (note, record) in self.records.deserted() {
+            tracing::info!(run = %note.run, "a sandbox of a server that died is ended at Modal");
+            let ended = match &note.sandbox_id {
+                Some(id) => terminate(&self.control, id).await,
+                None => self.end_tagged(&record).await.is_some(),
+            };
+            if ended {
+                record.remove();
+            }
+        }
+    }
+
+    /// Waits until what was begun for a run is made or ended.
+    pub(super) async fn over(&self, run: &RunId) {
+        self.background.over(run).await;
+    }
+
+    /// Ends what was made for a record, and says how many there were unless it is not known.
+    async fn end_tagged(&self, record: &Record) -> Option<usize> {
+        let found = tagged(&self.control, tag(record)).await;
+        let found = found.inspect_err(|error| {
+            tracing::warn!(%error, "cannot find out whether Modal made a sandbox");
+        });
+        let ids = found.ok()?;
+        for id in &ids {
+            if !terminate(&self.control, id).await {
+                return None;
+            }
+        }
+        Some(ids.len())
+    }
+}
+
+impl OwnedSandbox {
+    /// What finds it again after a crash; nothing where it could not be written down.
+    pub(super) fn record(&self) -> Option<&str> {
+        self.record.as_ref().map(Record::name)
+    }
+
+    /// Ends it. That goes on where nobody waits for it.
     pub(super) async fn end(mut self) {
-        if let Some(begun) = self.0.take() {
-            begun.end().await;
+        if let Some(ended) = self.begin_to_end() {
+            // Breaking off is an end as well.
+            let _ = ended.await;
         }
+    }
+
+    fn begin_to_end(&mut self) -> Option<oneshot::Receiver<()>> {
+        let sandbox_id = std::mem::take(&mut self.sandbox_id);
+        if sandbox_id.is_empty() {
+            return None;
+        }
+        let (tell, ended) = oneshot::channel();
+        let (control, record) = (Arc::clone(&self.lifecycle.control), self.record.take());
+        self.lifecycle.background.spawn(&self.run, async move {
+            let is_ended = terminate(&control, &sandbox_id).await;
+            if let Some(record) = record.filter(|_| is_ended) {
+                record.remove();
+            }
+            drop(tell);
+        });
+        Some(ended)
     }
 }
 
-impl Drop for Unfinished {
+impl Drop for OwnedSandbox {
     fn drop(&mut self) {
-        let runtime = tokio::runtime::Handle::try_current();
-        if let (Some(begun), Ok(runtime)) = (self.0.take(), runtime) {
-            runtime.spawn(begun.end());
-        }
+        self.begin_to_end();
     }
 }
 
-impl Begun {
-    async fn end(self) {
-        let is_ended = terminate(&self.control, &self.sandbox_id).await;
-        if let Some(record) = self.record.filter(|_| is_ended) {
+/// A sandbox that is being made.
+struct Making {
+    lifecycle: Arc<Lifecycle>,
+    run: RunId,
+    record: Option<Record>,
+}
+
+type Made = Result<(SandboxCreateV2Response, OwnedSandbox), ModalError>;
+
+impl Making {
+    async fn make(
+        mut self,
+        mut request: SandboxCreateV2Request,
+        given_up: CancellationToken,
+        answer: oneshot::Sender<Made>,
+    ) {
+        request.tags.extend(self.record.as_ref().map(tag));
+        let lifecycle = Arc::clone(&self.lifecycle);
+        match create(&lifecycle.control, request, given_up).await {
+            Ok(made) => {
+                let owned = self.own(made.sandbox_id.clone());
+                if let Err(Ok((_, owned))) = answer.send(Ok((made, owned))) {
+                    owned.end().await;
+                }
+            }
+            Err(error) => {
+                let is_open = is_open(&error);
+                // Whoever waits need not wait for what follows.
+                let _ = answer.send(Err(error));
+                self.clean_up(is_open).await;
+            }
+        }
+    }
+
+    fn own(&mut self, sandbox_id: String) -> OwnedSandbox {
+        if let Some(record) = &mut self.record {
+            record.name_sandbox(&self.run, &sandbox_id);
+        }
+        OwnedSandbox {
+            lifecycle: Arc::clone(&self.lifecycle),
+            run: self.run.clone(),
+            sandbox_id,
+            record: self.record.take(),
+        }
+    }
+
+    /// Ends what Modal may have made all the same. What comes even later is found by the next server,
+    /// whom the record tells of it.
+    async fn clean_up(self, is_open: bool) {
+        let Some(record) = self.record else {
+            return;
+        };
+        let is_settled = match is_open {
+            true => self.lifecycle.end_tagged(&record).await > Some(0),
+            false => true,
+        };
+        if is_settled {
             record.remove();
         }
     }
 }
 
-/// The task of a sandbox, once Modal has found a machine for it.
-pub(super) async fn task_id(control: &Control, sandbox_id: &str) -> Result<String, ModalError> {
-    let begun = tokio::time::Instant::now();
-    while begun.elapsed() < SCHEDULE_TIMEOUT {
-        let request = SandboxGetTaskIdRequest {
-            sandbox_id: sandbox_id.to_owned(),
-            timeout: Some(10.0),
-            ..SandboxGetTaskIdRequest::default()
-        };
-        let found = control.call(
-            "SandboxGetTaskIdV2",
-            request,
-            |mut client, request| async move { client.sandbox_get_task_id_v2(request).await },
-        );
-        let found = found.await?;
-        if let Some(result) = found.task_result {
-            return Err(ModalError::Ended(said(&result)));
-        }
-        if let Some(id) = found.task_id.filter(|id| !id.is_empty()) {
-            return Ok(id);
-        }
-    }
-    Err(ModalError::Ended(
-        "Sandbox was not scheduled within the timeout.".to_owned(),
-    ))
-}
-
-/// Where a sandbox's command router is, and what lets us in.
-pub(super) async fn router_access(
-    control: &Control,
-    sandbox_id: &str,
-) -> Result<CommandRouterAccess, ModalError> {
-    let request = SandboxGetCommandRouterAccessRequest {
-        target: Some(Target::SandboxId(sandbox_id.to_owned())),
-    };
-    let answer = control.call(
-        "SandboxGetCommandRouterAccess",
-        request,
-        |mut client, request| async move { client.sandbox_get_command_router_access(request).await },
-    );
-    let answer = answer.await?;
-    Ok(CommandRouterAccess {
-        jwt: answer.jwt,
-        url: answer.url,
-    })
-}
-
-/// How a sandbox ended, if it has.
-pub(super) async fn ended(
-    control: &Control,
-    sandbox_id: &str,
-) -> Result<Option<GenericResult>, ModalError> {
-    let request = SandboxWaitRequest {
-        sandbox_id: sandbox_id.to_owned(),
-        timeout: 0.0,
-    };
-    let answer = control.call("SandboxWaitV2", request, |mut client, request| async move {
-        client.sandbox_wait_v2(request).await
-    });
-    let result = answer.await?.result;
-    Ok(result.filter(|result| result.status() != GenericStatus::Unspecified))
-}
-
-/// Ends a sandbox and says whether it is gone: one that cannot be ended now is tried again by the next
-/// server, or ends by its timeout.
-pub(super) async fn terminate(control: &Control, sandbox_id: &str) -> bool {
-    let request = SandboxTerminateRequest {
-        sandbox_id: sandbox_id.to_owned(),
-    };
-    let ended = control.call(
-        "SandboxTerminateV2",
-        request,
-        |mut client, request| async move { client.sandbox_terminate_v2(request).await },
-    );
-    match ended.await {
-        Ok(_) => true,
-        Err(ModalError::Call { status, .. }) if status.code() == Code::NotFound => true,
-        Err(error) => {
-            tracing::warn!(%error, sandbox_id, "a sandbox at Modal could not be ended");
-            false
-        }
+/// Whether a call that failed may have done its work.
+fn is_open(error: &ModalError) -> bool {
+    match error {
+        ModalError::Call { status, .. } => is_passing(status.code()),
+        _ => false,
     }
 }
 
-/// How a sandbox ended, in words that say what to do.
-pub(super) fn said(result: &GenericResult) -> String {
-    let status = match result.status() {
-        GenericStatus::Timeout => "its time is over; raise `timeout_min` in `[sandbox.modal]`",
-        GenericStatus::Terminated => "it was terminated",
-        GenericStatus::IdleTimeout => "it was idle for too long",
-        GenericStatus::KernelOomKill
-        | GenericStatus::MemoryManagerEviction
-        | GenericStatus::MemoryThrashingEviction => {
-            "it had too little memory; raise `memory_mb` in `[sandbox]`"
-        }
-        status => status.as_str_name(),
-    };
-    match result.exception.as_str() {
-        "" => status.to_owned(),
-        exception => format!("{status}: {exception}"),
+/// What is written on the sandbox of a record.
+fn tag(record: &Record) -> SandboxTag {
+    SandboxTag {
+        tag_name: RECORD_TAG.to_owned(),
+        tag_value: record.name().to_owned(),
     }
 }

@@ -1,17 +1,25 @@
 //! Which sandboxes at Modal are ours, on this machine's disk.
 //!
-//! Each has a record for as long as it is there, and its server holds a lock on that. A record whose lock
-//! is free is one of a server that died: the next one ends what it names, unless somebody goes on in it.
+//! Each has a record from before Modal is asked for it until it is gone, and its server holds a lock on
+//! that. A record whose lock is free is one of a server that died: the next one ends what it tells of,
+//! unless somebody goes on in it.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use pullwright_protocol::RunId;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::error::ModalError;
 
 /// The folder in the server's own.
 const FOLDER: &str = "modal";
+
+/// What records end with; what has another end is being written.
+const EXTENSION: &str = "json";
 
 /// The records of one server's folder.
 #[derive(Clone, Debug)]
@@ -21,15 +29,17 @@ pub(super) struct Records {
 
 /// What a record says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Ours {
+pub(super) struct Note {
     pub(super) run: RunId,
-    pub(super) sandbox_id: String,
+    /// Absent until Modal has answered.
+    pub(super) sandbox_id: Option<String>,
 }
 
 /// The record of one sandbox, held.
 #[derive(Debug)]
 pub(super) struct Record {
-    path: PathBuf,
+    folder: PathBuf,
+    name: String,
     _lock: File,
 }
 
@@ -40,80 +50,116 @@ impl Records {
         }
     }
 
-    /// Writes down that a sandbox is ours and holds that; a record of a server that died is taken over.
-    /// Without one the sandbox is no worse, and where this server dies it ends by its timeout.
-    pub(super) fn keep_or_warn(&self, run: &RunId, sandbox_id: &str) -> Option<Record> {
-        let ours = Ours {
+    /// Writes down that a sandbox is about to be made, and holds that. Without a record the sandbox is no
+    /// worse, and where this server dies it ends by its timeout.
+    pub(super) fn announce_or_warn(&self, run: &RunId) -> Option<Record> {
+        let note = Note {
             run: run.clone(),
-            sandbox_id: sandbox_id.to_owned(),
+            sandbox_id: None,
         };
-        let kept = self.keep(&ours);
-        kept.inspect_err(|error| {
-            tracing::warn!(%error, "a sandbox at Modal cannot be written down; it ends by its timeout");
-        })
-        .ok()
+        let name = Uuid::new_v4().to_string();
+        warned(Record::write(self.folder.clone(), name, &note))
     }
 
-    fn keep(&self, ours: &Ours) -> io::Result<Record> {
-        if !is_plain(&ours.sandbox_id) {
-            let message = format!("`{}` is no id of a sandbox", ours.sandbox_id.escape_debug());
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    /// Holds the record of a server that died, and writes it anew where it is gone.
+    pub(super) fn take_over(&self, name: &str, note: &Note) -> Result<Option<Record>, ModalError> {
+        // It becomes a file's name.
+        let Ok(name) = Uuid::try_parse(name) else {
+            return Ok(None);
+        };
+        let name = name.to_string();
+        match hold(&self.folder, &name) {
+            Ok(Some((_, record))) => Ok(Some(record)),
+            Ok(None) => Err(ModalError::Ended("another server has it".to_owned())),
+            Err(_) => Ok(warned(Record::write(self.folder.clone(), name, note))),
         }
-        fs::create_dir_all(&self.folder)?;
-        let path = self.folder.join(format!("{}.json", ours.sandbox_id));
-        let mut file = File::options()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(&path)?;
-        file.try_lock()
-            .map_err(|error| io::Error::other(format!("another server has it: {error}")))?;
-        file.set_len(0)?;
-        file.rewind()?;
-        file.write_all(&serde_json::to_vec(ours)?)?;
-        file.sync_all()?;
-        Ok(Record { path, _lock: file })
     }
 
     /// Those that nobody holds, each held from now on.
-    pub(super) fn deserted(&self) -> Vec<(Ours, Record)> {
+    pub(super) fn deserted(&self) -> Vec<(Note, Record)> {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        entries
-            .filter_map(|entry| take_over(entry.path()).ok().flatten())
-            .collect()
+        let names = entries.filter_map(|entry| {
+            let path = entry.path();
+            let is_record = path.extension().is_some_and(|end| end == EXTENSION);
+            let name = path.file_stem().filter(|_| is_record)?;
+            name.to_str().map(str::to_owned)
+        });
+        let held = names.filter_map(|name| hold(&self.folder, &name).ok().flatten());
+        held.collect()
     }
 }
 
 impl Record {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Writes down which sandbox it is.
+    pub(super) fn name_sandbox(&mut self, run: &RunId, sandbox_id: &str) {
+        let note = Note {
+            run: run.clone(),
+            sandbox_id: Some(sandbox_id.to_owned()),
+        };
+        // Without, it is found by what is written on the sandbox.
+        if let Some(record) = warned(Self::write(self.folder.clone(), self.name.clone(), &note)) {
+            *self = record;
+        }
+    }
+
     /// The sandbox is no more.
     pub(super) fn remove(self) {
-        if let Err(error) = fs::remove_file(&self.path) {
-            tracing::warn!(%error, path = %self.path.display(), "cannot remove the record of a sandbox");
+        let path = file(&self.folder, &self.name);
+        if let Err(error) = fs::remove_file(&path) {
+            tracing::warn!(%error, path = %path.display(), "cannot remove the record of a sandbox");
         }
+    }
+
+    /// A record that has its name only when it is whole and held.
+    fn write(folder: PathBuf, name: String, note: &Note) -> io::Result<Self> {
+        fs::create_dir_all(&folder)?;
+        let mut written = tempfile::NamedTempFile::new_in(&folder)?;
+        written.as_file().lock()?;
+        written.write_all(&serde_json::to_vec(note)?)?;
+        written.as_file().sync_all()?;
+        let lock = written.persist(file(&folder, &name))?;
+        Ok(Self {
+            folder,
+            name,
+            _lock: lock,
+        })
     }
 }
 
-/// Whether a service's word can be a file's name.
-fn is_plain(id: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    !id.is_empty() && id.bytes().all(plain)
+fn warned(written: io::Result<Record>) -> Option<Record> {
+    let written = written.inspect_err(|error| {
+        tracing::warn!(%error, "a sandbox at Modal cannot be written down; it ends by its timeout");
+    });
+    written.ok()
 }
 
-fn take_over(path: PathBuf) -> io::Result<Option<(Ours, Record)>> {
-    let mut file = File::options().read(true).write(true).open(&path)?;
-    if file.try_lock().is_err() {
+/// A record that nobody holds, held; nothing where somebody does.
+fn hold(folder: &Path, name: &str) -> io::Result<Option<(Note, Record)>> {
+    let path = file(folder, name);
+    let mut found = File::open(&path)?;
+    // It may have been replaced by another of the same name, or removed, before it was held.
+    if found.try_lock().is_err() || !is_at(&found, &path)? {
         return Ok(None);
     }
     let mut text = String::new();
-    file.read_to_string(&mut text)?;
-    let record = Record { path, _lock: file };
-    match serde_json::from_str(&text) {
-        Ok(ours) => Ok(Some((ours, record))),
-        // A server died while it wrote it; the sandbox ends by its timeout.
-        Err(_) => {
-            record.remove();
-            Ok(None)
-        }
-    }
+    found.read_to_string(&mut text)?;
+    let record = Record {
+        folder: folder.to_owned(),
+        name: name.to_owned(),
+        _lock: found,
+    };
+    Ok(Some((serde_json::from_str(&text)?, record)))
+}
+
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let (ours, named) = (file.metadata()?, fs::metadata(path)?);
+    Ok((ours.dev(), ours.ino()) == (named.dev(), named.ino()))
+}
+
+fn file(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.{EXTENSION}"))
 }

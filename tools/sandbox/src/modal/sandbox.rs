@@ -13,11 +13,11 @@ use pullwright_protocol::RunId;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+use super::calls::{ended, router_access, said, task_id};
 use super::control::Control;
 use super::engine::{end_spawner, start};
 use super::error::ModalError;
-use super::lifecycle::{Unfinished, ended, router_access, said, task_id, terminate};
-use super::records::{Record, Records};
+use super::lifecycle::{Lifecycle, OwnedSandbox};
 use super::router::Router;
 use super::warm::{WarmImages, WarmName};
 use super::wire::client::generic_result::GenericStatus;
@@ -31,6 +31,9 @@ use crate::spawner::{Opened, Session};
 /// How long what an earlier run left may take to be removed.
 const CLEAN_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// How long Modal may take to say what a sandbox used: it costs money for as long as that takes.
+const USAGE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What finds a sandbox again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Handle {
@@ -39,9 +42,11 @@ pub(super) struct Handle {
     task_id: String,
     /// The spawner's process.
     exec_id: String,
+    /// Where it is written down; empty where it could not be.
+    record: String,
 }
 
-/// An open sandbox.
+/// An open sandbox. Dropping it ends it.
 pub(super) struct ModalSandbox {
     control: Arc<Control>,
     router: Arc<Router>,
@@ -49,8 +54,8 @@ pub(super) struct ModalSandbox {
     workspace: PathBuf,
     tool_host: PathBuf,
     session: Session,
-    /// Gone once the sandbox is.
-    record: Mutex<Option<Record>>,
+    /// Gone once it is closed.
+    owned: Mutex<Option<OwnedSandbox>>,
     /// Who is told what it has used; nobody where it was found again.
     notices: Option<mpsc::Sender<SandboxNotice>>,
     warmth: Warmth,
@@ -70,18 +75,15 @@ impl ModalSandbox {
     /// Goes on from a sandbox that Modal has made, and ends it where that fails.
     pub(super) async fn begin(
         control: Arc<Control>,
-        (made, unfinished): (SandboxCreateV2Response, Unfinished),
+        (made, owned): (SandboxCreateV2Response, OwnedSandbox),
         opening: &Opening<'_>,
         is_warm: bool,
         startup_timeout: Duration,
     ) -> Result<Self, ModalError> {
         match Self::begin_in(control, made, opening, is_warm, startup_timeout).await {
-            Ok(sandbox) => Ok(Self {
-                record: Mutex::new(unfinished.finish()),
-                ..sandbox
-            }),
+            Ok(sandbox) => Ok(sandbox.owning(owned)),
             Err(error) => {
-                unfinished.end().await;
+                owned.end().await;
                 Err(error)
             }
         }
@@ -122,10 +124,25 @@ impl ModalSandbox {
         })
     }
 
-    /// Finds a sandbox of an earlier server, and starts processes in it anew.
+    /// Finds a sandbox of an earlier server, and starts processes in it anew. It is ended where that fails.
     pub(super) async fn find(
+        lifecycle: &Arc<Lifecycle>,
+        old: Handle,
+        startup_timeout: Duration,
+    ) -> Result<Self, ModalError> {
+        let owned = lifecycle.take_over(&old.run, &old.sandbox_id, &old.record)?;
+        let control = Arc::clone(&lifecycle.control);
+        match Self::find_in(control, old, startup_timeout).await {
+            Ok(sandbox) => Ok(sandbox.owning(owned)),
+            Err(error) => {
+                owned.end().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn find_in(
         control: Arc<Control>,
-        records: &Records,
         old: Handle,
         startup_timeout: Duration,
     ) -> Result<Self, ModalError> {
@@ -142,12 +159,16 @@ impl ModalSandbox {
         let router = Arc::new(router);
         end_spawner(&router, &old.exec_id).await;
         let (exec_id, opened) = start(&router, &old.run, None, startup_timeout).await?;
-        let record = records.keep_or_warn(&old.run, &old.sandbox_id);
-        let found = Self::new(control, router, old.sandbox_id, old.run, exec_id, opened);
-        Ok(Self {
-            record: Mutex::new(record),
-            ..found
-        })
+        let (sandbox_id, run) = (old.sandbox_id, old.run);
+        Ok(Self::new(control, router, sandbox_id, run, exec_id, opened))
+    }
+
+    fn owning(mut self, owned: OwnedSandbox) -> Self {
+        self.handle.record = owned.record().unwrap_or_default().to_owned();
+        Self {
+            owned: Mutex::new(Some(owned)),
+            ..self
+        }
     }
 
     fn new(
@@ -164,13 +185,14 @@ impl ModalSandbox {
                 sandbox_id,
                 task_id: router.task_id.clone(),
                 exec_id,
+                record: String::new(),
             },
             control,
             router,
             workspace: opened.workspace,
             tool_host: opened.tool_host,
             session: opened.session,
-            record: Mutex::new(None),
+            owned: Mutex::new(None),
             notices: None,
             warmth: Warmth::None,
         }
@@ -224,8 +246,8 @@ impl ModalSandbox {
             request,
             |mut client, request| async move { client.sandbox_get_resource_usage(request).await },
         );
-        match used.await {
-            Ok(used) => {
+        match tokio::time::timeout(USAGE_TIMEOUT, used).await {
+            Ok(Ok(used)) => {
                 let seconds = |nanoseconds: u64| nanoseconds / 1_000_000_000;
                 let message = format!(
                     "the sandbox at Modal used {} core-seconds and {} GiB-seconds of memory",
@@ -235,7 +257,8 @@ impl ModalSandbox {
                 // The run may have stopped to listen.
                 let _ = notices.try_send(SandboxNotice::Progress(message));
             }
-            Err(error) => tracing::info!(%error, "Modal does not say what a sandbox used"),
+            Ok(Err(error)) => tracing::info!(%error, "Modal does not say what a sandbox used"),
+            Err(_) => tracing::info!("Modal takes long to say what a sandbox used"),
         }
     }
 }
@@ -311,17 +334,13 @@ impl Sandbox for ModalSandbox {
     }
 
     async fn close(&self) -> Result<(), SandboxError> {
+        let owned = self.owned.lock();
+        let owned = owned.unwrap_or_else(PoisonError::into_inner).take();
         // Ending the sandbox ends its processes; asking them first lets them end well.
         let asked = self.session.close().await;
         self.tell_usage().await;
-        let is_ended = terminate(&self.control, &self.handle.sandbox_id).await;
-        let record = self
-            .record
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(record) = record.filter(|_| is_ended) {
-            record.remove();
+        if let Some(owned) = owned {
+            owned.end().await;
         }
         asked
     }

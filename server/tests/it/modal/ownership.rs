@@ -1,0 +1,231 @@
+//! Who ends a sandbox: whoever made it, or else the next server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pullwright_core::sandbox::{Sandbox, SandboxHost as _};
+use pullwright_modal_double::Fault;
+use tokio::runtime::Runtime;
+use tonic::Code;
+
+use super::runs::{SANDBOX, code_command, frames_of};
+use super::{Bench, double, run, sh, tool_host};
+use crate::runs::command_line::Desk;
+use crate::runs::lab::GREET;
+use crate::support::in_time;
+
+const FOR_EVER: Duration = Duration::from_secs(600);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_is_found_again_with_its_files_and_without_its_processes() {
+    let bench = Bench::new().await;
+    let sandbox = bench.open().await;
+    run(&*sandbox, "echo work > new").await;
+    let left = sandbox.spawn(sh("sleep 1000")).await.unwrap();
+    let handle = serde_json::to_string(&sandbox.handle()).unwrap();
+    let handle = serde_json::from_str(&handle).unwrap();
+    let refused = in_time(next(&bench).attach(&handle)).await.err().unwrap();
+    assert!(refused.to_string().contains("another server"), "{refused}");
+
+    std::mem::forget(left);
+    die(sandbox);
+    let again = in_time(next(&bench).attach(&handle)).await.unwrap();
+    let (said, _) = run(&*again, "cat file new; pgrep -x sleep || echo none").await;
+    assert_eq!(said, "content\nwork\nnone\n");
+    assert_eq!(bench.count("SandboxCreateV2"), 1);
+    in_time(again.close()).await.unwrap();
+    assert_eq!(records(&bench), 0);
+    let gone = in_time(next(&bench).attach(&handle)).await.err().unwrap();
+    assert!(gone.to_string().contains("it was terminated"), "{gone}");
+    assert_eq!(records(&bench), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_in_which_nothing_starts_any_more_is_ended() {
+    let bench = Bench::new().await;
+    let sandbox = bench.open().await;
+    let handle = sandbox.handle();
+    die(sandbox);
+    let broken = [Fault::Status(Code::InvalidArgument)];
+    bench.double.break_next("TaskExecStart", broken);
+    in_time(next(&bench).attach(&handle)).await.err().unwrap();
+    until(|| bench.double.sandboxes() == 0 && records(&bench) == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_that_died_has_left_is_ended_by_the_next_one() {
+    let bench = Bench::new().await;
+    let (left, kept) = (bench.open().await, bench.open().await);
+    in_time(next(&bench).check()).await.unwrap();
+    assert_eq!(bench.double.sandboxes(), 2, "both have a server");
+    die(left);
+    in_time(next(&bench).check()).await.unwrap();
+    assert_eq!(bench.double.sandboxes(), 1);
+    assert_eq!(run(&*kept, "cat file").await.0, "content\n");
+    in_time(kept.close()).await.unwrap();
+    assert_eq!(records(&bench), 0);
+}
+
+/// It is made, and the server dies before it has heard of that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_whose_server_never_heard_of_it_is_ended_by_the_next_one() {
+    let bench = Arc::new(Bench::new().await);
+    let unheard = [Fault::Lost(Code::Unavailable), Fault::Late(FOR_EVER)];
+    bench.double.break_next("SandboxCreateV2", unheard);
+    let dying = Arc::clone(&bench);
+    let died = std::thread::spawn(move || {
+        let server = Runtime::new().unwrap();
+        server.block_on(async {
+            tokio::select! {
+                _ = dying.try_open() => panic!("it opened"),
+                () = until(|| dying.count("SandboxCreateV2") == 2) => {}
+            }
+        });
+        // What goes on for nobody ends here, too.
+        drop(server);
+    });
+    died.join().unwrap();
+    assert_eq!((bench.double.sandboxes(), records(&bench)), (1, 1));
+    in_time(next(&bench).check()).await.unwrap();
+    assert_eq!((bench.double.sandboxes(), records(&bench)), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_that_nobody_waits_for_any_more_is_ended() {
+    // It is made and nobody has heard of it yet; it is there and its spawner is never started.
+    for (slow, fault) in [
+        ("SandboxCreateV2", Fault::Lost(Code::Unavailable)),
+        ("TaskExecStart", Fault::Late(FOR_EVER)),
+    ] {
+        let bench = Bench::new().await;
+        bench.double.break_next(slow, [fault]);
+        tokio::select! {
+            _ = bench.try_open() => panic!("it opened"),
+            () = until(|| bench.double.sandboxes() > 0 && bench.count(slow) > 0) => {}
+        }
+        until(|| bench.double.sandboxes() == 0 && bench.count("SandboxTerminateV2") > 0).await;
+        until(|| records(&bench) == 0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_server_is_asked_for_nobody_only_once() {
+    let bench = Bench::new().await;
+    let busy = Fault::Busy(Some(30.0));
+    bench.double.break_next("SandboxCreateV2", [busy]);
+    tokio::select! {
+        _ = bench.try_open() => panic!("it opened"),
+        () = until(|| bench.count("SandboxCreateV2") == 1 && records(&bench) == 1) => {}
+    }
+    until(|| records(&bench) == 0).await;
+    assert_eq!(bench.count("SandboxCreateV2"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_that_was_made_unheard_is_looked_for_and_ended() {
+    let bench = Bench::new().await;
+    let lost = vec![Fault::Lost(Code::Unavailable); 4];
+    bench.double.break_next("SandboxCreateV2", lost);
+    let refused = bench.try_open().await.0.err().unwrap().to_string();
+    assert!(refused.contains("SandboxCreateV2"), "{refused}");
+    until(|| bench.double.sandboxes() == 0 && records(&bench) == 0).await;
+    assert_eq!(bench.count("SandboxTerminateV2"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_that_is_refused_leaves_no_record() {
+    let bench = Bench::new().await;
+    let refused = Fault::Status(Code::InvalidArgument);
+    bench.double.break_next("SandboxCreateV2", [refused]);
+    bench.try_open().await.0.err().unwrap();
+    until(|| records(&bench) == 0).await;
+    assert_eq!(bench.count("SandboxListV2"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_that_is_dropped_is_ended() {
+    let bench = Bench::new().await;
+    drop(bench.open().await);
+    until(|| bench.double.sandboxes() == 0 && records(&bench) == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_whose_use_nobody_tells_is_ended_all_the_same() {
+    let bench = Bench::new().await;
+    let late = [Fault::Late(FOR_EVER)];
+    bench.double.break_next("SandboxGetResourceUsage", late);
+    let sandbox = bench.open().await;
+    in_time(sandbox.close()).await.unwrap();
+    assert_eq!((bench.double.sandboxes(), records(&bench)), (0, 0));
+}
+
+/// A server that is killed while the sandbox starts has told the next one of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_is_written_down_before_it_is_open() {
+    let bench = Bench::new().await;
+    let late = [Fault::Late(FOR_EVER)];
+    bench.double.break_next("SandboxCreateV2", late);
+    tokio::select! {
+        _ = bench.try_open() => panic!("it opened"),
+        () = until(|| records(&bench) == 1) => {}
+    }
+}
+
+/// The answer comes after the run has ended otherwise, and the program does not exit before that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_cancelled_while_its_sandbox_is_made_leaves_none() {
+    let double = double(Duration::from_secs(1200)).await;
+    let desk = Desk::new(GREET, SANDBOX);
+    tool_host(&desk.path);
+    // Longer than a run waits for its stages to stop.
+    let late = [Fault::Late(Duration::from_secs(4))];
+    double.break_next("SandboxCreateV2", late);
+    let code = code_command(&desk, &double).spawn().unwrap();
+    let asked = || {
+        double
+            .calls()
+            .iter()
+            .any(|call| call.name == "SandboxCreateV2")
+    };
+    until(asked).await;
+    let pid = rustix::process::Pid::from_raw(code.id().unwrap().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let output = in_time(code.wait_with_output()).await.unwrap();
+    let frames = frames_of(&output);
+    assert_eq!(
+        frames.last().unwrap()["outcome"],
+        "cancelled",
+        "{frames:#?}"
+    );
+    assert_eq!(double.sandboxes(), 0);
+    let calls = double.calls();
+    let ended = calls
+        .iter()
+        .filter(|call| call.name == "SandboxTerminateV2");
+    assert_eq!(ended.count(), 1);
+}
+
+/// A server after the bench's own.
+fn next(bench: &Bench) -> pullwright_sandbox::ModalHost {
+    super::host(&bench.double, bench.folder.path(), &[])
+}
+
+/// What is left where a server is killed: nobody ends the sandbox.
+fn die(sandbox: Arc<dyn Sandbox>) {
+    let outside_of_any_runtime = std::thread::spawn(move || drop(sandbox));
+    outside_of_any_runtime.join().unwrap();
+}
+
+fn records(bench: &Bench) -> usize {
+    std::fs::read_dir(bench.folder.path().join("modal")).map_or(0, Iterator::count)
+}
+
+async fn until(is_so: impl Fn() -> bool) {
+    in_time(async {
+        let mut pace = tokio::time::interval(Duration::from_millis(5));
+        while !is_so() {
+            pace.tick().await;
+        }
+    })
+    .await;
+}
