@@ -9,7 +9,7 @@ pub const BYTES_PER_TOKEN: u64 = 3;
 
 /// What was said so far. The system prompt and the tools are frozen when it starts, and items are
 /// only ever appended: providers bind their reasoning to everything before it. The one exception is
-/// [`Conversation::reset`].
+/// [`Conversation::anew`].
 #[derive(Clone, Debug)]
 pub struct Conversation {
     request: ConversationRequest,
@@ -54,13 +54,23 @@ impl Conversation {
         }
     }
 
-    /// Starts anew with `items`: the same system prompt and the same tools, and nothing of what was said
-    /// before.
-    pub fn reset(&mut self, items: &[Item]) {
-        self.request.items.clear();
-        self.bytes = self.frozen_bytes;
-        self.measured = None;
-        items.iter().for_each(|item| self.push(item));
+    /// Another one that starts with `items`: with the same system prompt and the same tools, and nothing
+    /// of what was said in this one.
+    #[must_use]
+    pub fn anew(&self, items: &[Item]) -> Self {
+        let mut anew = Self {
+            request: ConversationRequest {
+                system: self.request.system.clone(),
+                tools: self.request.tools.clone(),
+                items: Vec::new(),
+                ..self.request
+            },
+            bytes: self.frozen_bytes,
+            measured: None,
+            ..*self
+        };
+        items.iter().for_each(|item| anew.push(item));
+        anew
     }
 
     /// The items, read back.
@@ -190,12 +200,12 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_keeps_what_is_frozen_and_nothing_else() {
+    fn one_anew_keeps_what_is_frozen_and_nothing_else() {
         let mut conversation = Conversation::new("x".repeat(300), Vec::new());
         conversation.push(&Item::user("long ago"));
         conversation.measured(1_000_000);
         let anew = [Item::user("x".repeat(60))];
-        conversation.reset(&anew);
+        let conversation = conversation.anew(&anew);
         assert_eq!(
             (conversation.items(), conversation.tokens()),
             (anew.to_vec(), 120)

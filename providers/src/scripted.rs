@@ -229,7 +229,7 @@ impl Provider for ScriptedProvider {
         };
         let request_id = Some(format!("scripted-{}", turn + 1));
         deltas.send(Delta::Started { request_id }).await?;
-        for act in &plan.acts {
+        for act in plan.acts_for(&request) {
             self.act(act, attempt, deltas).await?;
         }
         Ok(plan.finish.clone())

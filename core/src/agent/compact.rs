@@ -8,11 +8,12 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use pullwright_protocol::item::joined_text;
+use pullwright_protocol::provider::StopReason;
 use pullwright_protocol::{Content, Event, FailureKind, Item};
 
 use super::ask::Asked;
-use super::{Agent, Halt};
-use crate::conversation::BYTES_PER_TOKEN;
+use super::{Agent, Halt, Reply};
+use crate::conversation::{BYTES_PER_TOKEN, Conversation};
 
 /// How full the context may become, in percent. The rest is for the reply, and for the summary.
 const FULL_PERCENT: u64 = 80;
@@ -62,8 +63,12 @@ const WRITTEN_DOWN: &str = "This is what you wrote down for yourself:";
 impl Agent<'_> {
     /// Whether the next request would leave too little room for its reply.
     pub(super) fn is_nearly_full(&self) -> bool {
+        self.is_nearly_filled_by(self.conversation)
+    }
+
+    fn is_nearly_filled_by(&self, conversation: &Conversation) -> bool {
         let context = self.provider.info().context_tokens;
-        context.is_some_and(|context| self.conversation.tokens() > percent(context, FULL_PERCENT))
+        context.is_some_and(|context| conversation.tokens() > percent(context, FULL_PERCENT))
     }
 
     /// Lets the model write down what matters, and starts the conversation anew with that.
@@ -75,16 +80,18 @@ impl Agent<'_> {
         let said = self.conversation.items();
         let room = self.context_bytes(RESULTS_PERCENT);
         if let Some(compacted) = self.compacted().await? {
-            let anew = with_the_task(compacted, &said, continuation(None, &said, room));
-            self.reset(&anew, before).await;
-            if !self.is_nearly_full() {
+            let items = with_the_task(compacted, &said, continuation(None, &said, room));
+            let anew = self.conversation.anew(&items);
+            let is_shorter = anew.bytes() < self.conversation.bytes();
+            if is_shorter && !self.is_nearly_filled_by(&anew) {
+                self.reset(anew, items, before).await;
                 return Ok(());
             }
         }
-        let before = self.conversation.tokens();
         let summary = self.summarise(&said).await?;
-        let anew = with_the_task(Vec::new(), &said, continuation(Some(&summary), &said, room));
-        self.reset(&anew, before).await;
+        let items = with_the_task(Vec::new(), &said, continuation(Some(&summary), &said, room));
+        self.reset(self.conversation.anew(&items), items, before)
+            .await;
         if self.is_nearly_full() {
             return Err(Halt::Failed(
                 FailureKind::ContextOverflow,
@@ -102,7 +109,7 @@ impl Agent<'_> {
             return Ok(None);
         }
         match self.ask_until_answered(Asked::Compaction).await {
-            Ok(Ok(reply)) => Ok(Some(standing(reply.items)).filter(|items| !items.is_empty())),
+            Ok(Ok(reply)) => Ok(standing(reply)),
             Ok(Err(_)) | Err(Halt::Failed(..)) => Ok(None),
             Err(halt) => Err(halt),
         }
@@ -117,7 +124,9 @@ impl Agent<'_> {
         let before = self.conversation.tokens();
         let room = self.context_bytes(TRANSCRIPT_PERCENT);
         let told = format!("{TRANSCRIPT}\n\n{}", transcript(said, room));
-        self.reset(&[Item::user(told)], before).await;
+        let items = vec![Item::user(told)];
+        self.reset(self.conversation.anew(&items), items, before)
+            .await;
         self.summary().await?.ok_or_else(|| {
             Halt::Failed(
                 FailureKind::ContextOverflow,
@@ -142,10 +151,10 @@ impl Agent<'_> {
         usize::try_from(tokens * BYTES_PER_TOKEN).unwrap_or(usize::MAX)
     }
 
-    async fn reset(&mut self, items: &[Item], tokens_before: u64) {
-        self.conversation.reset(items);
+    async fn reset(&mut self, anew: Conversation, items: Vec<Item>, tokens_before: u64) {
+        *self.conversation = anew;
         let event = Event::ConversationReset {
-            items: items.to_vec(),
+            items,
             tokens_before,
             tokens_after: self.conversation.tokens(),
         };
@@ -157,16 +166,23 @@ fn percent(whole: u64, percent: u64) -> u64 {
     whole / 100 * percent
 }
 
-/// What of a provider's answer can stand for a conversation. A call would stay without a result, and
+/// What of a provider's answer can stand for a conversation, if it is one that can: a model that was not
+/// told to write a summary may go on with the task instead. A call would stay without a result, and
 /// reasoning belongs to the conversation it was said in.
-fn standing(items: Vec<Item>) -> Vec<Item> {
-    let stands = |item: &Item| {
-        matches!(
-            item.content,
-            Content::User { .. } | Content::Text { .. } | Content::Opaque
-        )
-    };
-    items.into_iter().filter(stands).collect()
+fn standing(reply: Reply) -> Option<Vec<Item>> {
+    let is_whole = !matches!(
+        reply.stop,
+        StopReason::MaxTokens | StopReason::Refusal | StopReason::ContextOverflow
+    );
+    let goes_on = !reply.calls().is_empty();
+    let items = reply.items.into_iter();
+    let standing = items.filter(|item| match item.content {
+        Content::User { .. } | Content::Opaque => true,
+        Content::Text { .. } => !goes_on,
+        _ => false,
+    });
+    let standing: Vec<Item> = standing.collect();
+    (is_whole && !standing.is_empty()).then_some(standing)
 }
 
 /// What the conversation starts anew with: what a provider made of it, if one did, the task unless it
@@ -307,6 +323,24 @@ mod tests {
             text.ends_with("tool_b\nresult b\n\ntool_c\nresult c\n\ntool_d\nresult d"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_reply_that_goes_on_with_the_task_is_no_compaction() {
+        let text = Item::neutral(Content::Text {
+            text: "words".to_owned(),
+        });
+        let opaque = Item::neutral(Content::Opaque);
+        let stands = |stop: StopReason, items: &[&Item]| {
+            let items = items.iter().map(|item| (*item).clone()).collect();
+            standing(Reply { items, stop }).map(|items| items.len())
+        };
+        let (end, cut) = (StopReason::EndTurn, StopReason::MaxTokens);
+        assert_eq!(stands(end, &[&text]), Some(1));
+        assert_eq!(stands(end, &[&text, &call("a")]), None);
+        assert_eq!(stands(end, &[&text, &call("a"), &opaque]), Some(1));
+        assert_eq!(stands(cut, &[&text, &opaque]), None);
+        assert_eq!(stands(end, &[]), None);
     }
 
     #[test]

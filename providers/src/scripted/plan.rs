@@ -1,6 +1,6 @@
 //! A reply of the script, made ready: its items are built once, not once per request.
 
-use pullwright_protocol::provider::{ProviderError, StopReason, TokenUsage};
+use pullwright_protocol::provider::{ProviderError, StopReason, StreamRequest, TokenUsage};
 use pullwright_protocol::{Content, FailureKind, Item, Native, Provenance, RawJson, ToolCall};
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use crate::kit::Finish;
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) expect: Expectation,
-    pub(super) acts: Vec<Act>,
+    acts: Vec<Act>,
     pub(super) finish: Finish,
 }
 
@@ -61,6 +61,14 @@ impl Plan {
     pub(super) fn may_compact(&self) -> bool {
         let mut acts = self.acts.iter();
         acts.any(|act| matches!(act, Act::Compaction(_) | Act::Fault(_)))
+    }
+
+    /// What it does.
+    pub(super) fn acts_for(&self, request: &StreamRequest) -> impl Iterator<Item = &Act> {
+        let compaction = |act: &Act| matches!(act, Act::Compaction(_));
+        let is_compaction = request.compact && self.acts.iter().any(compaction);
+        let breaks_off = move |act: &&Act| is_compaction && matches!(act, Act::Fault(_));
+        self.acts.iter().filter(move |act| !breaks_off(act))
     }
 
     /// Whether it plays differently at another attempt.

@@ -87,7 +87,7 @@ pub(super) enum Step {
     Compaction(String),
     /// What the reply cost.
     Usage(Usage),
-    /// The reply breaks here.
+    /// The reply breaks here; a compaction in the same reply is there for who asks for one all the same.
     Fault(Fault),
     /// Nothing happens for so many milliseconds.
     DelayMs(u64),

@@ -52,11 +52,7 @@ async fn a_conversation_that_becomes_too_long_goes_on_from_a_summary() {
         message.contains("goes on from a summary")
     });
     assert!(told, "the reset is told");
-    let events = lab.events(&played.id).await;
-    let resets: Vec<_> = events
-        .iter()
-        .filter_map(|logged| reset(&logged.event))
-        .collect();
+    let resets = resets(&lab, &played).await;
     let [(items, before, after)] = resets.as_slice() else {
         panic!("one reset, not {}", resets.len());
     };
@@ -89,11 +85,7 @@ steps = [{ text = "Greet shortly" }]
 async fn a_provider_that_can_makes_the_conversation_shorter_itself() {
     let (lab, played) = play(COMPACTED).await;
     played.ended("branch only");
-    let events = lab.events(&played.id).await;
-    let resets: Vec<_> = events
-        .iter()
-        .filter_map(|logged| reset(&logged.event))
-        .collect();
+    let resets = resets(&lab, &played).await;
     let [(items, before, after)] = resets.as_slice() else {
         panic!("one reset, not {}", resets.len());
     };
@@ -116,11 +108,8 @@ async fn only_what_can_stand_for_a_conversation_is_taken_from_a_provider() {
     );
     let (lab, played) = play(&script).await;
     played.ended("branch only");
-    let events = lab.events(&played.id).await;
-    let (items, _, _) = events
-        .iter()
-        .find_map(|logged| reset(&logged.event))
-        .unwrap();
+    let resets = resets(&lab, &played).await;
+    let (items, ..) = resets.first().unwrap();
     let [compacted, task, _results] = items.as_slice() else {
         panic!("{items:?}");
     };
@@ -130,22 +119,30 @@ async fn only_what_can_stand_for_a_conversation_is_taken_from_a_provider() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_provider_makes_no_shorter_is_summarised() {
-    let long = "x".repeat(90_000);
-    let script = COMPACTED.replace("\"opaque\"", &format!("{long:?}"));
-    let script = format!(
-        "{script}\n[[episodes]]\nuser_contains = \"Write down everything\"\n[[episodes.replies]]\n\
-         steps = [{{ text = \"NOTES: greet with hi\" }}]\n"
-    );
-    let (lab, played) = play(&script).await;
+    let long = format!("{:?}", "x".repeat(90_000));
+    let is_too_long = COMPACTED.replace("\"opaque\"", &long);
+    let cut = "stop = \"max_tokens\"\nsteps = [{ compaction";
+    let is_cut = COMPACTED.replace("steps = [{ compaction", cut);
+    for script in [is_too_long, is_cut] {
+        let (lab, played) = play(&summarised(&script)).await;
+        played.ended("branch only");
+        let resets = resets(&lab, &played).await;
+        is_one_summary(&resets);
+    }
+}
+
+/// Nobody knows how much the model takes, but it was too much.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_shorter_is_no_way_out_of_an_overflow() {
+    let long = format!("{:?}", "x".repeat(90_000));
+    let overflow = "steps = [{ fault = { kind = \"context_overflow\" } }, { compaction";
+    let script = COMPACTED
+        .replace("context_tokens = 24000\n", "")
+        .replace("steps = [{ compaction", overflow)
+        .replace("\"opaque\"", &long);
+    let (lab, played) = play(&summarised(&script)).await;
     played.ended("branch only");
-    let events = lab.events(&played.id).await;
-    let resets: Vec<_> = events
-        .iter()
-        .filter_map(|logged| reset(&logged.event))
-        .collect();
-    let (summary, before, after) = resets.last().unwrap();
-    assert!(summary.iter().all(|item| item.native.is_none()));
-    assert!(after < before, "{after} tokens after, {before} before");
+    is_one_summary(&resets(&lab, &played).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -199,9 +196,7 @@ steps = [{ text = "NOTES: greet with hi" }]
     let errors = played.of("Error");
     assert_eq!(errors[0]["kind"], "context_overflow");
     assert_eq!(errors[0]["retrying"], true);
-    let events = lab.events(&played.id).await;
-    let resets = events.iter().filter_map(|logged| reset(&logged.event));
-    assert_eq!(resets.count(), 2);
+    assert_eq!(resets(&lab, &played).await.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -232,13 +227,40 @@ fn said(item: &Item) -> String {
     }
 }
 
-fn reset(event: &Event) -> Option<(&Vec<Item>, u64, u64)> {
-    match event {
+/// The script of a model that also writes down what matters, after its two calls.
+fn summarised(script: &str) -> String {
+    let script = script.replace("verify_replay = true\n", "");
+    format!(
+        "{script}\n[[episodes]]\nuser_contains = \"Write down everything\"\n\
+         [[episodes.replies]]\nsteps = [\"hang\"]\n[[episodes.replies]]\nsteps = [\"hang\"]\n\
+         [[episodes.replies]]\nsteps = [{{ text = \"NOTES: greet with hi\" }}]\n"
+    )
+}
+
+/// The conversation starts anew once, from what the model wrote down.
+fn is_one_summary(resets: &[Reset]) {
+    let [(items, before, after)] = resets else {
+        panic!("one reset, not {}", resets.len());
+    };
+    let [task, summary] = items.as_slice() else {
+        panic!("{items:?}");
+    };
+    assert!(said(task).contains("# Task") && said(summary).contains("NOTES: greet with hi"));
+    assert!(after < before, "{after} tokens after, {before} before");
+}
+
+/// What the conversation starts anew with, and its tokens before and after.
+type Reset = (Vec<Item>, u64, u64);
+
+async fn resets(lab: &Lab, played: &Played) -> Vec<Reset> {
+    let events = lab.events(&played.id).await;
+    let resets = events.into_iter().filter_map(|logged| match logged.event {
         Event::ConversationReset {
             items,
             tokens_before,
             tokens_after,
-        } => Some((items, *tokens_before, *tokens_after)),
+        } => Some((items, tokens_before, tokens_after)),
         _ => None,
-    }
+    });
+    resets.collect()
 }
