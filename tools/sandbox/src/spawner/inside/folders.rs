@@ -125,31 +125,53 @@ fn remove_deserted(folder: &Path) {
 fn take_over(path: &Path) -> io::Result<Option<File>> {
     let found = path.symlink_metadata()?;
     let own = rustix::process::geteuid().as_raw();
-    let lock = path.join(LOCK);
+    let named = path.join(LOCK);
     // A pipe in its place would hold us up.
-    if !found.is_dir() || found.uid() != own || !lock.symlink_metadata()?.is_file() {
+    if !found.is_dir() || found.uid() != own || !named.symlink_metadata()?.is_file() {
         return Ok(None);
     }
-    let lock = File::open(lock)?;
-    Ok(lock.try_lock().is_ok().then_some(lock))
+    let lock = File::open(&named)?;
+    // Its holder may have removed the folder before it was ours to hold.
+    let is_held = lock.try_lock().is_ok() && is_same(&lock.metadata()?, &named.metadata()?);
+    Ok(is_held.then_some(lock))
+}
+
+fn is_same(one: &fs::Metadata, other: &fs::Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
 /// Removes a folder of ours, whose lock is held. Whoever is killed meanwhile leaves the rest in another
-/// folder of ours, under the same lock, for the next one to remove.
+/// folder of ours, with a lock of its own, for the next one to remove.
 fn remove(own: &Path) -> io::Result<()> {
-    let aside = set_aside(own)?;
-    remove_tree(own, &aside.join("tree"))?;
-    fs::remove_dir_all(aside)
+    let aside = Aside::beside(own)?;
+    let removed = remove_tree(own, &aside.tree());
+    // Where nothing came to be in it, it is as superfluous as after a success.
+    if removed.is_ok() || !aside.tree().exists() {
+        fs::remove_dir_all(&aside.folder)?;
+    }
+    removed
 }
 
-/// A folder beside another one of ours, with its lock.
-fn set_aside(own: &Path) -> io::Result<PathBuf> {
-    let beside = own.parent().unwrap_or(own);
-    let aside = tempfile::Builder::new().prefix(PREFIX).tempdir_in(beside)?;
-    let aside = aside.keep();
-    // What ran in there may have done anything to the lock; it is removed all the same.
-    let _ = fs::hard_link(own.join(LOCK), aside.join(LOCK));
-    Ok(aside)
+/// A folder beside another one of ours, for what is being removed.
+struct Aside {
+    folder: PathBuf,
+    _lock: File,
+}
+
+impl Aside {
+    fn beside(own: &Path) -> io::Result<Self> {
+        let beside = own.parent().unwrap_or(own);
+        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(beside)?;
+        let lock = lock(folder.path())?;
+        Ok(Self {
+            folder: folder.keep(),
+            _lock: lock,
+        })
+    }
+
+    fn tree(&self) -> PathBuf {
+        self.folder.join("tree")
+    }
 }
 
 #[cfg(test)]
@@ -192,16 +214,34 @@ mod tests {
     fn a_removal_that_was_killed_is_gone_on_with() {
         let root = tempfile::tempdir().unwrap();
         let (own, lock) = folder(root.path());
-        let aside = set_aside(&own).unwrap();
-        let tree = aside.join("tree");
+        let aside = Aside::beside(&own).unwrap();
+        let tree = aside.tree();
         fs::create_dir(&tree).unwrap();
         fs::rename(own.join("workspace"), tree.join("3")).unwrap();
         fs::remove_file(own.join(LOCK)).unwrap();
         fs::remove_dir(own).unwrap();
         remove_deserted(root.path());
         assert!(tree.join("3").exists(), "somebody is at it");
-        drop(lock);
+        drop((aside, lock));
         remove_deserted(root.path());
+        assert_eq!(left(root.path()), 0);
+    }
+
+    /// What ran in there may have done anything to it.
+    #[test]
+    fn a_removal_needs_no_lock_in_what_it_removes() {
+        let root = tempfile::tempdir().unwrap();
+        let (own, _lock) = folder(root.path());
+        fs::remove_file(own.join(LOCK)).unwrap();
+        fs::create_dir(own.join(LOCK)).unwrap();
+        remove(&own).unwrap();
+        assert_eq!(left(root.path()), 0);
+    }
+
+    #[test]
+    fn a_removal_that_fails_at_once_leaves_nothing_of_its_own() {
+        let root = tempfile::tempdir().unwrap();
+        remove(&root.path().join("gone")).unwrap_err();
         assert_eq!(left(root.path()), 0);
     }
 }
