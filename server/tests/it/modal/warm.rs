@@ -1,12 +1,20 @@
 //! Sandboxes that start with what an earlier setup has made.
 
-use serde_json::Value;
+use std::process::Output;
+use std::time::Duration;
 
-use super::runs::{SANDBOX, code, frames};
+use pullwright_modal_double::{Double, Fault};
+use serde_json::Value;
+use tonic::Code;
+
+use super::runs::{SANDBOX, code, code_command, frames};
 use super::{Bench, double, run, tool_host};
 use crate::runs::command_line::Desk;
 use crate::runs::lab::GREET;
+use crate::runs::project::git;
 use crate::support::in_time;
+
+const LONG_LIVED: Duration = Duration::from_secs(1200);
 
 /// What setup does, and what a run leaves that is not its to keep.
 const SETUP: &str = "mkdir -p ignored; echo made | tee ignored/made \"$HOME/made\" >stray; rm file; ln -s nowhere file";
@@ -71,37 +79,58 @@ async fn an_image_that_is_gone_is_no_reason_to_have_no_sandbox() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_run_starts_warm() {
-    let double = double(std::time::Duration::from_secs(1200)).await;
+    let double = double(LONG_LIVED).await;
+    let desk = desk();
+    // The check of what is pushed happens in a fresh sandbox, which is the second one already.
+    assert_eq!(warm_starts(&code(&desk, &double).await), 1);
+    assert_eq!(warm_starts(&code(&desk, &double).await), 2);
+    assert_eq!(snapshots(&double), 1);
+    // Another branch's lock files and setup may be anything.
+    git(&desk.remote, &["branch", "other", "main"]);
+    let mut other = code_command(&desk, &double);
+    other.args(["--base", "other"]);
+    assert_eq!(warm_starts(&other.output().await.unwrap()), 1);
+    assert_eq!(snapshots(&double), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_that_fails_is_told_and_not_tried_where_the_model_was() {
+    let double = double(LONG_LIVED).await;
+    let refused = Fault::Status(Code::NotFound);
+    double.break_next("TaskSnapshotFilesystem", [refused]);
+    let desk = desk();
+    let first = code(&desk, &double).await;
+    let said = String::from_utf8_lossy(&first.stdout).into_owned();
+    assert!(said.contains("cannot be kept for later runs"), "{said}");
+    assert_eq!((warm_starts(&first), snapshots(&double)), (0, 1));
+    assert_eq!(warm_starts(&code(&desk, &double).await), 1);
+    assert_eq!(snapshots(&double), 2);
+}
+
+/// A project whose setup leaves a trace and whose check sees how often it ran on this machine.
+fn desk() -> Desk {
     let setup = "[setup]\nrun = [\"cat $HOME/runs 2>/dev/null; echo run >> $HOME/runs\"]\n";
     let checks = "run = [\"test $(grep -c run $HOME/runs) -le 2\"]";
     let sandbox = SANDBOX.replace("run = [\"grep -q h src/greeting.txt\"]", checks);
     let desk = Desk::new(GREET, &format!("{sandbox}{setup}"));
     tool_host(&desk.path);
-    let is_warm = |frames: &[Value]| {
-        let said = "it starts with what an earlier setup has made";
-        frames
-            .iter()
-            .filter(|frame| frame["message"] == said)
-            .count()
-    };
-    // The check of what is pushed happens in a fresh sandbox, which is the second one already.
-    let first = frames(&code(&desk, &double).await);
-    assert_eq!(
-        first.last().unwrap()["outcome"],
-        "branch only",
-        "{first:#?}"
-    );
-    assert_eq!(is_warm(&first), 1, "{first:#?}");
-    let second = frames(&code(&desk, &double).await);
-    assert_eq!(
-        second.last().unwrap()["outcome"],
-        "branch only",
-        "{second:#?}"
-    );
-    assert_eq!(is_warm(&second), 2, "{second:#?}");
-    let snapshots = double.calls();
-    let snapshots = snapshots
+    desk
+}
+
+/// In how many of its sandboxes a run started warm.
+fn warm_starts(output: &Output) -> usize {
+    let frames = frames(output);
+    let done = frames.last().unwrap();
+    assert_eq!(done["outcome"], "branch only", "{frames:#?}");
+    let said = "it starts with what an earlier setup has made";
+    let told = frames.iter().filter(|frame| frame["message"] == said);
+    told.count()
+}
+
+fn snapshots(double: &Double) -> usize {
+    let calls = double.calls();
+    let snapshots = calls
         .iter()
         .filter(|call| call.name == "TaskSnapshotFilesystem");
-    assert_eq!(snapshots.count(), 1);
+    snapshots.count()
 }
