@@ -20,6 +20,12 @@ pub trait SandboxHost: Send + Sync {
     /// The kind, as written in `plugins.toml`.
     fn kind(&self) -> &'static str;
 
+    /// Whether a sandbox works in the folder of the checkout itself. Otherwise it gets a copy of what is
+    /// there, and a checkout need not hold more than its repository: its files can be written inside.
+    fn shares_checkout(&self) -> bool {
+        true
+    }
+
     /// A sentence to print on every run where this kind keeps less than the usual promises.
     fn warning(&self) -> Option<String> {
         None

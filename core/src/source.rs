@@ -24,11 +24,12 @@ pub trait Source: Send + Sync {
     /// Makes a clean checkout of `commit` (the base, or work taken in) at `into`, which must not
     /// exist. It has a `.git` of its own, with the base branch's history, no remote and no hooks,
     /// and `HEAD` is the base commit on a branch named like the base branch; the work's changes are
-    /// in the working tree only.
+    /// in the working tree only, and its objects in the repository.
     async fn checkout(
         &self,
         base: &Base,
         work: Option<&Work>,
+        files: CheckoutFiles,
         into: &Path,
     ) -> Result<(), SourceError>;
 
@@ -84,6 +85,15 @@ pub struct Base {
     pub tree: String,
     /// The mirror that holds it.
     pub mirror: PathBuf,
+}
+
+/// What a checkout holds of the files in its repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckoutFiles {
+    /// All of them, written.
+    Written,
+    /// None: they are written where the checkout is sent to, from the pack in its repository.
+    Packed,
 }
 
 /// Work that was taken in.

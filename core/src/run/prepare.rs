@@ -12,7 +12,7 @@ use crate::agent::Halt;
 use crate::config::EditTool;
 use crate::provider::Provider;
 use crate::sandbox::{Opening, Sandbox, SandboxCommand};
-use crate::source::{Base, Fetch, Repository, Work};
+use crate::source::{Base, CheckoutFiles, Fetch, Repository, Work};
 
 /// How many paths of a repository are looked at.
 const MAX_PATHS: usize = 20_000;
@@ -161,7 +161,13 @@ impl Run<'_> {
     ) -> Result<(), Halt> {
         let workspace = self.run_dir().join("workspace");
         self.make_run_dir().await?;
-        self.parts.source.checkout(base, work, &workspace).await?;
+        let is_shared = self.parts.sandboxes.shares_checkout();
+        let files = match is_shared {
+            true => CheckoutFiles::Written,
+            false => CheckoutFiles::Packed,
+        };
+        let source = &self.parts.source;
+        source.checkout(base, work, files, &workspace).await?;
         let warm = self.warm_name(base, commands).await?;
         let opening = Opening {
             run: &self.owned.id.clone(),
@@ -192,6 +198,13 @@ impl Run<'_> {
         self.sandbox = Some(sandbox);
         // An agent may break the workspace's repository; its work can be taken out all the same.
         self.run_tool_host(&["keep"], "the base could not be kept aside")
+            .await?;
+        if is_shared {
+            return Ok(());
+        }
+        let tree = work.map_or(&base.tree, |work| &work.tree);
+        let task = ["settle", "--to", tree];
+        self.run_tool_host(&task, "the files could not be written in the sandbox")
             .await
     }
 

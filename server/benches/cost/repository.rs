@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use pullwright_core::source::{Base, Fetch, Source};
+use pullwright_core::source::{Base, CheckoutFiles, Fetch, Source};
 use pullwright_git::ExportOptions;
 use pullwright_protocol::RunId;
 use pullwright_source::{GitSource, SourceConfig};
@@ -65,7 +65,10 @@ async fn one_round(folder: &Path, remote: &Path, round: usize, rows: &mut [Sampl
     let workspace = source.run_dir(&run).unwrap().join("workspace");
     std::fs::create_dir_all(workspace.parent().unwrap()).unwrap();
     let begin = Instant::now();
-    source.checkout(&base, None, &workspace).await.unwrap();
+    source
+        .checkout(&base, None, CheckoutFiles::Written, &workspace)
+        .await
+        .unwrap();
     checkout.since(begin);
 
     std::fs::write(workspace.join("folder-0/file-0.txt"), "changed\n").unwrap();

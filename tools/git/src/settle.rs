@@ -89,9 +89,18 @@ impl Restore<'_> {
                     folder: Some(folder),
                     ..
                 } => self.folder(&path, folder)?,
-                Node { entry, .. } if entry.is_gitlink() => {}
+                Node { entry, .. } if entry.is_gitlink() => self.submodule(&path)?,
                 Node { entry, .. } => self.file(path, *entry)?,
             }
+        }
+        Ok(())
+    }
+
+    /// Whatever is there is not ours to judge, but git takes nothing at all for its removal.
+    fn submodule(&mut self, path: &[u8]) -> Result<(), WorkspaceError> {
+        let on_disk = below(self.root, path);
+        if on_disk.symlink_metadata().is_err() {
+            create_dir(&on_disk).map_err(io_error("make", &on_disk))?;
         }
         Ok(())
     }

@@ -65,6 +65,10 @@ impl SandboxHost for CommandHost {
         KIND
     }
 
+    fn shares_checkout(&self) -> bool {
+        self.template.shares_workspace()
+    }
+
     fn warning(&self) -> Option<String> {
         Some(format!(
             "in a `command` sandbox Pullwright itself limits neither network, memory, disk nor \

@@ -272,6 +272,10 @@ impl SandboxHost for ModalHost {
         KIND
     }
 
+    fn shares_checkout(&self) -> bool {
+        false
+    }
+
     /// Also ends what servers that died have left at Modal.
     async fn check(&self) -> Result<(), SandboxError> {
         self.lifecycle.end_deserted().await;

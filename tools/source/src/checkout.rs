@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use pullwright_core::source::{Base, SourceError, Work};
+use pullwright_core::source::{Base, CheckoutFiles, SourceError, Work};
 use pullwright_protocol::FailureKind;
 
 use crate::git::Call;
@@ -17,10 +17,11 @@ pub(crate) async fn checkout(
     source: &GitSource,
     base: &Base,
     work: Option<&Work>,
+    files: CheckoutFiles,
     into: &Path,
 ) -> Result<(), SourceError> {
     claim(into)?;
-    let filled = fill(source, base, work, into).await;
+    let filled = fill(source, base, work, files, into).await;
     if filled.is_err() {
         // Nothing but this function has written there yet.
         let _ = std::fs::remove_dir_all(into);
@@ -52,6 +53,7 @@ async fn fill(
     source: &GitSource,
     base: &Base,
     work: Option<&Work>,
+    files: CheckoutFiles,
     into: &Path,
 ) -> Result<(), SourceError> {
     refname::check(&base.branch)?;
@@ -65,14 +67,21 @@ async fn fill(
             .git_dir(&git_dir)
             .env("GIT_WORK_TREE", into)
     };
-    match work.filter(|work| work.tree != base.tree) {
-        None => {
+    let work = work.filter(|work| work.tree != base.tree);
+    if let Some(work) = work {
+        objects::id(&work.tree)?;
+        pack_work(source, base, work, &git_dir).await?;
+    }
+    match (work, files) {
+        (_, CheckoutFiles::Packed) => {
+            let index = on(&["read-tree", "--reset", &base.commit]);
+            source.local(index, "writing the index").await?;
+        }
+        (None, CheckoutFiles::Written) => {
             let write = on(&["read-tree", "--reset", "-u", &base.commit]);
             source.local(write, "writing the working tree").await?;
         }
-        Some(work) => {
-            objects::id(&work.tree)?;
-            pack_work(source, base, work, &git_dir).await?;
+        (Some(work), CheckoutFiles::Written) => {
             let write = on(&["read-tree", "--reset", "-u", &work.tree])
                 .env("GIT_ALTERNATE_OBJECT_DIRECTORIES", work_objects(work)?)
                 .untrusted();

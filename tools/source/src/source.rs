@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use pullwright_core::source::{Base, Fetch, Push, Pushed, Repository, Source, SourceError, Work};
+use pullwright_core::source::{
+    Base, CheckoutFiles, Fetch, Push, Pushed, Repository, Source, SourceError, Work,
+};
 use pullwright_protocol::forge::ForgeCredential;
 use pullwright_protocol::{FailureKind, RunId};
 use tokio::io::AsyncRead;
@@ -116,9 +118,10 @@ impl Source for GitSource {
         &self,
         base: &Base,
         work: Option<&Work>,
+        files: CheckoutFiles,
         into: &Path,
     ) -> Result<(), SourceError> {
-        checkout::checkout(self, base, work, into).await
+        checkout::checkout(self, base, work, files, into).await
     }
 
     async fn take_in(

@@ -84,6 +84,26 @@ fn changed_removed_and_replaced_files_come_back() {
 }
 
 #[test]
+fn a_workspace_with_nothing_but_its_repository_gets_all_files() {
+    let fixture = Fixture::new(&[("a", "a\n"), ("deep/b", "b\n")]);
+    let root = fixture.root();
+    symlink("a", root.join("link")).unwrap();
+    let commit = fixture.base.clone();
+    let module = format!("160000,{commit},modules/one");
+    fixture.git(&["add", "--all"]);
+    fixture.git(&["update-index", "--add", "--cacheinfo", &module]);
+    let tree = fixture.git(&["write-tree"]);
+    for name in ["a", "link"] {
+        fs::remove_file(root.join(name)).unwrap();
+    }
+    fs::remove_dir_all(root.join("deep")).unwrap();
+    let summary = settle(&root, tree.trim()).unwrap();
+    assert_eq!(summary.restored, ["a", "deep/b", "link"]);
+    assert_eq!(fixture.git(&["diff", "--name-status"]), "");
+    assert!(root.join("modules/one").is_dir());
+}
+
+#[test]
 fn leftovers_are_excluded_at_their_top_and_later_work_is_not() {
     let fixture = Fixture::new(&[("src/a.c", "a\n"), (".gitignore", "*.o\n")]);
     fixture.write("src/a.o", "ignored\n");

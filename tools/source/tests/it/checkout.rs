@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pullwright_core::source::Source;
+use pullwright_core::source::{CheckoutFiles, Source};
 
 use crate::lab::{Lab, bundle, commit, git, take_in, text};
 
@@ -14,7 +14,10 @@ async fn a_checkout_is_the_base_and_shares_nothing() {
         .await
         .unwrap();
     let folder = lab.path("out/checkout");
-    source.checkout(&base, None, &folder).await.unwrap();
+    source
+        .checkout(&base, None, CheckoutFiles::Written, &folder)
+        .await
+        .unwrap();
     assert_eq!(text(&folder, &["rev-parse", "HEAD"]), base.commit);
     assert_eq!(text(&folder, &["symbolic-ref", "HEAD"]), "refs/heads/main");
     assert_eq!(text(&folder, &["status", "--porcelain"]), "");
@@ -47,7 +50,10 @@ async fn a_checkout_is_the_base_and_shares_nothing() {
     let config = std::fs::read_to_string(folder.join(".git/config")).unwrap();
     assert!(!config.contains(lab.data().to_str().unwrap()), "{config}");
     assert!(
-        source.checkout(&base, None, &folder).await.is_err(),
+        source
+            .checkout(&base, None, CheckoutFiles::Written, &folder)
+            .await
+            .is_err(),
         "it must not exist"
     );
     assert_eq!(
@@ -56,7 +62,7 @@ async fn a_checkout_is_the_base_and_shares_nothing() {
         "a refusal changes nothing"
     );
     source
-        .checkout(&base, None, Path::new("relative"))
+        .checkout(&base, None, CheckoutFiles::Written, Path::new("relative"))
         .await
         .unwrap_err();
 }
@@ -75,7 +81,10 @@ async fn work_is_in_the_working_tree_only() {
         .await
         .unwrap();
     let folder = lab.path("clean");
-    source.checkout(&base, Some(&work), &folder).await.unwrap();
+    source
+        .checkout(&base, Some(&work), CheckoutFiles::Written, &folder)
+        .await
+        .unwrap();
     assert_eq!(text(&folder, &["rev-parse", "HEAD"]), base.commit);
     assert_eq!(
         text(&folder, &["status", "--porcelain"]),
@@ -85,6 +94,32 @@ async fn work_is_in_the_working_tree_only() {
     git(&folder, &["add", "-A"]);
     assert_eq!(text(&folder, &["write-tree"]), work.tree);
     assert!(!folder.join(".git/objects/info/alternates").exists());
+}
+
+#[tokio::test]
+async fn a_packed_checkout_has_the_objects_and_writes_no_file() {
+    let lab = Lab::new();
+    let (source, base) = lab.local().await;
+    let sandbox = lab.sandbox(&source, &base).await;
+    std::fs::write(sandbox.join("README.md"), "# changed\n").unwrap();
+    commit(&sandbox, "work");
+    let work = take_in(&source, &base, &bundle(&sandbox, &base.commit))
+        .await
+        .unwrap();
+    for (name, work) in [("base", None), ("work", Some(&work))] {
+        let folder = lab.path(name);
+        let packed = source.checkout(&base, work, CheckoutFiles::Packed, &folder);
+        packed.await.unwrap();
+        let entries = std::fs::read_dir(&folder).unwrap();
+        let names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, [".git"]);
+        assert_eq!(text(&folder, &["rev-parse", "HEAD"]), base.commit);
+        assert_eq!(text(&folder, &["write-tree"]), base.tree);
+        let tree = work.map_or(&base.tree, |work| &work.tree);
+        // Every object of it is there.
+        git(&folder, &["read-tree", "--reset", "-u", tree]);
+        git(&folder, &["fsck", "--full", "--strict"]);
+    }
 }
 
 #[tokio::test]
@@ -113,7 +148,12 @@ async fn no_filter_hook_or_link_of_the_repository_runs_or_leads_out() {
     std::fs::remove_file(&marker).ok();
     let work = take_in(&source, &base, &made).await.unwrap();
     source
-        .checkout(&base, Some(&work), &lab.path("clean"))
+        .checkout(
+            &base,
+            Some(&work),
+            CheckoutFiles::Written,
+            &lab.path("clean"),
+        )
         .await
         .unwrap();
     assert_eq!(work.changed.len(), 1);

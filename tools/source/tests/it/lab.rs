@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use pullwright_core::source::{Base, Fetch, Source, SourceError, Work};
+use pullwright_core::source::{Base, CheckoutFiles, Fetch, Source, SourceError, Work};
 use pullwright_protocol::RunId;
 use pullwright_protocol::forge::ForgeCredential;
 use pullwright_source::{GitSource, SourceConfig};
@@ -110,7 +110,10 @@ impl Lab {
     /// A clone as a sandbox has it, at the base commit.
     pub(crate) async fn sandbox(&self, source: &GitSource, base: &Base) -> PathBuf {
         let path = self.path("sandbox");
-        source.checkout(base, None, &path).await.unwrap();
+        source
+            .checkout(base, None, CheckoutFiles::Written, &path)
+            .await
+            .unwrap();
         path
     }
 }

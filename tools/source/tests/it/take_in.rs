@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pullwright_core::source::{Base, Source, SourceError, Work};
+use pullwright_core::source::{Base, CheckoutFiles, Source, SourceError, Work};
 use pullwright_protocol::FailureKind;
 use pullwright_source::{GitSource, SourceConfig};
 
@@ -131,7 +131,7 @@ async fn honest_work_comes_in_whole() {
     let fresh = bench.lab.path("fresh");
     bench
         .source
-        .checkout(&bench.base, None, &fresh)
+        .checkout(&bench.base, None, CheckoutFiles::Written, &fresh)
         .await
         .unwrap();
     git_with(&fresh, &["apply", "--index", "-"], &work.patch);
@@ -152,7 +152,12 @@ async fn nothing_is_no_work() {
     assert!(work.is_empty(), "an empty commit is no work either");
     bench
         .source
-        .checkout(&bench.base, Some(&work), &bench.lab.path("clean"))
+        .checkout(
+            &bench.base,
+            Some(&work),
+            CheckoutFiles::Written,
+            &bench.lab.path("clean"),
+        )
         .await
         .unwrap();
 }
@@ -385,7 +390,7 @@ async fn large_files_are_left_out_of_the_patch_or_refused() {
     let fresh = bench.lab.path("fresh");
     bench
         .source
-        .checkout(&bench.base, None, &fresh)
+        .checkout(&bench.base, None, CheckoutFiles::Written, &fresh)
         .await
         .unwrap();
     git_with(&fresh, &["apply", "--index", "-"], &work.patch);
