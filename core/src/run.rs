@@ -39,6 +39,8 @@ use crate::source::{Base, Repository, RepositoryFiles, Source, SourceError, Work
 use crate::store::{Epoch, RunStore};
 use crate::tools::{Approval, ToolIo, ToolServer, ToolServerError};
 
+use notices::Used;
+
 pub use prompt::SYSTEM;
 pub use servers::{HostRow, SandboxRow};
 
@@ -137,6 +139,7 @@ struct Run<'a> {
     sandbox: Option<Arc<dyn Sandbox>>,
     /// What sandboxes told and is not recorded yet.
     notices: Vec<JoinHandle<()>>,
+    used: Used,
     host_servers: Vec<Arc<ToolServer>>,
     forge: Option<forge::Forge>,
     conversation: Option<Conversation>,
@@ -185,6 +188,7 @@ impl<'a> Run<'a> {
             base: None,
             sandbox: None,
             notices: Vec::new(),
+            used: Used::default(),
             host_servers: Vec::new(),
             forge: None,
             conversation: None,

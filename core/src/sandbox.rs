@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use pullwright_protocol::{NetworkAccess, RunId};
+use pullwright_protocol::{NetworkAccess, RunId, SandboxUsage};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
@@ -63,7 +63,7 @@ pub struct Opening<'a> {
 }
 
 /// Something that happened in a sandbox.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum SandboxNotice {
     /// A process asked for the network.
     Network(NetworkAccess),
@@ -71,6 +71,8 @@ pub enum SandboxNotice {
     Warning(String),
     /// How it gets on with being opened, such as a line of an image's build.
     Progress(String),
+    /// What it used until its end.
+    Used(SandboxUsage),
 }
 
 /// An open sandbox. Dropping it gives it up, as [`Sandbox::close`] does, but tells nobody how that went.

@@ -30,4 +30,4 @@ pub use outcome::{FailureKind, Outcome};
 pub use raw_json::RawJson;
 pub use request::{BudgetLimits, RunId, RunRequest};
 pub use tool::{ToolSpec, ToolView};
-pub use usage::RunUsage;
+pub use usage::{RunUsage, SandboxUsage};

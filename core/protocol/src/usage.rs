@@ -1,5 +1,8 @@
 //! What models cost: tokens, prices, and the sum over a run.
 
+use std::fmt;
+use std::ops::AddAssign;
+
 use serde::{Deserialize, Serialize};
 
 /// Token counts of one reply.
@@ -56,7 +59,7 @@ impl Prices {
     }
 }
 
-/// What a run spent on models.
+/// What a run spent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunUsage {
@@ -69,6 +72,36 @@ pub struct RunUsage {
     /// The cost in US dollars; absent where the model has no prices.
     #[serde(default)]
     pub usd: Option<f64>,
+    /// What its sandboxes used, where they are somewhere else and say so. It is not part of `usd`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<SandboxUsage>,
+}
+
+/// What sandboxes used of the machines of a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SandboxUsage {
+    /// Seconds of one processor's core.
+    pub cpu_core_seconds: f64,
+    /// Seconds of a GiB of memory.
+    pub memory_gib_seconds: f64,
+}
+
+impl fmt::Display for SandboxUsage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (cpu, memory) = (self.cpu_core_seconds, self.memory_gib_seconds);
+        write!(
+            f,
+            "{cpu:.1} core-seconds and {memory:.1} GiB-seconds of memory"
+        )
+    }
+}
+
+impl AddAssign for SandboxUsage {
+    fn add_assign(&mut self, other: Self) {
+        self.cpu_core_seconds += other.cpu_core_seconds;
+        self.memory_gib_seconds += other.memory_gib_seconds;
+    }
 }
 
 impl RunUsage {

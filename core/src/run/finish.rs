@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pullwright_protocol::{Event, FailureKind, Outcome, RunId};
+use pullwright_protocol::{Event, FailureKind, Outcome, RunId, RunUsage};
 
 use super::{Ended, Run, RunParts};
 use crate::agent::Halt;
@@ -155,7 +155,10 @@ impl Run<'_> {
             pr_url: self.pr_url.clone(),
             branch: self.branch.clone(),
             has_patch,
-            usage: self.budget.usage(),
+            usage: RunUsage {
+                sandbox: self.used.sum(),
+                ..self.budget.usage()
+            },
         };
         let Ok(last) = self.log.committed().await else {
             return;

@@ -1,6 +1,8 @@
 //! What a run's sandboxes tell, on its way into the log.
 
-use pullwright_protocol::{Event, Stage};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pullwright_protocol::{Event, SandboxUsage, Stage};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -15,8 +17,11 @@ impl Run<'_> {
     /// Where a sandbox tells what happens in it.
     pub(super) fn open_notices(&mut self) -> mpsc::Sender<SandboxNotice> {
         let (sender, notices) = mpsc::channel(QUEUED_NOTICES);
-        self.notices
-            .push(tokio::spawn(record(self.log.clone(), notices)));
+        self.notices.push(tokio::spawn(record(
+            self.log.clone(),
+            self.used.clone(),
+            notices,
+        )));
         sender
     }
 
@@ -36,9 +41,30 @@ async fn finish(mut recording: JoinHandle<()>, wait: std::time::Duration) {
     }
 }
 
-async fn record(log: EventLog, mut notices: mpsc::Receiver<SandboxNotice>) {
+async fn record(log: EventLog, used: Used, mut notices: mpsc::Receiver<SandboxNotice>) {
     while let Some(notice) = notices.recv().await {
+        if let SandboxNotice::Used(more) = notice {
+            used.add(more);
+        }
         log.emit(event(notice)).await;
+    }
+}
+
+/// What all sandboxes of a run used, if any said so.
+#[derive(Clone, Default)]
+pub(super) struct Used(Arc<Mutex<Option<SandboxUsage>>>);
+
+impl Used {
+    fn add(&self, more: SandboxUsage) {
+        *self.lock().get_or_insert_default() += more;
+    }
+
+    pub(super) fn sum(&self) -> Option<SandboxUsage> {
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<SandboxUsage>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -48,6 +74,10 @@ fn event(notice: SandboxNotice) -> Event {
         SandboxNotice::Warning(message) | SandboxNotice::Progress(message) => Event::Status {
             stage: Stage::Sandbox,
             message,
+        },
+        SandboxNotice::Used(used) => Event::Status {
+            stage: Stage::Sandbox,
+            message: format!("the sandbox used {used}"),
         },
     }
 }

@@ -271,6 +271,7 @@ pub(super) async fn tell(mut notices: mpsc::Receiver<SandboxNotice>) {
         let message = match notice {
             SandboxNotice::Network(access) => access.complaint(),
             SandboxNotice::Warning(message) | SandboxNotice::Progress(message) => Some(message),
+            SandboxNotice::Used(used) => Some(format!("it used {used}")),
         };
         if let Some(message) = message {
             complain(&format!("pullwright: {message}"));

@@ -155,6 +155,8 @@ impl View {
                         usd.unwrap_or_default()
                     ),
                 ));
+                let used = usage.sandbox.map(|used| format!("sandboxes: {used}"));
+                lines.extend(used.map(|line| self.paint(Colour::Dim, &line)));
             }
             NamedFrame::AiThinking { .. }
             | NamedFrame::AiMessageDelta { .. }

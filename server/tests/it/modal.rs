@@ -127,22 +127,27 @@ fn account(double: &Double) -> Account {
 }
 
 fn host(double: &Double, folder: &Path, dockerfile: &[&str]) -> ModalHost {
+    host_of(double, folder, config(folder, dockerfile))
+}
+
+fn host_of(double: &Double, folder: &Path, modal: ModalConfig) -> ModalHost {
     let config = SandboxConfig {
         kind: SandboxKind::Modal,
-        modal: Some(ModalConfig {
-            image: "debian:12".to_owned(),
-            dockerfile: dockerfile.iter().map(|line| (*line).to_owned()).collect(),
-            app: "tests".to_owned(),
-            tool_host: Some(tool_host(folder)),
-            regions: Vec::new(),
-            cpus: Some(0.5),
-            warm_start: Duration::from_secs(3600),
-            timeout: Duration::from_secs(600),
-            startup_timeout: Duration::from_secs(60),
-        }),
+        modal: Some(modal),
         ..SandboxConfig::default()
     };
     ModalHost::new(&config, account(double), folder, Path::new(PROGRAM)).unwrap()
+}
+
+fn config(folder: &Path, dockerfile: &[&str]) -> ModalConfig {
+    ModalConfig {
+        dockerfile: dockerfile.iter().map(|line| (*line).to_owned()).collect(),
+        app: "tests".to_owned(),
+        tool_host: Some(tool_host(folder)),
+        cpus: Some(0.5),
+        startup_timeout: Duration::from_secs(60),
+        ..ModalConfig::default()
+    }
 }
 
 /// Stands for the executable: the double runs this machine's own in its place.

@@ -33,6 +33,7 @@ pub mod wire;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pullwright_core::config::{ModalConfig, SandboxConfig};
@@ -192,7 +193,7 @@ impl ModalHost {
     }
 
     fn definition(&self, image_id: String) -> wire::client::Sandbox {
-        let seconds = u32::try_from(self.config.timeout.as_secs()).unwrap_or(u32::MAX);
+        let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
         wire::client::Sandbox {
             // Stays until the sandbox is ended; the processes are started beside it.
             entrypoint_args: [TOOL_HOST, "tool-host", "stay"].map(str::to_owned).to_vec(),
@@ -203,9 +204,10 @@ impl ModalHost {
                 milli_cpu: self.config.cpus.map_or(0, milli),
                 ..Resources::default()
             }),
-            timeout_secs: seconds,
+            timeout_secs: seconds(self.config.timeout),
+            idle_timeout_secs: Some(seconds(self.config.idle_timeout)),
             workdir: Some("/".to_owned()),
-            network_access: Some(access(&[])),
+            network_access: Some(Reach::of(&self.config).access(&[])),
             scheduler_placement: (!self.config.regions.is_empty()).then(|| SchedulerPlacement {
                 regions: self.config.regions.clone(),
             }),
@@ -260,7 +262,7 @@ impl ModalHost {
             made,
             opening,
             image_id != prepared.image_id,
-            self.config.startup_timeout,
+            &self.config,
         )
         .await
     }
@@ -274,6 +276,12 @@ impl SandboxHost for ModalHost {
 
     fn shares_checkout(&self) -> bool {
         false
+    }
+
+    fn warning(&self) -> Option<String> {
+        let warning = "processes in the sandbox reach the whole network, as `open_network` in \
+                       [sandbox.modal] wants it";
+        self.config.open_network.then(|| warning.to_owned())
     }
 
     /// Also ends what servers that died have left at Modal.
@@ -299,7 +307,7 @@ impl SandboxHost for ModalHost {
         }
         let handle: Handle = serde_json::from_value(handle.data.clone())
             .map_err(|error| lost(format!("the handle cannot be read: {error}")))?;
-        match ModalSandbox::find(&self.lifecycle, handle, self.config.startup_timeout).await {
+        match ModalSandbox::find(&self.lifecycle, handle, &self.config).await {
             Ok(sandbox) => Ok(Arc::new(sandbox)),
             Err(error) => Err(error.into_sandbox_error()),
         }
@@ -310,16 +318,35 @@ impl SandboxHost for ModalHost {
     }
 }
 
-/// What may be reached: these hosts, and nothing if there are none.
-fn access(hosts: &[String]) -> NetworkAccess {
-    let kind = match hosts {
-        [] => NetworkAccessType::Blocked,
-        _ => NetworkAccessType::Allowlist,
-    };
-    NetworkAccess {
-        network_access_type: kind.into(),
-        allowed_domains: hosts.to_vec(),
-        ..NetworkAccess::default()
+/// What sandboxes can be allowed to reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// The hosts that are named.
+    Named,
+    /// Everything, named or not.
+    Everything,
+}
+
+impl Reach {
+    fn of(config: &ModalConfig) -> Self {
+        match config.open_network {
+            true => Self::Everything,
+            false => Self::Named,
+        }
+    }
+
+    /// What may be reached where these hosts are named.
+    fn access(self, hosts: &[String]) -> NetworkAccess {
+        let (kind, hosts) = match (self, hosts) {
+            (Self::Everything, _) => (NetworkAccessType::Open, &[][..]),
+            (Self::Named, []) => (NetworkAccessType::Blocked, hosts),
+            (Self::Named, _) => (NetworkAccessType::Allowlist, hosts),
+        };
+        NetworkAccess {
+            network_access_type: kind.into(),
+            allowed_domains: hosts.to_vec(),
+            ..NetworkAccess::default()
+        }
     }
 }
 
@@ -364,4 +391,25 @@ fn is_static(path: &Path) -> bool {
     };
     let read = std::fs::read(path).ok();
     read.and_then(|bytes| header(&bytes)).unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_reached_but_what_is_named_unless_everything_is() {
+        let hosts = ["example.com".to_owned()];
+        let kind = |reach: Reach, hosts: &[String]| {
+            let access = reach.access(hosts);
+            (access.network_access_type(), access.allowed_domains)
+        };
+        let named = (NetworkAccessType::Allowlist, hosts.to_vec());
+        assert_eq!(kind(Reach::Named, &hosts), named);
+        let blocked = (NetworkAccessType::Blocked, Vec::new());
+        assert_eq!(kind(Reach::Named, &[]), blocked);
+        let open = (NetworkAccessType::Open, Vec::new());
+        assert_eq!(kind(Reach::Everything, &hosts), open);
+        assert_eq!(Reach::of(&ModalConfig::default()), Reach::Named);
+    }
 }

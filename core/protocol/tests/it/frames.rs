@@ -163,6 +163,7 @@ fn every_frame_has_its_shape() {
                     cached_tokens: 2,
                     output_tokens: 3,
                     usd: Some(0.5),
+                    sandbox: None,
                 },
             },
             r#"{"type":"Done","outcome":"failed(clone)","prUrl":null,"branch":null,"patchUrl":"/v1/runs/r1/patch","summary":"s","usage":{"inputTokens":1,"cachedTokens":2,"outputTokens":3,"usd":0.5}}"#,

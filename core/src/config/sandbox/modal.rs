@@ -24,8 +24,12 @@ pub struct ModalConfig {
     pub cpus: Option<f64>,
     /// How long what setup has made is kept for later runs; not at all if zero.
     pub warm_start: Duration,
+    /// Whether processes in it reach the whole network, whatever is allowed elsewhere.
+    pub open_network: bool,
     /// How long each may live.
     pub timeout: Duration,
+    /// How long nothing may run in it before Modal ends it: what a server that died costs.
+    pub idle_timeout: Duration,
     /// The time it has until it answers.
     pub startup_timeout: Duration,
 }
@@ -38,7 +42,9 @@ pub(in crate::config) const KEYS: &[&str] = &[
     "regions",
     "cpus",
     "warm_start_days",
+    "open_network",
     "timeout_min",
+    "idle_timeout_min",
     "startup_timeout_sec",
 ];
 
@@ -52,6 +58,9 @@ const APP: &str = "pullwright";
 
 /// Longer than most runs; a sandbox that nobody ends costs until then.
 const TIMEOUT: Duration = Duration::from_secs(2 * 3600);
+
+/// Long enough for a server that is started again to go on in it.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// Modal lets no sandbox live longer.
 const MAX_TIMEOUT_MIN: u64 = 24 * 60;
@@ -78,7 +87,9 @@ impl Default for ModalConfig {
             regions: Vec::new(),
             cpus: None,
             warm_start: Duration::from_secs(WARM_START_DAYS * DAY_SECONDS),
+            open_network: false,
             timeout: TIMEOUT,
+            idle_timeout: IDLE_TIMEOUT,
             startup_timeout: STARTUP_TIMEOUT,
         }
     }
@@ -101,7 +112,10 @@ impl ModalConfig {
         };
         let days = section.integer("warm_start_days", 0..=MAX_WARM_START_DAYS)?;
         let days = days.unwrap_or(WARM_START_DAYS);
-        let minutes = section.integer("timeout_min", 1..=MAX_TIMEOUT_MIN)?;
+        let minutes = |key: &str| -> Result<Option<Duration>, ConfigError> {
+            let minutes = section.integer(key, 1..=MAX_TIMEOUT_MIN)?;
+            Ok(minutes.map(|minutes| Duration::from_secs(minutes * 60)))
+        };
         Ok(Some(Self {
             image: image.unwrap_or(own.image),
             dockerfile: section.strings("dockerfile")?.unwrap_or(usual),
@@ -110,7 +124,9 @@ impl ModalConfig {
             regions: section.strings("regions")?.unwrap_or_default(),
             cpus: section.number("cpus", 0.125..=64.0)?,
             warm_start: Duration::from_secs(days * DAY_SECONDS),
-            timeout: minutes.map_or(own.timeout, |minutes| Duration::from_secs(minutes * 60)),
+            open_network: section.boolean("open_network")?.unwrap_or(own.open_network),
+            timeout: minutes("timeout_min")?.unwrap_or(own.timeout),
+            idle_timeout: minutes("idle_timeout_min")?.unwrap_or(own.idle_timeout),
             startup_timeout: section
                 .duration_sec("startup_timeout_sec")?
                 .unwrap_or(own.startup_timeout),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pullwright_core::config::ModalConfig;
 use pullwright_core::sandbox::{Sandbox, SandboxHost as _};
 use pullwright_modal_double::Fault;
 use tokio::runtime::Runtime;
@@ -203,6 +204,24 @@ async fn a_run_that_is_cancelled_while_its_sandbox_is_made_leaves_none() {
         .iter()
         .filter(|call| call.name == "SandboxTerminateV2");
     assert_eq!(ended.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_in_which_nobody_goes_on_is_ended_by_modal() {
+    let bench = Bench::new().await;
+    let impatient = ModalConfig {
+        idle_timeout: Duration::from_secs(1),
+        ..super::config(bench.folder.path(), &[])
+    };
+    let host = super::host_of(&bench.double, bench.folder.path(), impatient);
+    let bench = Bench { host, ..bench };
+    let sandbox = bench.open().await;
+    let handle = sandbox.handle();
+    // The spawner ends once it hears nothing any more.
+    die(sandbox);
+    until(|| bench.double.sandboxes() == 0).await;
+    let ended = in_time(next(&bench).attach(&handle)).await.err().unwrap();
+    assert!(ended.to_string().contains("idle for too long"), "{ended}");
 }
 
 /// A server after the bench's own.

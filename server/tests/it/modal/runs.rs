@@ -64,11 +64,13 @@ async fn a_run_at_modal_ends_in_the_same_branch() {
     is_published(&desk, &frames);
     let told = |frame: &Value| frame["message"] == "the image is built";
     assert!(frames.iter().any(told), "{frames:#?}");
-    let used = |frame: &&Value| {
+    let used = &frames.last().unwrap()["usage"]["sandbox"];
+    assert!(used["memoryGibSeconds"].as_f64() > Some(0.0), "{frames:#?}");
+    let told = |frame: &&Value| {
         let message = frame["message"].as_str().unwrap_or_default();
-        message.starts_with("the sandbox at Modal used ")
+        message.starts_with("the sandbox used ")
     };
-    assert!(frames.iter().filter(used).count() > 0, "{frames:#?}");
+    assert_eq!(frames.iter().filter(told).count(), 2, "{frames:#?}");
     // One for the work, one for the check of what is pushed; both are ended.
     assert_eq!(double.sandboxes(), 0);
 }

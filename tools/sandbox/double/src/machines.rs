@@ -110,6 +110,10 @@ impl Machines {
         }
         let timeout = Duration::from_secs(u64::from(definition.timeout_secs.max(1)));
         tokio::spawn(Arc::clone(&machine).time_out(timeout));
+        if let Some(seconds) = definition.idle_timeout_secs {
+            let limit = Duration::from_secs(u64::from(seconds));
+            tokio::spawn(Arc::clone(&machine).idle_out(limit));
+        }
         self.lock().insert(machine.id.clone(), Arc::clone(&machine));
         Ok(machine)
     }
@@ -174,6 +178,7 @@ impl Machine {
     pub(crate) async fn set_network(&self, access: &NetworkAccess) -> Result<(), Status> {
         let hosts = match access.network_access_type() {
             NetworkAccessType::Allowlist => access.allowed_domains.clone(),
+            // What is open there stays closed on this machine.
             _ => Vec::new(),
         };
         let allowed = self.sandbox.allow(&hosts).await;
@@ -257,6 +262,17 @@ impl Machine {
     async fn time_out(self: Arc<Self>, limit: Duration) {
         if self.wait(limit).await.is_none() {
             self.end(GenericStatus::Timeout, 0).await;
+        }
+    }
+
+    async fn idle_out(self: Arc<Self>, limit: Duration) {
+        let mut result = self.result.subscribe();
+        let is_idle = tokio::select! {
+            () = self.processes.idle_for(limit) => true,
+            _ = result.wait_for(Option::is_some) => false,
+        };
+        if is_idle {
+            self.end(GenericStatus::IdleTimeout, 0).await;
         }
     }
 }

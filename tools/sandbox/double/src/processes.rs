@@ -2,15 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use pullwright_core::sandbox::{KillSwitch, ProcessExit, SandboxProcess};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Mutex as AsyncMutex, watch};
 use tonic::Status;
 
-/// The processes of one sandbox, by the ids that clients gave them.
+/// The processes of one sandbox.
 #[derive(Default)]
-pub(crate) struct Processes(Mutex<BTreeMap<String, Arc<Process>>>);
+pub(crate) struct Processes {
+    /// By the ids that clients gave them.
+    all: Mutex<BTreeMap<String, Arc<Process>>>,
+    running: watch::Sender<usize>,
+}
 
 pub(crate) struct Process {
     pub(crate) stdout: Printed,
@@ -36,10 +41,12 @@ impl Processes {
 
     pub(crate) fn add(&self, id: &str, started: SandboxProcess) {
         let (tell_exit, exit) = watch::channel(None);
-        let ended = started.exit;
+        let (ended, running) = (started.exit, self.running.clone());
+        running.send_modify(|count| *count += 1);
         tokio::spawn(async move {
             let exit = ended.await.unwrap_or(ProcessExit::Signal(9));
             let _ = tell_exit.send(Some(exit));
+            running.send_modify(|count| *count -= 1);
         });
         let process = Process {
             stdout: Printed::of(started.stdout),
@@ -54,8 +61,21 @@ impl Processes {
         self.lock().insert(id.to_owned(), Arc::new(process));
     }
 
+    /// Until nothing has run for as long as `limit`.
+    pub(crate) async fn idle_for(&self, limit: Duration) {
+        let mut running = self.running.subscribe();
+        loop {
+            // The sender is ours, so there is always an answer.
+            let _ = running.wait_for(|count| *count == 0).await;
+            let busy = running.wait_for(|count| *count > 0);
+            if tokio::time::timeout(limit, busy).await.is_err() {
+                return;
+            }
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Process>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 use tonic::transport::Uri;
+
+use super::retry::MAX_THROTTLE;
 
 /// Where Modal is.
 const DEFAULT_SERVER: &str = "https://api.modal.com";
@@ -24,6 +27,8 @@ pub struct Account {
     pub(super) token_secret: String,
     /// The environment that sandboxes are made in; the workspace's default if empty.
     pub environment: String,
+    /// How long a busy server is waited for in all.
+    pub(super) max_throttle: Duration,
 }
 
 /// Why there is no account. The words are those that users of Modal's own clients know.
@@ -54,6 +59,9 @@ pub enum AccountError {
         /// Why.
         reason: String,
     },
+    /// How long a busy server is waited for cannot be said.
+    #[error("MODAL_MAX_THROTTLE_WAIT `{0}` is no number of seconds.")]
+    MaxThrottleWait(String),
     /// The server's address cannot be used.
     #[error("MODAL_SERVER_URL `{url}` {reason}")]
     Server {
@@ -73,6 +81,7 @@ struct Profile {
     token_secret: Option<String>,
     environment: Option<String>,
     server_url: Option<String>,
+    max_throttle_wait: Option<u64>,
 }
 
 impl Account {
@@ -97,8 +106,19 @@ impl Account {
             token_id,
             token_secret,
             environment: named.unwrap_or_default(),
+            max_throttle: match variable("MODAL_MAX_THROTTLE_WAIT") {
+                Some(text) => seconds(&text)?,
+                None => profile
+                    .max_throttle_wait
+                    .map_or(MAX_THROTTLE, Duration::from_secs),
+            },
         })
     }
+}
+
+fn seconds(text: &str) -> Result<Duration, AccountError> {
+    let parsed = text.trim().parse().map(Duration::from_secs);
+    parsed.map_err(|_| AccountError::MaxThrottleWait(text.to_owned()))
 }
 
 impl fmt::Debug for Account {

@@ -142,7 +142,7 @@ impl Control {
         F: Future<Output = Result<Response<A>, Status>>,
     {
         let (name, limit) = (call.name, call.patience.attempt);
-        let mut attempts = Attempts::new(CONTROL);
+        let mut attempts = Attempts::new(CONTROL, self.account.max_throttle);
         loop {
             let mut request = Request::new(request.clone());
             self.sign(request.metadata_mut(), call, &attempts);

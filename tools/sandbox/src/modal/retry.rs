@@ -13,8 +13,9 @@ const RETRY_POLICY: &str = "RPCRetryPolicy";
 /// The longest wait that a server may ask for at once.
 const MAX_ASKED_WAIT: Duration = Duration::from_secs(60);
 
-/// How long a busy server is waited for in all: a run must not hang on it for ever.
-const MAX_THROTTLE: Duration = Duration::from_secs(600);
+/// How long a busy server is waited for in all, unless the account says otherwise: a run must not hang on
+/// it for ever.
+pub(super) const MAX_THROTTLE: Duration = Duration::from_secs(600);
 
 /// How failed calls are made again.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +50,7 @@ pub(super) const ROUTER: Policy = Policy {
 #[derive(Debug)]
 pub(super) struct Attempts {
     policy: Policy,
+    max_throttle: Duration,
     begun: Instant,
     /// How often it was made again after a failure.
     pub(super) retries: u32,
@@ -57,9 +59,11 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    pub(super) fn new(policy: Policy) -> Self {
+    /// None yet; `max_throttle` is how long a busy server is waited for in all.
+    pub(super) fn new(policy: Policy, max_throttle: Duration) -> Self {
         Self {
             policy,
+            max_throttle,
             begun: Instant::now(),
             retries: 0,
             throttled: 0,
@@ -74,7 +78,7 @@ impl Attempts {
     /// How long to wait before the next attempt; nothing where another is pointless.
     pub(super) fn wait_after(&mut self, status: &Status) -> Option<Duration> {
         if let Some(asked) = asked_wait(status) {
-            let fits = asked <= MAX_ASKED_WAIT && self.elapsed() + asked <= MAX_THROTTLE;
+            let fits = asked <= MAX_ASKED_WAIT && self.elapsed() + asked <= self.max_throttle;
             self.throttled += 1;
             return fits.then_some(asked);
         }
@@ -135,7 +139,7 @@ mod tests {
 
     #[test]
     fn passing_failures_are_tried_again_a_few_times() {
-        let mut attempts = Attempts::new(CONTROL);
+        let mut attempts = Attempts::new(CONTROL, MAX_THROTTLE);
         let status = Status::unavailable("later");
         let waits: Vec<_> = std::iter::from_fn(|| attempts.wait_after(&status)).collect();
         let ms = Duration::from_millis;
@@ -146,20 +150,29 @@ mod tests {
             Code::ResourceExhausted,
         ] {
             let status = Status::new(code, "no");
-            assert_eq!(Attempts::new(CONTROL).wait_after(&status), None, "{code:?}");
+            assert_eq!(
+                Attempts::new(CONTROL, MAX_THROTTLE).wait_after(&status),
+                None,
+                "{code:?}"
+            );
         }
     }
 
     #[test]
     fn a_busy_server_is_waited_for_as_long_as_it_asks() {
-        let mut attempts = Attempts::new(CONTROL);
+        let mut attempts = Attempts::new(CONTROL, MAX_THROTTLE);
         for _ in 0..20 {
             let wait = attempts.wait_after(&throttled(2.5));
             assert_eq!(wait, Some(Duration::from_millis(2500)));
         }
         assert_eq!((attempts.retries, attempts.throttled), (0, 20));
+        let mut impatient = Attempts::new(CONTROL, Duration::from_secs(2));
+        assert_eq!(impatient.wait_after(&throttled(2.5)), None);
         for absurd in [1e9, -1.0, f32::NAN] {
-            assert_eq!(Attempts::new(CONTROL).wait_after(&throttled(absurd)), None);
+            assert_eq!(
+                Attempts::new(CONTROL, MAX_THROTTLE).wait_after(&throttled(absurd)),
+                None
+            );
         }
     }
 }

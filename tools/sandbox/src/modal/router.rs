@@ -54,6 +54,10 @@ impl Router {
         })
     }
 
+    fn attempts(&self, policy: Policy) -> Attempts {
+        Attempts::new(policy, self.control.account().max_throttle)
+    }
+
     /// Makes a call until it succeeds or there is no hope.
     pub(super) async fn call<Q, A, F>(
         &self,
@@ -80,7 +84,7 @@ impl Router {
         Q: Clone,
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        let mut attempts = Attempts::new(policy);
+        let mut attempts = self.attempts(policy);
         let mut was_refreshed = false;
         loop {
             let answer = self
@@ -114,7 +118,7 @@ impl Router {
         Q: Clone,
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        self.attempt(limit, &Attempts::new(ROUTER), request, &send)
+        self.attempt(limit, &self.attempts(ROUTER), request, &send)
             .await
     }
 
@@ -129,7 +133,7 @@ impl Router {
     {
         let (client, token) = self.access.lock().await.of_a_call();
         let mut request = Request::new(request);
-        sign(&mut request, &token, &Attempts::new(ROUTER));
+        sign(&mut request, &token, &self.attempts(ROUTER));
         send(client, request).await.map(Response::into_inner)
     }
 

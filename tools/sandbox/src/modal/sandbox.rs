@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use pullwright_core::config::ModalConfig;
 use pullwright_core::sandbox::{
     Opening, ProcessExit, Sandbox, SandboxCommand, SandboxError, SandboxHandle, SandboxNotice,
     SandboxProcess,
 };
-use pullwright_protocol::RunId;
+use pullwright_protocol::{RunId, SandboxUsage};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -25,7 +26,7 @@ use super::wire::client::{SandboxCreateV2Response, SandboxGetResourceUsageReques
 use super::wire::task_command_router::{
     TaskSetNetworkAccessRequest, TaskSnapshotFilesystemRequest,
 };
-use super::{KIND, access};
+use super::{KIND, Reach};
 use crate::spawner::{Opened, Session};
 
 /// How long what an earlier run left may take to be removed.
@@ -54,6 +55,7 @@ pub(super) struct ModalSandbox {
     workspace: PathBuf,
     tool_host: PathBuf,
     session: Session,
+    reach: Reach,
     /// Gone once it is closed.
     owned: Mutex<Option<OwnedSandbox>>,
     /// Who is told what it has used; nobody where it was found again.
@@ -78,10 +80,10 @@ impl ModalSandbox {
         (made, owned): (SandboxCreateV2Response, OwnedSandbox),
         opening: &Opening<'_>,
         is_warm: bool,
-        startup_timeout: Duration,
+        config: &ModalConfig,
     ) -> Result<Self, ModalError> {
-        match Self::begin_in(control, made, opening, is_warm, startup_timeout).await {
-            Ok(sandbox) => Ok(sandbox.owning(owned)),
+        match Self::begin_in(control, made, opening, is_warm, config).await {
+            Ok(sandbox) => Ok(sandbox.owning(owned).reaching(config)),
             Err(error) => {
                 owned.end().await;
                 Err(error)
@@ -94,7 +96,7 @@ impl ModalSandbox {
         made: SandboxCreateV2Response,
         opening: &Opening<'_>,
         is_warm: bool,
-        startup_timeout: Duration,
+        config: &ModalConfig,
     ) -> Result<Self, ModalError> {
         if let Some(result) = made.metadata.and_then(|metadata| metadata.result)
             && result.status() != GenericStatus::Unspecified
@@ -113,7 +115,7 @@ impl ModalSandbox {
         let router = Router::new(Arc::clone(&control), sandbox_id.clone(), task_id, &access)?;
         let (router, run) = (Arc::new(router), opening.run.clone());
         let upload = Some(opening.checkout);
-        let (exec_id, opened) = start(&router, &run, upload, startup_timeout).await?;
+        let (exec_id, opened) = start(&router, &run, upload, config.startup_timeout).await?;
         let sandbox = Self::new(control, router, sandbox_id, run, exec_id, opened);
         if is_warm {
             sandbox.remove_leftovers().await?;
@@ -128,12 +130,12 @@ impl ModalSandbox {
     pub(super) async fn find(
         lifecycle: &Arc<Lifecycle>,
         old: Handle,
-        startup_timeout: Duration,
+        config: &ModalConfig,
     ) -> Result<Self, ModalError> {
         let owned = lifecycle.take_over(&old.run, &old.sandbox_id, &old.record)?;
         let control = Arc::clone(&lifecycle.control);
-        match Self::find_in(control, old, startup_timeout).await {
-            Ok(sandbox) => Ok(sandbox.owning(owned)),
+        match Self::find_in(control, old, config).await {
+            Ok(sandbox) => Ok(sandbox.owning(owned).reaching(config)),
             Err(error) => {
                 owned.end().await;
                 Err(error)
@@ -144,7 +146,7 @@ impl ModalSandbox {
     async fn find_in(
         control: Arc<Control>,
         old: Handle,
-        startup_timeout: Duration,
+        config: &ModalConfig,
     ) -> Result<Self, ModalError> {
         if let Some(result) = ended(&control, &old.sandbox_id).await? {
             return Err(ModalError::Ended(said(&result)));
@@ -158,9 +160,16 @@ impl ModalSandbox {
         )?;
         let router = Arc::new(router);
         end_spawner(&router, &old.exec_id).await;
-        let (exec_id, opened) = start(&router, &old.run, None, startup_timeout).await?;
+        let (exec_id, opened) = start(&router, &old.run, None, config.startup_timeout).await?;
         let (sandbox_id, run) = (old.sandbox_id, old.run);
         Ok(Self::new(control, router, sandbox_id, run, exec_id, opened))
+    }
+
+    fn reaching(self, config: &ModalConfig) -> Self {
+        Self {
+            reach: Reach::of(config),
+            ..self
+        }
     }
 
     fn owning(mut self, owned: OwnedSandbox) -> Self {
@@ -192,6 +201,7 @@ impl ModalSandbox {
             workspace: opened.workspace,
             tool_host: opened.tool_host,
             session: opened.session,
+            reach: Reach::Named,
             owned: Mutex::new(None),
             notices: None,
             warmth: Warmth::None,
@@ -248,14 +258,12 @@ impl ModalSandbox {
         );
         match tokio::time::timeout(USAGE_TIMEOUT, used).await {
             Ok(Ok(used)) => {
-                let seconds = |nanoseconds: u64| nanoseconds / 1_000_000_000;
-                let message = format!(
-                    "the sandbox at Modal used {} core-seconds and {} GiB-seconds of memory",
-                    seconds(used.cpu_core_nanosecs),
-                    seconds(used.mem_gib_nanosecs)
-                );
+                let used = SandboxUsage {
+                    cpu_core_seconds: seconds(used.cpu_core_nanosecs),
+                    memory_gib_seconds: seconds(used.mem_gib_nanosecs),
+                };
                 // The run may have stopped to listen.
-                let _ = notices.try_send(SandboxNotice::Progress(message));
+                let _ = notices.try_send(SandboxNotice::Used(used));
             }
             Ok(Err(error)) => tracing::info!(%error, "Modal does not say what a sandbox used"),
             Err(_) => tracing::info!("Modal takes long to say what a sandbox used"),
@@ -280,7 +288,7 @@ impl Sandbox for ModalSandbox {
     async fn allow(&self, hosts: &[String]) -> Result<(), SandboxError> {
         let request = TaskSetNetworkAccessRequest {
             task_id: self.router.task_id.clone(),
-            network_access: Some(access(hosts)),
+            network_access: Some(self.reach.access(hosts)),
         };
         let set = self.router.call(
             "TaskSetNetworkAccess",
@@ -344,4 +352,12 @@ impl Sandbox for ModalSandbox {
         }
         asked
     }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "2^53 nanoseconds are a hundred days"
+)]
+fn seconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e9
 }

@@ -130,6 +130,10 @@ fn what_is_missing_is_told_in_the_words_of_modal_s_own_clients() {
             Desk::new(PROFILES).set("MODAL_SERVER_URL", "api.modal.com"),
             "MODAL_SERVER_URL `api.modal.com` is neither https nor http",
         ),
+        (
+            Desk::new(PROFILES).set("MODAL_MAX_THROTTLE_WAIT", "a while"),
+            "MODAL_MAX_THROTTLE_WAIT `a while` is no number of seconds.",
+        ),
     ];
     for (desk, expected) in cases {
         let refusal = desk.refusal();
