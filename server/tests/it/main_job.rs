@@ -1,23 +1,21 @@
 //! The main job across real peers: our server as a process of its own, git over HTTP, an emulator of
 //! GitHub's API, and a model that streams over HTTP.
 
-use std::path::Path;
-use std::process::Stdio;
+mod server;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::{Child, Command};
 
-use crate::peers::aimock::{Aimock, KEY};
-use crate::peers::emulate::TOKEN;
+use crate::modal;
+use crate::peers::aimock::Aimock;
 use crate::peers::forge::{Forge, git};
 use crate::peers::inspector;
 use crate::peers::process::Peers;
-use crate::support::http_client;
+use server::{Place, Server};
 
-/// The whole job takes about two seconds; a slow machine gets much more.
-const JOB_LIMIT: Duration = Duration::from_secs(120);
+/// The task.
+const PROMPT: &str = "Greet the world by name";
 
 const PULLWRIGHT: &str = env!("CARGO_BIN_EXE_pullwright");
 
@@ -37,16 +35,56 @@ async fn one_sentence_becomes_a_pull_request() {
     };
     let forge = Forge::start(&peers, FILES).await;
     let model = Aimock::start(&peers, &model_script()).await;
-    let server = Server::start(&forge, &model).await;
+    let server = Server::start(&forge, &model, &Place::here()).await;
+    let frames = server.code(&forge.clone_url(), PROMPT).await;
+    is_proposed(&forge, &frames).await;
+    server.assert_no_secret_is_kept().await;
+    model.stop().await;
+}
 
-    let frames = server
-        .code(&forge.clone_url(), "Greet the world by name")
-        .await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_pull_request_comes_from_modal_where_connections_break() {
+    let Some(peers) = Peers::find("the main job at Modal") else {
+        return;
+    };
+    let double = modal::double(Duration::from_secs(1200)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::at_modal(&double, &modal::tool_host(folder.path()));
+    let forge = Forge::start(&peers, FILES).await;
+    let model = Aimock::start(&peers, &model_script()).await;
+    let server = Server::start(&forge, &model, &place).await;
+    let mut cuts = 0;
+    let cutting = async {
+        let mut pace = tokio::time::interval(Duration::from_millis(40));
+        loop {
+            pace.tick().await;
+            if double.sandboxes() > 0 {
+                double.cut_streams();
+                cuts += 1;
+            }
+        }
+    };
+    let repository = forge.clone_url();
+    let frames = tokio::select! {
+        frames = server.code(&repository, PROMPT) => frames,
+        () = cutting => unreachable!(),
+    };
+    is_proposed(&forge, &frames).await;
+    assert!(cuts >= 10, "{cuts} cuts");
+    let calls = double.calls();
+    let reads = calls.iter().filter(|call| call.name == "TaskExecStdioRead");
+    assert!(reads.count() >= 10, "{cuts} cuts cut nothing");
+    assert_eq!(double.sandboxes(), 0);
+    server.assert_no_secret_is_kept().await;
+    model.stop().await;
+}
 
+/// The change is a pull request, and says so.
+async fn is_proposed(forge: &Forge, frames: &[Value]) {
     let done = frames.last().unwrap();
     assert_eq!(done["type"], "Done", "{frames:#?}");
     assert_eq!(done["outcome"], "pull request", "{frames:#?}");
-    assert_edits_and_checks(&frames);
+    assert_edits_and_checks(frames);
     let opened = frames
         .iter()
         .find(|frame| frame["type"] == "Pull Request")
@@ -57,7 +95,7 @@ async fn one_sentence_becomes_a_pull_request() {
     let pull = forge.api.get(&format!("/pulls/{number}")).await;
     assert_eq!(pull["head"]["sha"], json!(pushed));
     assert_eq!(pull["base"]["ref"], "main");
-    assert_eq!(pull["title"], "Greet the world by name");
+    assert_eq!(pull["title"], PROMPT);
     let body = pull["body"].as_str().unwrap();
     assert!(
         body.contains("`sh test.sh`") || body.contains("sh test.sh"),
@@ -70,8 +108,6 @@ async fn one_sentence_becomes_a_pull_request() {
     assert_eq!(file, "greet() {\n  echo \"Hello, ${1:-world}\"\n}");
     let author = git(&forge.bare(), &["log", "-1", "--format=%an", branch]).await;
     assert_eq!(author, "Pullwright");
-    server.assert_no_secret_is_kept().await;
-    model.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -165,136 +201,4 @@ fn model_script() -> Value {
         turn(2, "Now the test.", vec![call("bash", json!({"command": "sh test.sh"}))]),
         turn(3, "Done.", vec![json!({"type": "text", "text": words})]),
     ]})
-}
-
-/// Our server as a process of its own.
-struct Server {
-    process: Child,
-    address: String,
-    folder: tempfile::TempDir,
-}
-
-impl Server {
-    async fn start(forge: &Forge, model: &Aimock) -> Self {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = tempfile::tempdir().unwrap();
-        let open = std::fs::Permissions::from_mode(0o711);
-        std::fs::set_permissions(folder.path(), open).unwrap();
-        let config = folder.path().join("plugins.toml");
-        std::fs::write(&config, config_text(forge, model)).unwrap();
-        let mut process = Command::new(PULLWRIGHT)
-            .args(["serve", "--listen", "127.0.0.1:0", "--config"])
-            .arg(&config)
-            .env("ANTHROPIC_API_KEY", KEY)
-            .env("GITHUB_TOKEN", TOKEN)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
-        let address = loop {
-            let line = lines
-                .next_line()
-                .await
-                .unwrap()
-                .expect("the server says where it listens");
-            if let Some(address) = line.strip_prefix("listening on ") {
-                break address.to_owned();
-            }
-        };
-        // A full pipe would block the server.
-        tokio::spawn(async move {
-            let mut rest = lines.into_inner();
-            let mut sink = Vec::new();
-            let _ = rest.read_to_end(&mut sink).await;
-        });
-        Self {
-            process,
-            address,
-            folder,
-        }
-    }
-
-    /// `POST /code`, and all its frames.
-    async fn code(&self, repository: &str, prompt: &str) -> Vec<Value> {
-        let request = http_client()
-            .post(format!("{}/code", self.address))
-            .header("content-type", "application/json")
-            .body(json!({"repoUrl": repository, "prompt": prompt}).to_string());
-        let whole = async {
-            let answer = request.send().await.unwrap();
-            let status = answer.status();
-            let text = answer.text().await.unwrap();
-            assert!(status.is_success(), "{status} {text}");
-            text
-        };
-        let text = tokio::time::timeout(JOB_LIMIT, whole)
-            .await
-            .expect("the job ends in time");
-        let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
-        data.map(|json| serde_json::from_str(json).unwrap())
-            .collect()
-    }
-
-    /// Neither the token nor the model's key is in any file the server wrote.
-    async fn assert_no_secret_is_kept(mut self) {
-        self.process.kill().await.unwrap();
-        for secret in [TOKEN, KEY] {
-            assert_absent(self.folder.path(), secret);
-        }
-    }
-}
-
-fn assert_absent(folder: &Path, secret: &str) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() && !path.is_symlink() {
-            assert_absent(&path, secret);
-        } else if let Ok(bytes) = std::fs::read(&path) {
-            let found = bytes
-                .windows(secret.len())
-                .any(|window| window == secret.as_bytes());
-            assert!(!found, "{} holds a secret", path.display());
-        }
-    }
-}
-
-fn config_text(forge: &Forge, model: &Aimock) -> String {
-    let host = forge.git.host();
-    let (api, model) = (forge.api.url(), model.url());
-    format!(
-        r#"
-        [agent]
-        provider = "anthropic"
-        [budget]
-        max_usd = "none"
-        [repositories]
-        hosts = ["{host}"]
-        [checks]
-        run = ["sh test.sh"]
-        [providers.anthropic]
-        wire_api = "anthropic_messages"
-        base_url = "{model}"
-        env_key = "ANTHROPIC_API_KEY"
-        model = "claude-opus-5-5"
-        [tools.fs]
-        builtin = "fs"
-        [tools.bash]
-        builtin = "bash"
-        [tools.git]
-        builtin = "git"
-        [tools.github]
-        builtin = "github"
-        runs = "host"
-        base_url = "{api}"
-        hosts = ["{host}"]
-        env_vars = ["GITHUB_TOKEN"]
-        [sandbox]
-        kind = "local"
-        [server]
-        data_dir = "data"
-        "#
-    )
 }

@@ -105,7 +105,7 @@ impl Bench {
     }
 }
 
-async fn double(token_lifetime: Duration) -> Double {
+pub(crate) async fn double(token_lifetime: Duration) -> Double {
     let options = Options {
         listen: ([127, 0, 0, 1], 0).into(),
         pullwright: PROGRAM.into(),
@@ -151,7 +151,7 @@ fn config(folder: &Path, dockerfile: &[&str]) -> ModalConfig {
 }
 
 /// Stands for the executable: the double runs this machine's own in its place.
-fn tool_host(folder: &Path) -> PathBuf {
+pub(crate) fn tool_host(folder: &Path) -> PathBuf {
     let path = folder.join("tool-host");
     std::fs::write(&path, vec![7; TOOL_HOST_BYTES]).unwrap();
     path
