@@ -105,6 +105,9 @@ impl Config {
             server: ServerConfig::read(&root)?,
         };
         config.agent.check_rows(&root, &config.providers)?;
+        config
+            .sandbox
+            .check_lifetime(&root, config.budget.max_minutes)?;
         Ok(config)
     }
 }

@@ -110,6 +110,18 @@ impl SandboxConfig {
             modal: ModalConfig::read(&section, kind)?,
         })
     }
+
+    /// A sandbox must live for as long as its run may take.
+    pub(super) fn check_lifetime(
+        &self,
+        root: &Section<'_>,
+        max_minutes: f64,
+    ) -> Result<(), ConfigError> {
+        match &self.modal {
+            Some(modal) => modal.check_lifetime(&root.section("sandbox", KEYS)?, max_minutes),
+            None => Ok(()),
+        }
+    }
 }
 
 impl SandboxKind {

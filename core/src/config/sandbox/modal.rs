@@ -132,4 +132,20 @@ impl ModalConfig {
                 .unwrap_or(own.startup_timeout),
         }))
     }
+
+    pub(super) fn check_lifetime(
+        &self,
+        sandbox: &Section<'_>,
+        max_minutes: f64,
+    ) -> Result<(), ConfigError> {
+        if self.timeout.as_secs_f64() >= max_minutes * 60.0 {
+            return Ok(());
+        }
+        let section = sandbox.section("modal", KEYS)?;
+        let message = format!(
+            "a run may take {max_minutes} minutes, and its sandbox would end before; raise this (Modal \
+             allows {MAX_TIMEOUT_MIN}), or lower `max_minutes` in [budget]"
+        );
+        Err(section.error("timeout_min", message))
+    }
 }
