@@ -17,6 +17,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use pullwright_protocol::FailureKind;
 
+use crate::metrics::Metrics;
 use crate::runs::Runs;
 
 pub use crate::problem::ApiProblem;
@@ -34,6 +35,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/runs/{id}/cancel", post(handlers::cancel))
         .route("/healthz", get(handlers::healthz))
         .route("/readyz", get(handlers::readyz))
+        .route("/metrics", get(handlers::metrics))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(state.clone(), guard::check_origin))
@@ -61,6 +63,8 @@ pub struct ApiConfig {
     pub body_timeout: Duration,
     /// How often a quiet stream gets a comment, which keeps proxies from closing it.
     pub heartbeat: Duration,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 impl Default for ApiConfig {
@@ -70,6 +74,7 @@ impl Default for ApiConfig {
             max_body_bytes: 1 << 20,
             body_timeout: Duration::from_secs(15),
             heartbeat: Duration::from_secs(15),
+            metrics: Metrics::default(),
         }
     }
 }

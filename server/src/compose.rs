@@ -20,6 +20,7 @@ pub use executor::Executor;
 pub use lock_file::LockFile;
 pub use reload::Reload;
 
+use crate::metrics::{Metrics, ObservedStore};
 use crate::store::SqliteStore;
 
 /// Who made a commit that nobody in particular made.
@@ -30,12 +31,14 @@ const IDENTITY_EMAIL: &str = "pullwright@users.noreply.github.com";
 const MAX_BUNDLE_BYTES: u64 = 512 * 1024 * 1024;
 
 /// What differs between the commands that run runs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Setting {
     /// Where runs, mirrors and the store live.
     pub data_dir: PathBuf,
     /// Whether a repository may be a local path: never for a server.
     pub allow_local_paths: bool,
+    /// Where what happens is counted.
+    pub metrics: Metrics,
     /// Where the configuration was read, if from a file: the accepted tools are recorded beside it.
     pub config_file: Option<PathBuf>,
 }
@@ -53,6 +56,7 @@ pub async fn parts(
     std::fs::create_dir_all(data_dir)
         .with_context(|| format!("cannot make the data folder {}", data_dir.display()))?;
     let store = SqliteStore::open(&data_dir.join("runs.sqlite")).await?;
+    let store = ObservedStore::new(Arc::new(store), setting.metrics.clone());
     parts_on(Arc::new(store), config, sandboxes, setting)
 }
 

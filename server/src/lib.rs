@@ -6,12 +6,14 @@
 //! - [`runs`]: the registry of runs.
 //! - [`problem`]: why a request is refused.
 //! - [`store`]: runs and events on SQLite.
+//! - [`metrics`]: what is counted.
 //! - [`compose`]: the parts, put together by a configuration.
 //! - [`cli`]: the command line.
 
 pub mod api;
 pub mod cli;
 pub mod compose;
+pub mod metrics;
 pub mod problem;
 pub mod runs;
 pub mod runtime;

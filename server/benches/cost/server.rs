@@ -104,7 +104,7 @@ async fn listen(config: Config, data_dir: PathBuf) -> SocketAddr {
     let setting = Setting {
         data_dir,
         allow_local_paths: true,
-        config_file: None,
+        ..Setting::default()
     };
     let executor = Executor::new(compose::parts(config, sandboxes, &setting).await.unwrap());
     let store = Arc::clone(&executor.parts().store);

@@ -19,6 +19,8 @@ use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
+use super::ApiState;
+use crate::metrics;
 use crate::runs::Runs;
 
 /// How many events are read at a time; the store bounds their bytes.
@@ -41,7 +43,8 @@ pub(super) enum View {
 }
 
 /// Streams the run's log after event `after`, until its last event.
-pub(super) fn follow(runs: &Runs, run: RunId, after: u64, view: View, heartbeat: Duration) -> Body {
+pub(super) fn follow(state: &ApiState, run: RunId, after: u64, view: View) -> Body {
+    let (runs, heartbeat) = (&state.runs, state.config.heartbeat);
     let first_beat = tokio::time::Instant::now() + heartbeat;
     let mut beat = interval_at(first_beat, heartbeat);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -55,6 +58,7 @@ pub(super) fn follow(runs: &Runs, run: RunId, after: u64, view: View, heartbeat:
         beat,
         unsure: true,
         over: false,
+        _counted: state.config.metrics.follower(),
     };
     Body::from_stream(follower.chunks())
 }
@@ -70,6 +74,7 @@ struct Follower {
     /// Whether the store may know more than the hint says.
     unsure: bool,
     over: bool,
+    _counted: metrics::Follower,
 }
 
 /// Why a follower that has read everything goes on.

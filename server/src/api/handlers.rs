@@ -13,6 +13,7 @@ use serde_json::json;
 use super::follow::{View, follow};
 use super::query::{Query, idempotency_key, last_event_id};
 use super::{ApiProblem, ApiState, body};
+use crate::metrics;
 use crate::runs::Started;
 
 /// How many runs a list has unless asked otherwise, and at most.
@@ -140,6 +141,13 @@ pub(super) async fn cancel(
     ))
 }
 
+pub(super) async fn metrics(State(state): State<ApiState>) -> Result<Response, ApiProblem> {
+    let text = state.config.metrics.text().map_err(|_| {
+        ApiProblem::unavailable("the counts cannot be written; a label of one is not sound")
+    })?;
+    Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
+}
+
 pub(super) async fn healthz() -> Response {
     Json(json!({ "status": "ok" })).into_response()
 }
@@ -197,13 +205,7 @@ fn id(path: RunPath) -> Result<RunId, ApiProblem> {
 }
 
 fn sse(state: &ApiState, run: &RunId, after: u64, view: View) -> Response {
-    let body = follow(
-        &state.runs,
-        run.clone(),
-        after,
-        view,
-        state.config.heartbeat,
-    );
+    let body = follow(state, run.clone(), after, view);
     let mut response = body.into_response();
     let headers = response.headers_mut();
     set(headers, header::CONTENT_TYPE, "text/event-stream");

@@ -13,6 +13,7 @@ use pullwright_protocol::{BudgetLimits, Event, Frame, FrameOptions, Outcome, Run
 use super::view::View;
 use super::{complain, config, say};
 use crate::compose::{self, Executor, Setting};
+use crate::metrics::Metrics;
 use crate::runs::{Runs, RunsConfig};
 
 /// How many events are read at once.
@@ -65,6 +66,7 @@ impl Code {
         let setting = Setting {
             data_dir,
             allow_local_paths: true,
+            metrics: Metrics::default(),
             config_file: Some(config::path(self.config.as_deref())?),
         };
         let executor = Executor::new(compose::parts(config, sandboxes, &setting).await?);

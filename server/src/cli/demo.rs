@@ -15,6 +15,7 @@ use pullwright_protocol::{BudgetLimits, Outcome, RunRequest};
 use super::code::run_and_show;
 use super::{complain, say};
 use crate::compose::{self, Executor, Setting};
+use crate::metrics::Metrics;
 
 /// The project the demo works on: path, content, and whether it is a program.
 const PROJECT: &[(&str, &str, bool)] = &[
@@ -76,6 +77,7 @@ impl Demo {
         let setting = Setting {
             data_dir,
             allow_local_paths: true,
+            metrics: Metrics::default(),
             config_file: None,
         };
         let executor = Executor::new(compose::parts(config, sandboxes, &setting).await?);

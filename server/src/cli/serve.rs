@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{complain, config};
-use crate::api;
+use crate::api::{self, ApiConfig, ApiState};
 use crate::compose::{self, Executor, Reload, Setting};
+use crate::metrics::Metrics;
 use crate::runs::{RequestLimits, Runs, RunsConfig};
 
 /// How long runs may take to end when the server is told to stop.
@@ -43,6 +44,7 @@ impl Serve {
         let setting = Setting {
             data_dir,
             allow_local_paths: false,
+            metrics: Metrics::default(),
             config_file: Some(config::path(self.config.as_deref())?),
         };
         let runs_config = RunsConfig {
@@ -53,19 +55,23 @@ impl Serve {
             },
             ..RunsConfig::default()
         };
-        let max_body_bytes = config.server.max_body_bytes;
+        let api = ApiConfig {
+            max_body_bytes: config.server.max_body_bytes,
+            metrics: setting.metrics.clone(),
+            ..ApiConfig::default()
+        };
         let executor = Executor::new(compose::parts(config, sandboxes, &setting).await?);
         let file = config::path(self.config.as_deref())?;
         let reload = Reload::new(file, setting, Arc::clone(&executor));
         let watching = AbortOnDropHandle::new(tokio::spawn(reload.watch()));
         let store = Arc::clone(&executor.parts().store);
         let runs = Runs::new(store, Arc::clone(&executor) as _, executor, runs_config);
-        self.listen(runs, max_body_bytes).await?;
+        self.listen(runs, api).await?;
         drop(watching);
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn listen(&self, runs: Runs, max_body_bytes: usize) -> anyhow::Result<()> {
+    async fn listen(&self, runs: Runs, config: ApiConfig) -> anyhow::Result<()> {
         let listener = TcpListener::bind(self.listen).await;
         let listener = listener.with_context(|| format!("cannot listen on {}", self.listen))?;
         let address = listener
@@ -78,7 +84,7 @@ impl Serve {
             let (runs, stop) = (runs.clone(), stop.clone());
             async move { runs.keep_recovering(stop).await }
         });
-        let state = api::ApiState::new(runs.clone(), address, max_body_bytes);
+        let state = ApiState::with_config(runs.clone(), address, config);
         let stopped = stop.clone();
         api::serve(listener, api::router(state), async move {
             stopped.cancelled().await

@@ -14,6 +14,7 @@ mod foreign_tools;
 mod inside;
 pub(crate) mod lab;
 mod links;
+mod metrics;
 mod native;
 pub(crate) mod project;
 mod provider_links;

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pullwright::api::{self, ApiState};
+use pullwright::api::{self, ApiConfig, ApiState};
 use pullwright::compose::{self, Executor, Reload, Setting};
+use pullwright::metrics::Metrics;
 use pullwright::runs::{Runs, RunsConfig};
 use pullwright_core::config::Config;
 use pullwright_core::store::RunStore;
@@ -128,6 +129,14 @@ impl Lab {
         let response = self.post(path, fields).await;
         assert_eq!(response.status(), StatusCode::OK);
         read(response).await
+    }
+
+    /// The text that a path answers with.
+    pub(crate) async fn text(&self, path: &str) -> String {
+        let request = self.client.get(format!("http://{}{path}", self.address));
+        let response = request.send().await.expect("an answer");
+        assert_eq!(response.status(), StatusCode::OK);
+        response.text().await.expect("text")
     }
 
     pub(crate) async fn post(&self, path: &str, fields: Value) -> reqwest::Response {
@@ -346,7 +355,9 @@ pub(crate) fn write_config(folder: &Path, sections: &str, host: &str) -> Config 
 }
 
 async fn serve(config: Config, data_dir: &Path) -> (Arc<dyn RunStore>, String) {
+    let metrics = Metrics::default();
     let setting = Setting {
+        metrics: metrics.clone(),
         data_dir: data_dir.to_owned(),
         allow_local_paths: false,
         config_file: Some(data_dir.with_file_name("plugins.toml")),
@@ -370,7 +381,11 @@ async fn serve(config: Config, data_dir: &Path) -> (Arc<dyn RunStore>, String) {
     );
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let address = listener.local_addr().expect("an address");
-    let router = api::router(ApiState::new(runs, address, 1 << 20));
+    let api_config = ApiConfig {
+        metrics,
+        ..ApiConfig::default()
+    };
+    let router = api::router(ApiState::with_config(runs, address, api_config));
     tokio::spawn(api::serve(listener, router, std::future::pending()));
     (store, address.to_string())
 }
