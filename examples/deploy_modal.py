@@ -9,6 +9,8 @@ sandboxes. The endpoint lets in only who shows a proxy token of the workspace (`
     export MODAL_KEY=wk-… MODAL_SECRET=ws-…
     pullwright probe https://…modal.run --repo https://github.com/owner/repo --prompt "…" \
         --header Modal-Key=MODAL_KEY --header Modal-Secret=MODAL_SECRET
+A container that is replaced takes the records of its sandboxes along: those end once nothing runs in them
+(`idle_timeout_min`).
 """
 
 import pathlib

@@ -356,7 +356,8 @@ struct Modal {
     cpus: Option<f64>,
     /// How many days what setup has made is kept for later runs, by a snapshot; 0 for not at all. Default 7.
     warm_start_days: Option<u64>,
-    /// Whether processes in it reach the whole network, whatever `[sandbox.network]` allows. Default false.
+    /// Whether processes in it reach the whole network, whatever `[sandbox.network]` and `[setup]` allow, also
+    /// after setup. Default false.
     open_network: Option<bool>,
     /// How long each may live, in minutes, at most a day. Default 120.
     timeout_min: Option<u64>,

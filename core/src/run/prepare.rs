@@ -1,5 +1,6 @@
 //! Prepare: fetch the repository, open the sandbox, install dependencies, take the baseline.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use pullwright_protocol::{CheckPhase, Event, FailureKind, Stage};
@@ -25,6 +26,9 @@ const MAX_COMPLAINT_BYTES: u64 = 4096;
 
 /// How long the tool host may take to keep the base or to restore the workspace.
 const TOOL_HOST_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How long it may take to write all files of a repository, on a disk that may be a network's.
+const FILES_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 impl Run<'_> {
     pub(super) async fn prepare(&mut self) -> Result<Prepared, Halt> {
@@ -204,7 +208,8 @@ impl Run<'_> {
         }
         let tree = work.map_or(&base.tree, |work| &work.tree);
         let task = ["settle", "--to", tree];
-        self.run_tool_host(&task, "the files could not be written in the sandbox")
+        let failure = "the files could not be written in the sandbox";
+        self.run_tool_host_within(FILES_TIMEOUT, &task, failure)
             .await
     }
 
@@ -289,6 +294,16 @@ impl Run<'_> {
     }
 
     async fn run_tool_host(&self, task: &[&str], failure: &str) -> Result<(), Halt> {
+        self.run_tool_host_within(TOOL_HOST_TIMEOUT, task, failure)
+            .await
+    }
+
+    async fn run_tool_host_within(
+        &self,
+        limit: Duration,
+        task: &[&str],
+        failure: &str,
+    ) -> Result<(), Halt> {
         let sandbox = self.sandbox()?;
         let host = sandbox.tool_host().to_string_lossy().into_owned();
         let argv = [host.as_str(), "tool-host"]
@@ -298,18 +313,20 @@ impl Run<'_> {
         drop(process.stdin);
         let mut complaint = String::new();
         let mut stderr = process.stderr.take(MAX_COMPLAINT_BYTES);
-        let ended = tokio::time::timeout(TOOL_HOST_TIMEOUT, async {
+        let ended = tokio::time::timeout(limit, async {
             let _ = stderr.read_to_string(&mut complaint).await;
             process.exit.await
         })
         .await;
         match ended {
-            Ok(Ok(exit)) if exit.shell_code() == 0 => Ok(()),
-            _ => Err(Halt::Failed(
-                FailureKind::Sandbox,
-                format!("{failure}: {}", complaint.trim()),
-            )),
+            Ok(Ok(exit)) if exit.shell_code() == 0 => return Ok(()),
+            Ok(_) => {}
+            Err(_) => {
+                let _ = write!(complaint, " it did not end within {} s", limit.as_secs());
+            }
         }
+        let message = format!("{failure}: {}", complaint.trim());
+        Err(Halt::Failed(FailureKind::Sandbox, message))
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use pullwright_core::config::{
-    Config, ConfigError, ProviderLink, Runs, SandboxKind, ToolConfig, ToolLink,
+    Config, ConfigError, ModalConfig, ProviderLink, Runs, SandboxKind, ToolConfig, ToolLink,
 };
 
 const MINIMAL: &str = "
@@ -379,4 +379,30 @@ fn each_family_edits_in_its_own_way() {
     for model in ["claude-opus-5-5", "gpt-4o", "deepseek-v4-pro", "qwen3:4b"] {
         assert_eq!(EditTool::for_model(model), EditTool::StrReplace, "{model}");
     }
+}
+
+#[test]
+fn every_key_of_a_sandbox_at_modal_counts() {
+    let config = parse(&format!(
+        "{MINIMAL}\n[sandbox]\nkind = 'modal'\n[sandbox.modal]\nimage = 'rust:1'\n\
+         dockerfile = ['RUN true']\napp = 'mine'\ntool_host = 'host'\nregions = ['eu']\ncpus = 1.5\n\
+         warm_start_days = 1\nopen_network = true\ntimeout_min = 90\nidle_timeout_min = 7\n\
+         startup_timeout_sec = 5\n"
+    ));
+    let modal = config.unwrap().sandbox.modal.unwrap();
+    let expected = ModalConfig {
+        image: "rust:1".to_owned(),
+        dockerfile: vec!["RUN true".to_owned()],
+        app: "mine".to_owned(),
+        tool_host: modal.tool_host.clone(),
+        regions: vec!["eu".to_owned()],
+        cpus: Some(1.5),
+        warm_start: Duration::from_secs(24 * 3600),
+        open_network: true,
+        timeout: Duration::from_secs(90 * 60),
+        idle_timeout: Duration::from_secs(7 * 60),
+        startup_timeout: Duration::from_secs(5),
+    };
+    assert_eq!(modal, expected);
+    assert!(modal.tool_host.unwrap().ends_with("host"));
 }

@@ -224,6 +224,7 @@ impl ModalHost {
         if let (Some(name), Some(image_id)) = (&name, kept) {
             match self.create_from(prepared, &image_id, opening).await {
                 Ok(sandbox) => return Ok(sandbox.warm()),
+                Err(error) if error.is_for_now() => return Err(error),
                 // A snapshot that is gone, or of no use, is no reason to have no sandbox.
                 Err(error) => {
                     tracing::info!(%error, "a warm start failed; the sandbox starts cold");
@@ -284,9 +285,9 @@ impl SandboxHost for ModalHost {
         self.config.open_network.then(|| warning.to_owned())
     }
 
-    /// Also ends what servers that died have left at Modal.
+    /// Also begins to end what servers that died have left at Modal.
     async fn check(&self) -> Result<(), SandboxError> {
-        self.lifecycle.end_deserted().await;
+        self.lifecycle.end_deserted();
         Ok(())
     }
 

@@ -40,6 +40,11 @@ pub(crate) trait Engine: Send {
     /// Waits for its end for as long as `grace`, then ends it and what it left. Says how it ended.
     async fn end(&mut self, grace: Duration) -> String;
 
+    /// Why its machine is gone, after it ended unexpectedly and where somebody else knows.
+    async fn why_lost(&mut self) -> Option<String> {
+        None
+    }
+
     /// What to do where a spawner did not begin to speak in time.
     fn remedy_for_silence(&self) -> &'static str;
 

@@ -59,11 +59,14 @@ const APP: &str = "pullwright";
 /// Longer than most runs; a sandbox that nobody ends costs until then.
 const TIMEOUT: Duration = Duration::from_secs(2 * 3600);
 
-/// Long enough for a server that is started again to go on in it.
+/// What a server that died for good costs at most, since the processes inside end without it.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// Modal lets no sandbox live longer.
 const MAX_TIMEOUT_MIN: u64 = 24 * 60;
+
+/// What a sandbox lives longer than its run: it is made before, and the work is taken out afterwards.
+const SPARE_MINUTES: f64 = 10.0;
 
 const DAY_SECONDS: u64 = 24 * 3600;
 
@@ -138,13 +141,13 @@ impl ModalConfig {
         sandbox: &Section<'_>,
         max_minutes: f64,
     ) -> Result<(), ConfigError> {
-        if self.timeout.as_secs_f64() >= max_minutes * 60.0 {
+        if self.timeout.as_secs_f64() >= (max_minutes + SPARE_MINUTES) * 60.0 {
             return Ok(());
         }
         let section = sandbox.section("modal", KEYS)?;
         let message = format!(
-            "a run may take {max_minutes} minutes, and its sandbox would end before; raise this (Modal \
-             allows {MAX_TIMEOUT_MIN}), or lower `max_minutes` in [budget]"
+            "a run may take {max_minutes} minutes, and its sandbox must be there for {SPARE_MINUTES} more; \
+             raise this (Modal allows {MAX_TIMEOUT_MIN}), or lower `max_minutes` in [budget]"
         );
         Err(section.error("timeout_min", message))
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use pullwright_core::config::{Config, Runs, ToolConfig};
+use pullwright_core::config::{Config, Runs, SandboxKind, ToolConfig};
 use pullwright_core::removal::remove_tree;
 use pullwright_core::run::{HostRow, SandboxRow};
 use pullwright_core::sandbox::{Opening, Sandbox};
@@ -110,7 +110,12 @@ impl Workbench {
 
     async fn open_sandbox(&self) -> anyhow::Result<Inside> {
         let own = own_folder()?;
-        let host = compose::sandbox_host(&self.config, own.path()).await?;
+        // What is left somewhere else is found by who looks into the usual folder.
+        let data_dir = match self.config.sandbox.kind {
+            SandboxKind::Modal => config::data_dir(&self.config)?,
+            _ => own.path().to_owned(),
+        };
+        let host = compose::sandbox_host(&self.config, &data_dir).await?;
         if let Some(warning) = host.warning() {
             complain(&format!("warning: {warning}"));
         }

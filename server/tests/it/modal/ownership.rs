@@ -61,7 +61,7 @@ async fn what_a_server_that_died_has_left_is_ended_by_the_next_one() {
     assert_eq!(bench.double.sandboxes(), 2, "both have a server");
     die(left);
     in_time(next(&bench).check()).await.unwrap();
-    assert_eq!(bench.double.sandboxes(), 1);
+    until(|| bench.double.sandboxes() == 1).await;
     assert_eq!(run(&*kept, "cat file").await.0, "content\n");
     in_time(kept.close()).await.unwrap();
     assert_eq!(records(&bench), 0);
@@ -73,22 +73,10 @@ async fn a_sandbox_whose_server_never_heard_of_it_is_ended_by_the_next_one() {
     let bench = Arc::new(Bench::new().await);
     let unheard = [Fault::Lost(Code::Unavailable), Fault::Late(FOR_EVER)];
     bench.double.break_next("SandboxCreateV2", unheard);
-    let dying = Arc::clone(&bench);
-    let died = std::thread::spawn(move || {
-        let server = Runtime::new().unwrap();
-        server.block_on(async {
-            tokio::select! {
-                _ = dying.try_open() => panic!("it opened"),
-                () = until(|| dying.count("SandboxCreateV2") == 2) => {}
-            }
-        });
-        // What goes on for nobody ends here, too.
-        drop(server);
-    });
-    died.join().unwrap();
+    killed_while(&bench, |bench| bench.count("SandboxCreateV2") == 2).await;
     assert_eq!((bench.double.sandboxes(), records(&bench)), (1, 1));
     in_time(next(&bench).check()).await.unwrap();
-    assert_eq!((bench.double.sandboxes(), records(&bench)), (0, 0));
+    until(|| bench.double.sandboxes() == 0 && records(&bench) == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,6 +119,40 @@ async fn a_sandbox_that_was_made_unheard_is_looked_for_and_ended() {
     assert!(refused.contains("SandboxCreateV2"), "{refused}");
     until(|| bench.double.sandboxes() == 0 && records(&bench) == 0).await;
     assert_eq!(bench.count("SandboxTerminateV2"), 1);
+}
+
+/// What was refused last may have been done before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_that_was_made_unheard_is_looked_for_whatever_was_said_last() {
+    for last in [Fault::Busy(None), Fault::Status(Code::PermissionDenied)] {
+        let bench = Bench::new().await;
+        let faults = [Fault::Lost(Code::Unavailable), last];
+        bench.double.break_next("SandboxCreateV2", faults);
+        bench.try_open().await.0.err().unwrap();
+        until(|| bench.double.sandboxes() == 0 && records(&bench) == 0).await;
+        assert_eq!(bench.count("SandboxTerminateV2"), 1);
+    }
+}
+
+/// Modal may still be looking for a machine.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_that_is_not_there_yet_is_looked_for_again() {
+    let bench = Arc::new(Bench::new().await);
+    let late = [Fault::Late(FOR_EVER)];
+    bench.double.break_next("SandboxCreateV2", late);
+    killed_while(&bench, |bench| records(bench) == 1).await;
+    in_time(next(&bench).check()).await.unwrap();
+    until(|| bench.count("SandboxListV2") == 1).await;
+    until(|| is_free(&bench)).await;
+    assert_eq!(records(&bench), 1);
+    let record = std::fs::read_dir(bench.folder.path().join("modal")).unwrap();
+    let record = record.map(|entry| entry.unwrap().path()).next().unwrap();
+    let long_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
+    let file = std::fs::File::options().write(true).open(record).unwrap();
+    file.set_modified(long_ago).unwrap();
+    drop(file);
+    in_time(next(&bench).check()).await.unwrap();
+    until(|| records(&bench) == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,6 +255,32 @@ fn next(bench: &Bench) -> pullwright_sandbox::ModalHost {
 fn die(sandbox: Arc<dyn Sandbox>) {
     let outside_of_any_runtime = std::thread::spawn(move || drop(sandbox));
     outside_of_any_runtime.join().unwrap();
+}
+
+/// A server that is killed once something is so while it opens a sandbox.
+async fn killed_while(bench: &Arc<Bench>, is_so: impl Fn(&Bench) -> bool + Send + 'static) {
+    let dying = Arc::clone(bench);
+    let server = std::thread::spawn(move || {
+        let server = Runtime::new().unwrap();
+        server.block_on(async {
+            tokio::select! {
+                _ = dying.try_open() => panic!("it opened"),
+                () = until(|| is_so(&dying)) => {}
+            }
+        });
+        // What goes on for nobody ends here, too.
+        drop(server);
+    });
+    tokio::task::spawn_blocking(|| server.join().unwrap())
+        .await
+        .unwrap();
+}
+
+/// Whether nobody holds the only record.
+fn is_free(bench: &Bench) -> bool {
+    let mut found = std::fs::read_dir(bench.folder.path().join("modal")).unwrap();
+    let record = found.next().unwrap().unwrap().path();
+    std::fs::File::open(record).unwrap().try_lock().is_ok()
 }
 
 fn records(bench: &Bench) -> usize {

@@ -77,6 +77,39 @@ async fn an_image_that_is_gone_is_no_reason_to_have_no_sandbox() {
     in_time(late.close()).await.unwrap();
 }
 
+/// What is ignored is what this base's files say, and not those of the run before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_longer_ignored_is_not_kept() {
+    let bench = Bench::new().await;
+    let cold = bench.try_open_named(Some("setup")).await.0.unwrap();
+    let script =
+        "printf 'ignored\nother\n' >.gitignore; mkdir ignored other; touch ignored/x other/x";
+    run(&*cold, script).await;
+    in_time(cold.keep_warm()).await.unwrap();
+    in_time(cold.close()).await.unwrap();
+    let warm = bench.try_open_named(Some("setup")).await.0.unwrap();
+    assert!(warm.is_warm());
+    let (said, _) = run(&*warm, "cat .gitignore; ls -A").await;
+    assert_eq!(said, "ignored\n.git\n.gitignore\nfile\nignored\n");
+    in_time(warm.close()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_server_is_no_reason_to_forget_an_image() {
+    let bench = Bench::new().await;
+    let cold = bench.try_open_named(Some("setup")).await.0.unwrap();
+    in_time(cold.keep_warm()).await.unwrap();
+    in_time(cold.close()).await.unwrap();
+    bench
+        .double
+        .break_next("SandboxCreateV2", [Fault::Busy(None)]);
+    let refused = bench.try_open_named(Some("setup")).await.0;
+    assert!(refused.is_err());
+    let warm = bench.try_open_named(Some("setup")).await.0.unwrap();
+    assert!(warm.is_warm());
+    in_time(warm.close()).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_run_starts_warm() {
     let double = double(LONG_LIVED).await;

@@ -81,7 +81,7 @@ struct Profile {
     token_secret: Option<String>,
     environment: Option<String>,
     server_url: Option<String>,
-    max_throttle_wait: Option<u64>,
+    max_throttle_wait: Option<toml::Value>,
 }
 
 impl Account {
@@ -108,9 +108,14 @@ impl Account {
             environment: named.unwrap_or_default(),
             max_throttle: match variable("MODAL_MAX_THROTTLE_WAIT") {
                 Some(text) => seconds(&text)?,
-                None => profile
-                    .max_throttle_wait
-                    .map_or(MAX_THROTTLE, Duration::from_secs),
+                None => match profile.max_throttle_wait {
+                    Some(toml::Value::Integer(seconds)) => {
+                        Duration::from_secs(seconds.unsigned_abs())
+                    }
+                    Some(toml::Value::String(text)) => seconds(&text)?,
+                    Some(other) => return Err(AccountError::MaxThrottleWait(format!("{other:?}"))),
+                    None => MAX_THROTTLE,
+                },
             },
         })
     }

@@ -1,8 +1,8 @@
 //! The control plane: calls with the account's token, made again where that may help.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::transport::Channel;
@@ -11,7 +11,7 @@ use tonic::{Code, Request, Response, Status};
 use super::account::Account;
 use super::channel::{self, Channels, MAX_MESSAGE_BYTES};
 use super::error::ModalError;
-use super::retry::{Attempts, CONTROL};
+use super::retry::{Attempts, CONTROL, is_passing};
 use super::token::Token;
 use super::wire::client::AuthTokenGetRequest;
 use super::wire::client::modal_client_client::ModalClientClient;
@@ -28,21 +28,30 @@ const LIBRARY: &str = concat!("pullwright/", env!("CARGO_PKG_VERSION"));
 /// How long one attempt may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a call is worth waiting for.
-#[derive(Clone, Debug)]
-pub(super) struct Patience {
+/// How long a call may be held up by the renewal of a token that still counts.
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long such a token is used on after a renewal that failed.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
+
+/// What one call differs in from another.
+#[derive(Clone)]
+pub(super) struct CallOptions {
     /// How long one attempt may take.
     pub(super) attempt: Duration,
     /// Once it fires, no other attempt is begun. Dropping a call ends the one under way as well, and
     /// then nobody knows what came of it.
     pub(super) given_up: CancellationToken,
+    /// What a sandbox wants besides the account's tokens.
+    pub(super) sandbox_token: Option<String>,
 }
 
-impl Default for Patience {
+impl Default for CallOptions {
     fn default() -> Self {
         Self {
             attempt: CALL_TIMEOUT,
             given_up: CancellationToken::new(),
+            sandbox_token: None,
         }
     }
 }
@@ -55,8 +64,17 @@ pub(super) struct Control {
     account: Account,
     client: Client,
     /// Which V2 sandboxes want besides the account's own token.
-    auth: Mutex<Option<Token>>,
+    auth: Mutex<Auth>,
+    /// Held by whoever fetches the next token.
+    renewal: tokio::sync::Mutex<()>,
     pub(super) routers: Channels,
+}
+
+#[derive(Default)]
+struct Auth {
+    token: Option<Token>,
+    /// When a renewal that failed may be tried again, while the token still counts.
+    pause: Option<Instant>,
 }
 
 /// What all attempts of a call have in common.
@@ -64,9 +82,11 @@ struct Call {
     /// For messages.
     name: &'static str,
     auth: Option<String>,
-    patience: Patience,
+    options: CallOptions,
     /// By this, a server that did the work already does it once.
     key: String,
+    /// Whether an attempt may have done the work unheard.
+    is_open: bool,
 }
 
 impl Control {
@@ -78,7 +98,8 @@ impl Control {
         Ok(Self {
             account,
             client,
-            auth: Mutex::new(None),
+            auth: Mutex::default(),
+            renewal: tokio::sync::Mutex::default(),
             routers: Channels::default(),
         })
     }
@@ -98,15 +119,15 @@ impl Control {
         Q: Clone,
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        let patience = Patience::default();
-        self.call_with_patience(name, patience, request, send).await
+        let options = CallOptions::default();
+        self.call_with(name, options, request, send).await
     }
 
-    /// The same where the answer may be long in coming.
-    pub(super) async fn call_with_patience<Q, A, F>(
+    /// The same with something else than usual.
+    pub(super) async fn call_with<Q, A, F>(
         &self,
         name: &'static str,
-        patience: Patience,
+        options: CallOptions,
         request: Q,
         send: impl Fn(Client, Request<Q>) -> F,
     ) -> Result<A, ModalError>
@@ -115,17 +136,15 @@ impl Control {
         F: Future<Output = Result<Response<A>, Status>>,
     {
         let mut call = Call {
-            name,
             auth: Some(self.auth_token().await?.text),
-            patience,
-            key: uuid::Uuid::new_v4().to_string(),
+            ..Call::new(name, options)
         };
-        match self.attempt(&call, request.clone(), &send).await {
+        match self.attempt(&mut call, request.clone(), &send).await {
             // The server may have forgotten the token before its time; it is asked for another, once.
             Err(ModalError::Call { status, .. }) if status.code() == Code::Unauthenticated => {
-                *self.auth.lock().await = None;
+                self.auth().token = None;
                 call.auth = Some(self.auth_token().await?.text);
-                self.attempt(&call, request, &send).await
+                self.attempt(&mut call, request, &send).await
             }
             answered => answered,
         }
@@ -133,7 +152,7 @@ impl Control {
 
     async fn attempt<Q, A, F>(
         &self,
-        call: &Call,
+        call: &mut Call,
         request: Q,
         send: impl Fn(Client, Request<Q>) -> F,
     ) -> Result<A, ModalError>
@@ -141,7 +160,7 @@ impl Control {
         Q: Clone,
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        let (name, limit) = (call.name, call.patience.attempt);
+        let (name, limit) = (call.name, call.options.attempt);
         let mut attempts = Attempts::new(CONTROL, self.account.max_throttle);
         loop {
             let mut request = Request::new(request.clone());
@@ -157,45 +176,68 @@ impl Control {
                 Err(status) => status,
             };
             warn(name, status.metadata());
+            call.is_open |= is_passing(status.code());
             let Some(wait) = attempts.wait_after(&status) else {
-                return Err(ModalError::call(name)(status));
+                return Err(call.failed(status));
             };
             tracing::info!(call = name, %status, ?wait, "a call to Modal is made again");
-            let given_up = &call.patience.given_up;
-            if tokio::time::timeout(wait, given_up.cancelled())
-                .await
-                .is_ok()
-            {
-                return Err(ModalError::call(name)(status));
+            let given_up = call.options.given_up.cancelled();
+            if tokio::time::timeout(wait, given_up).await.is_ok() {
+                return Err(call.failed(status));
             }
         }
     }
 
+    /// The token of now. Only who has none that counts waits for the next one.
     async fn auth_token(&self) -> Result<Token, ModalError> {
-        let mut auth = self.auth.lock().await;
-        if let Some(token) = auth.as_ref().filter(|token| !token.is_stale()) {
-            return Ok(token.clone());
+        if let Some(token) = self.auth().usable() {
+            return Ok(token);
         }
-        let call = Call {
-            name: "AuthTokenGet",
-            auth: None,
-            patience: Patience::default(),
-            key: uuid::Uuid::new_v4().to_string(),
+        let counts = self.auth().token.clone().filter(Token::is_fresh);
+        let Some(old) = counts else {
+            let _turn = self.renewal.lock().await;
+            // Another may have fetched it meanwhile.
+            let fetched = self.auth().usable();
+            return match fetched {
+                Some(token) => Ok(token),
+                None => self.renew().await,
+            };
         };
+        let Ok(_turn) = self.renewal.try_lock() else {
+            return Ok(old);
+        };
+        let renewed = tokio::time::timeout(RENEWAL_TIMEOUT, self.renew()).await;
+        Ok(match renewed {
+            Ok(Ok(token)) => token,
+            failed => {
+                let why = match failed {
+                    Ok(Err(error)) => error.to_string(),
+                    _ => "no answer".to_owned(),
+                };
+                tracing::info!(why, "Modal's token could not be renewed; it still counts");
+                self.auth().pause = Some(Instant::now() + RENEWAL_PAUSE);
+                old
+            }
+        })
+    }
+
+    async fn renew(&self) -> Result<Token, ModalError> {
+        let mut call = Call::new("AuthTokenGet", CallOptions::default());
         let asked = self.attempt(
-            &call,
+            &mut call,
             AuthTokenGetRequest {},
             |mut client, request| async move { client.auth_token_get(request).await },
         );
-        match (asked.await, auth.as_ref()) {
-            (Ok(answer), _) => Ok(auth.insert(Token::new(answer.token)).clone()),
-            // The old one still counts for a while.
-            (Err(error), Some(old)) if old.is_fresh() => {
-                tracing::info!(%error, "Modal's token could not be refreshed");
-                Ok(old.clone())
-            }
-            (Err(error), _) => Err(error),
-        }
+        let token = Token::new(asked.await?.token);
+        *self.auth() = Auth {
+            token: Some(token.clone()),
+            pause: None,
+        };
+        Ok(token)
+    }
+
+    fn auth(&self) -> MutexGuard<'_, Auth> {
+        self.auth.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sign(&self, metadata: &mut MetadataMap, call: &Call, attempts: &Attempts) {
@@ -242,6 +284,38 @@ impl Control {
         }
         if let Some(token) = &call.auth {
             add("x-modal-auth-token", token, true);
+        }
+        if let Some(token) = &call.options.sandbox_token {
+            add("x-modal-sandbox-token", token, true);
+        }
+    }
+}
+
+impl Auth {
+    /// The token, unless it is time for the next one.
+    fn usable(&self) -> Option<Token> {
+        let token = self.token.clone()?;
+        let waits = self.pause.is_some_and(|pause| Instant::now() < pause) && token.is_fresh();
+        (waits || !token.is_stale()).then_some(token)
+    }
+}
+
+impl Call {
+    fn new(name: &'static str, options: CallOptions) -> Self {
+        Self {
+            name,
+            auth: None,
+            options,
+            key: uuid::Uuid::new_v4().to_string(),
+            is_open: false,
+        }
+    }
+
+    fn failed(&self, status: Status) -> ModalError {
+        ModalError::Call {
+            call: self.name,
+            status: Box::new(status),
+            is_open: self.is_open,
         }
     }
 }

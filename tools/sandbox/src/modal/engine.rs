@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use pullwright_core::sandbox::SandboxError;
 use pullwright_protocol::RunId;
 
+use super::calls::{ended, said};
 use super::error::ModalError;
 use super::exec::{Exec, Start};
 use super::router::Router;
@@ -17,6 +18,9 @@ use crate::spawner::{self, Engine, Input, Opened, Output};
 
 /// How long an old spawner may take to end what it started, before a new one is started beside it.
 const OLD_SPAWNER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long Modal may take to say why a sandbox ended.
+const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Starts a spawner, and sends it `checkout` unless the workspace is there.
 pub(super) async fn start(
@@ -36,7 +40,10 @@ pub(super) async fn start(
     let exec = exec.await?;
     let id = exec.id.clone();
     let opened = spawner::open(
-        Box::new(ModalEngine { exec }),
+        Box::new(ModalEngine {
+            exec,
+            router: Arc::clone(router),
+        }),
         run,
         checkout,
         startup_timeout,
@@ -58,6 +65,7 @@ pub(super) async fn end_spawner(router: &Router, exec_id: &str) {
 /// The spawner, as Modal started it.
 struct ModalEngine {
     exec: Exec,
+    router: Arc<Router>,
 }
 
 #[async_trait]
@@ -75,6 +83,12 @@ impl Engine for ModalEngine {
 
     async fn end(&mut self, grace: Duration) -> String {
         self.exec.end(grace).await
+    }
+
+    async fn why_lost(&mut self) -> Option<String> {
+        let asked = ended(&self.router.control, &self.router.sandbox);
+        let answer = tokio::time::timeout(ASK_TIMEOUT, asked).await;
+        answer.ok()?.ok()?.map(|result| said(&result))
     }
 
     fn remedy_for_silence(&self) -> &'static str {

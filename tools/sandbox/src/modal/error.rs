@@ -5,6 +5,7 @@ use tonic::{Code, Status};
 
 use super::KIND;
 use super::account::{AccountError, REMEDY};
+use super::retry::is_passing;
 
 /// Why something could not be done at Modal.
 #[derive(Debug, thiserror::Error)]
@@ -17,8 +18,10 @@ pub enum ModalError {
     Call {
         /// The call.
         call: &'static str,
-        /// The answer.
+        /// The last answer.
         status: Box<Status>,
+        /// Whether it may have done its work all the same.
+        is_open: bool,
     },
     /// An address cannot be used.
     #[error("Modal named an address that cannot be used: {0}")]
@@ -46,8 +49,18 @@ impl ModalError {
     pub(super) fn call(call: &'static str) -> impl FnOnce(Status) -> Self {
         move |status| Self::Call {
             call,
+            is_open: is_passing(status.code()),
             status: Box::new(status),
         }
+    }
+
+    /// Whether the same thing may go well another time.
+    pub(super) fn is_for_now(&self) -> bool {
+        let Self::Call { status, .. } = self else {
+            return false;
+        };
+        let code = status.code();
+        is_passing(code) || matches!(code, Code::ResourceExhausted | Code::Unauthenticated)
     }
 
     /// What the run is told.
@@ -62,8 +75,8 @@ impl ModalError {
             Self::Account(_) => refused(REMEDY),
             Self::Image { .. } => refused("mend `image` and `dockerfile` in `[sandbox.modal]`"),
             Self::ToolHost(_) => refused(
-                "build a static executable with `cargo build --release -p pullwright --target \
-                 x86_64-unknown-linux-musl` and name it in `[sandbox.modal] tool_host`",
+                "build a static executable with `RUSTFLAGS=\"-C target-feature=+crt-static\" cargo build \
+                 --release --target x86_64-unknown-linux-gnu` and name it in `[sandbox.modal] tool_host`",
             ),
             Self::Call { status, .. } => match status.code() {
                 Code::Unauthenticated | Code::PermissionDenied => refused(REMEDY),

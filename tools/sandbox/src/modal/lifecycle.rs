@@ -4,19 +4,26 @@
 //! and ended in the background: whoever asked may be gone when Modal answers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use pullwright_core::sandbox::SandboxNotice;
 use pullwright_protocol::RunId;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::RECORD_TAG;
 use super::background::Background;
-use super::calls::{create, tagged, terminate};
+use super::calls::{CREATE_TIMEOUT, SandboxRef, create, tagged, terminate, used};
 use super::control::Control;
 use super::error::ModalError;
 use super::records::{Note, Record, Records};
-use super::retry::is_passing;
 use super::wire::client::{SandboxCreateV2Request, SandboxCreateV2Response, SandboxTag};
+
+/// How long after its time a sandbox may still appear that nobody heard of.
+const SLACK: Duration = Duration::from_secs(60);
+
+/// How long Modal may take to say what a sandbox used: it costs money for as long as that takes.
+const USAGE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The sandboxes of this server.
 pub(super) struct Lifecycle {
@@ -29,7 +36,8 @@ pub(super) struct Lifecycle {
 pub(super) struct OwnedSandbox {
     lifecycle: Arc<Lifecycle>,
     run: RunId,
-    sandbox_id: String,
+    /// Nothing once its end has begun.
+    sandbox: Option<SandboxRef>,
     /// Gone once the sandbox is.
     record: Option<Record>,
 }
@@ -81,21 +89,32 @@ impl Lifecycle {
             record: self.records.take_over(record, &note)?,
             lifecycle: Arc::clone(self),
             run: run.clone(),
-            sandbox_id: sandbox_id.to_owned(),
+            sandbox: Some(SandboxRef::found(sandbox_id)),
         })
     }
 
-    /// Ends what servers that died have left.
-    pub(super) async fn end_deserted(&self) {
+    /// Begins to end what servers that died have left.
+    pub(super) fn end_deserted(self: &Arc<Self>) {
         for (note, record) in self.records.deserted() {
             tracing::info!(run = %note.run, "a sandbox of a server that died is ended at Modal");
-            let ended = match &note.sandbox_id {
-                Some(id) => terminate(&self.control, id).await,
-                None => self.end_tagged(&record).await.is_some(),
-            };
-            if ended {
-                record.remove();
-            }
+            let (lifecycle, run) = (Arc::clone(self), note.run.clone());
+            self.background.spawn(&run, async move {
+                if lifecycle.is_gone(&note, &record).await {
+                    record.remove();
+                }
+            });
+        }
+    }
+
+    /// Ends what a record tells of, and says whether that is settled.
+    async fn is_gone(&self, note: &Note, record: &Record) -> bool {
+        match &note.sandbox_id {
+            Some(id) => terminate(&self.control, &SandboxRef::found(id)).await,
+            None => match self.end_tagged(record).await {
+                // Modal may still be looking for a machine; the next start looks again.
+                Some(0) => record.age() > CREATE_TIMEOUT + SLACK,
+                found => found.is_some(),
+            },
         }
     }
 
@@ -112,7 +131,7 @@ impl Lifecycle {
         });
         let ids = found.ok()?;
         for id in &ids {
-            if !terminate(&self.control, id).await {
+            if !terminate(&self.control, &SandboxRef::found(id)).await {
                 return None;
             }
         }
@@ -126,35 +145,63 @@ impl OwnedSandbox {
         self.record.as_ref().map(Record::name)
     }
 
-    /// Ends it. That goes on where nobody waits for it.
-    pub(super) async fn end(mut self) {
-        if let Some(ended) = self.begin_to_end() {
-            // Breaking off is an end as well.
-            let _ = ended.await;
-        }
+    /// Ends it, which goes on where nobody waits for it. Answers whether it is gone.
+    pub(super) async fn end(mut self) -> bool {
+        self.begin_to_end(None).await
     }
 
-    fn begin_to_end(&mut self) -> Option<oneshot::Receiver<()>> {
-        let sandbox_id = std::mem::take(&mut self.sandbox_id);
-        if sandbox_id.is_empty() {
-            return None;
-        }
+    /// The same, after `notices` are told what it used.
+    pub(super) async fn end_and_tell(
+        mut self,
+        notices: Option<mpsc::Sender<SandboxNotice>>,
+    ) -> bool {
+        self.begin_to_end(notices).await
+    }
+
+    fn begin_to_end(
+        &mut self,
+        notices: Option<mpsc::Sender<SandboxNotice>>,
+    ) -> impl Future<Output = bool> + use<> {
         let (tell, ended) = oneshot::channel();
-        let (control, record) = (Arc::clone(&self.lifecycle.control), self.record.take());
-        self.lifecycle.background.spawn(&self.run, async move {
-            let is_ended = terminate(&control, &sandbox_id).await;
-            if let Some(record) = record.filter(|_| is_ended) {
-                record.remove();
-            }
-            drop(tell);
-        });
-        Some(ended)
+        if let Some(sandbox) = self.sandbox.take() {
+            let (control, record) = (Arc::clone(&self.lifecycle.control), self.record.take());
+            self.lifecycle.background.spawn(&self.run, async move {
+                if let Some(notices) = notices {
+                    tell_usage(&control, &sandbox, &notices).await;
+                }
+                let is_ended = terminate(&control, &sandbox).await;
+                if let Some(record) = record.filter(|_| is_ended) {
+                    record.remove();
+                }
+                // Nobody may wait for it.
+                let _ = tell.send(is_ended);
+            });
+        }
+        async move { ended.await.unwrap_or(false) }
     }
 }
 
 impl Drop for OwnedSandbox {
     fn drop(&mut self) {
-        self.begin_to_end();
+        drop(self.begin_to_end(None));
+    }
+}
+
+/// Tells what Modal will write on its bill, where Modal knows it.
+async fn tell_usage(
+    control: &Control,
+    sandbox: &SandboxRef,
+    notices: &mpsc::Sender<SandboxNotice>,
+) {
+    let telling = async {
+        match used(control, sandbox).await {
+            // The run may have stopped to listen.
+            Ok(used) => drop(notices.send(SandboxNotice::Used(used)).await),
+            Err(error) => tracing::info!(%error, "Modal does not say what a sandbox used"),
+        }
+    };
+    if tokio::time::timeout(USAGE_TIMEOUT, telling).await.is_err() {
+        tracing::info!("Modal takes long to say what a sandbox used");
     }
 }
 
@@ -178,13 +225,13 @@ impl Making {
         let lifecycle = Arc::clone(&self.lifecycle);
         match create(&lifecycle.control, request, given_up).await {
             Ok(made) => {
-                let owned = self.own(made.sandbox_id.clone());
+                let owned = self.own(&made);
                 if let Err(Ok((_, owned))) = answer.send(Ok((made, owned))) {
                     owned.end().await;
                 }
             }
             Err(error) => {
-                let is_open = is_open(&error);
+                let is_open = matches!(error, ModalError::Call { is_open: true, .. });
                 // Whoever waits need not wait for what follows.
                 let _ = answer.send(Err(error));
                 self.clean_up(is_open).await;
@@ -192,14 +239,14 @@ impl Making {
         }
     }
 
-    fn own(&mut self, sandbox_id: String) -> OwnedSandbox {
+    fn own(&mut self, made: &SandboxCreateV2Response) -> OwnedSandbox {
         if let Some(record) = &mut self.record {
-            record.name_sandbox(&self.run, &sandbox_id);
+            record.name_sandbox(&self.run, &made.sandbox_id);
         }
         OwnedSandbox {
             lifecycle: Arc::clone(&self.lifecycle),
             run: self.run.clone(),
-            sandbox_id,
+            sandbox: Some(SandboxRef::made(made)),
             record: self.record.take(),
         }
     }
@@ -217,14 +264,6 @@ impl Making {
         if is_settled {
             record.remove();
         }
-    }
-}
-
-/// Whether a call that failed may have done its work.
-fn is_open(error: &ModalError) -> bool {
-    match error {
-        ModalError::Call { status, .. } => is_passing(status.code()),
-        _ => false,
     }
 }
 

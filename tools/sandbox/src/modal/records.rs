@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use pullwright_protocol::RunId;
 use serde::{Deserialize, Serialize};
@@ -40,7 +41,7 @@ pub(super) struct Note {
 pub(super) struct Record {
     folder: PathBuf,
     name: String,
-    _lock: File,
+    lock: File,
 }
 
 impl Records {
@@ -84,7 +85,13 @@ impl Records {
             let name = path.file_stem().filter(|_| is_record)?;
             name.to_str().map(str::to_owned)
         });
-        let held = names.filter_map(|name| hold(&self.folder, &name).ok().flatten());
+        let held = names.filter_map(|name| {
+            let held = hold(&self.folder, &name);
+            let held = held.inspect_err(|error| {
+                tracing::warn!(%error, name, "the record of a sandbox at Modal cannot be read");
+            });
+            held.ok().flatten()
+        });
         held.collect()
     }
 }
@@ -92,6 +99,13 @@ impl Records {
 impl Record {
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How long ago it was written.
+    pub(super) fn age(&self) -> Duration {
+        let written = self.lock.metadata().and_then(|file| file.modified());
+        let age = written.ok().and_then(|time| time.elapsed().ok());
+        age.unwrap_or_default()
     }
 
     /// Writes down which sandbox it is.
@@ -122,11 +136,7 @@ impl Record {
         written.write_all(&serde_json::to_vec(note)?)?;
         written.as_file().sync_all()?;
         let lock = written.persist(file(&folder, &name))?;
-        Ok(Self {
-            folder,
-            name,
-            _lock: lock,
-        })
+        Ok(Self { folder, name, lock })
     }
 }
 
@@ -150,7 +160,7 @@ fn hold(folder: &Path, name: &str) -> io::Result<Option<(Note, Record)>> {
     let record = Record {
         folder: folder.to_owned(),
         name: name.to_owned(),
-        _lock: found,
+        lock: found,
     };
     Ok(Some((serde_json::from_str(&text)?, record)))
 }

@@ -10,8 +10,8 @@ use super::wire::client::{RpcRetryPolicy, RpcStatus};
 /// The name of the detail by which a busy server says how long to wait.
 const RETRY_POLICY: &str = "RPCRetryPolicy";
 
-/// The longest wait that a server may ask for at once.
-const MAX_ASKED_WAIT: Duration = Duration::from_secs(60);
+/// The shortest wait between two attempts, whatever a server asks for.
+const MIN_ASKED_WAIT: Duration = Duration::from_millis(100);
 
 /// How long a busy server is waited for in all, unless the account says otherwise: a run must not hang on
 /// it for ever.
@@ -78,7 +78,7 @@ impl Attempts {
     /// How long to wait before the next attempt; nothing where another is pointless.
     pub(super) fn wait_after(&mut self, status: &Status) -> Option<Duration> {
         if let Some(asked) = asked_wait(status) {
-            let fits = asked <= MAX_ASKED_WAIT && self.elapsed() + asked <= self.max_throttle;
+            let fits = self.elapsed() + asked <= self.max_throttle;
             self.throttled += 1;
             return fits.then_some(asked);
         }
@@ -111,7 +111,8 @@ fn asked_wait(status: &Status) -> Option<Duration> {
         name == Some(RETRY_POLICY)
     })?;
     let policy = RpcRetryPolicy::decode(policy.value.as_slice()).ok()?;
-    Duration::try_from_secs_f32(policy.retry_after_secs).ok()
+    let wait = Duration::try_from_secs_f32(policy.retry_after_secs).ok()?;
+    Some(wait.max(MIN_ASKED_WAIT))
 }
 
 #[cfg(test)]
@@ -166,6 +167,8 @@ mod tests {
             assert_eq!(wait, Some(Duration::from_millis(2500)));
         }
         assert_eq!((attempts.retries, attempts.throttled), (0, 20));
+        let hasty = Attempts::new(CONTROL, MAX_THROTTLE).wait_after(&throttled(0.0));
+        assert_eq!(hasty, Some(MIN_ASKED_WAIT));
         let mut impatient = Attempts::new(CONTROL, Duration::from_secs(2));
         assert_eq!(impatient.wait_after(&throttled(2.5)), None);
         for absurd in [1e9, -1.0, f32::NAN] {

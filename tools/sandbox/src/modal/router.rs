@@ -8,13 +8,13 @@ use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Channel, Uri};
 use tonic::{Code, Request, Response, Status, Streaming};
 
+use super::calls::{SandboxRef, router_access};
 use super::channel::{Channels, MAX_MESSAGE_BYTES, Shared};
 use super::control::Control;
 use super::error::ModalError;
 use super::retry::{Attempts, Policy, ROUTER};
 use super::token::Token;
-use super::wire::client::sandbox_get_command_router_access_request::Target;
-use super::wire::client::{CommandRouterAccess, SandboxGetCommandRouterAccessRequest};
+use super::wire::client::CommandRouterAccess;
 use super::wire::task_command_router::task_command_router_client::TaskCommandRouterClient;
 
 /// How long one attempt may take.
@@ -25,8 +25,8 @@ pub(super) type Client = TaskCommandRouterClient<Channel>;
 
 /// The router of one sandbox.
 pub(super) struct Router {
-    control: Arc<Control>,
-    sandbox_id: String,
+    pub(super) control: Arc<Control>,
+    pub(super) sandbox: SandboxRef,
     pub(super) task_id: String,
     access: Mutex<Access>,
 }
@@ -41,14 +41,14 @@ impl Router {
     /// The router of a sandbox that was just made, or is found again.
     pub(super) fn new(
         control: Arc<Control>,
-        sandbox_id: String,
+        sandbox: SandboxRef,
         task_id: String,
         access: &CommandRouterAccess,
     ) -> Result<Self, ModalError> {
         let access = Access::new(&control.routers, &access.url, &access.jwt)?;
         Ok(Self {
             control,
-            sandbox_id,
+            sandbox,
             task_id,
             access: Mutex::new(access),
         })
@@ -163,18 +163,7 @@ impl Router {
         if access.token.is_fresh() {
             return Ok(false);
         }
-        let request = SandboxGetCommandRouterAccessRequest {
-            target: Some(Target::SandboxId(self.sandbox_id.clone())),
-        };
-        let answer =
-            self.control.call(
-                "SandboxGetCommandRouterAccess",
-                request,
-                |mut client, request| async move {
-                    client.sandbox_get_command_router_access(request).await
-                },
-            );
-        let answer = answer.await?;
+        let answer = router_access(&self.control, &self.sandbox).await?;
         *access = Access::new(&self.control.routers, &answer.url, &answer.jwt)?;
         Ok(true)
     }

@@ -10,19 +10,19 @@ use pullwright_core::sandbox::{
     Opening, ProcessExit, Sandbox, SandboxCommand, SandboxError, SandboxHandle, SandboxNotice,
     SandboxProcess,
 };
-use pullwright_protocol::{RunId, SandboxUsage};
+use pullwright_protocol::RunId;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::calls::{ended, router_access, said, task_id};
+use super::calls::{SandboxRef, ended, router_access, said, task_id};
 use super::control::Control;
 use super::engine::{end_spawner, start};
 use super::error::ModalError;
 use super::lifecycle::{Lifecycle, OwnedSandbox};
 use super::router::Router;
 use super::warm::{WarmImages, WarmName};
+use super::wire::client::SandboxCreateV2Response;
 use super::wire::client::generic_result::GenericStatus;
-use super::wire::client::{SandboxCreateV2Response, SandboxGetResourceUsageRequest};
 use super::wire::task_command_router::{
     TaskSetNetworkAccessRequest, TaskSnapshotFilesystemRequest,
 };
@@ -32,8 +32,11 @@ use crate::spawner::{Opened, Session};
 /// How long what an earlier run left may take to be removed.
 const CLEAN_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// How long Modal may take to say what a sandbox used: it costs money for as long as that takes.
-const USAGE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the processes inside may take to end well.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(18);
+
+/// How long closing waits for Modal to end the sandbox, which goes on afterwards.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What finds a sandbox again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,12 +47,12 @@ pub(super) struct Handle {
     /// The spawner's process.
     exec_id: String,
     /// Where it is written down; empty where it could not be.
+    #[serde(default)]
     record: String,
 }
 
 /// An open sandbox. Dropping it ends it.
 pub(super) struct ModalSandbox {
-    control: Arc<Control>,
     router: Arc<Router>,
     handle: Handle,
     workspace: PathBuf,
@@ -98,25 +101,28 @@ impl ModalSandbox {
         is_warm: bool,
         config: &ModalConfig,
     ) -> Result<Self, ModalError> {
-        if let Some(result) = made.metadata.and_then(|metadata| metadata.result)
+        if let Some(result) = made
+            .metadata
+            .as_ref()
+            .and_then(|known| known.result.as_ref())
             && result.status() != GenericStatus::Unspecified
         {
-            return Err(ModalError::Ended(said(&result)));
+            return Err(ModalError::Ended(said(result)));
         }
-        let sandbox_id = made.sandbox_id;
+        let known = SandboxRef::made(&made);
         let task_id = match made.task_id.as_str() {
-            "" => task_id(&control, &sandbox_id).await?,
+            "" => task_id(&control, &known).await?,
             known => known.to_owned(),
         };
         let access = match made.command_router_access {
             Some(access) => access,
-            None => router_access(&control, &sandbox_id).await?,
+            None => router_access(&control, &known).await?,
         };
-        let router = Router::new(Arc::clone(&control), sandbox_id.clone(), task_id, &access)?;
+        let router = Router::new(control, known, task_id, &access)?;
         let (router, run) = (Arc::new(router), opening.run.clone());
         let upload = Some(opening.checkout);
         let (exec_id, opened) = start(&router, &run, upload, config.startup_timeout).await?;
-        let sandbox = Self::new(control, router, sandbox_id, run, exec_id, opened);
+        let sandbox = Self::new(router, run, exec_id, opened);
         if is_warm {
             sandbox.remove_leftovers().await?;
         }
@@ -148,21 +154,15 @@ impl ModalSandbox {
         old: Handle,
         config: &ModalConfig,
     ) -> Result<Self, ModalError> {
-        if let Some(result) = ended(&control, &old.sandbox_id).await? {
+        let known = SandboxRef::found(&old.sandbox_id);
+        if let Some(result) = ended(&control, &known).await? {
             return Err(ModalError::Ended(said(&result)));
         }
-        let access = router_access(&control, &old.sandbox_id).await?;
-        let router = Router::new(
-            Arc::clone(&control),
-            old.sandbox_id.clone(),
-            old.task_id,
-            &access,
-        )?;
-        let router = Arc::new(router);
+        let access = router_access(&control, &known).await?;
+        let router = Arc::new(Router::new(control, known, old.task_id, &access)?);
         end_spawner(&router, &old.exec_id).await;
         let (exec_id, opened) = start(&router, &old.run, None, config.startup_timeout).await?;
-        let (sandbox_id, run) = (old.sandbox_id, old.run);
-        Ok(Self::new(control, router, sandbox_id, run, exec_id, opened))
+        Ok(Self::new(router, old.run, exec_id, opened))
     }
 
     fn reaching(self, config: &ModalConfig) -> Self {
@@ -180,23 +180,15 @@ impl ModalSandbox {
         }
     }
 
-    fn new(
-        control: Arc<Control>,
-        router: Arc<Router>,
-        sandbox_id: String,
-        run: RunId,
-        exec_id: String,
-        opened: Opened,
-    ) -> Self {
+    fn new(router: Arc<Router>, run: RunId, exec_id: String, opened: Opened) -> Self {
         Self {
             handle: Handle {
                 run,
-                sandbox_id,
+                sandbox_id: router.sandbox.id.clone(),
                 task_id: router.task_id.clone(),
                 exec_id,
                 record: String::new(),
             },
-            control,
             router,
             workspace: opened.workspace,
             tool_host: opened.tool_host,
@@ -226,47 +218,26 @@ impl ModalSandbox {
 
     /// Removes what an earlier run's base had and this one's has not. What git ignores is what setup made.
     async fn remove_leftovers(&self) -> Result<(), ModalError> {
-        let argv = ["git", "-c", "safe.directory=*", "clean", "-ffdq"];
-        let command = SandboxCommand {
-            argv: argv.map(str::to_owned).to_vec(),
-            ..SandboxCommand::default()
+        // What counts as left is said by this base's files.
+        for task in [&["reset", "--hard", "--quiet"][..], &["clean", "-ffdq"]] {
+            self.run_git(task).await?;
+        }
+        Ok(())
+    }
+
+    async fn run_git(&self, task: &[&str]) -> Result<(), ModalError> {
+        let argv = ["git", "-c", "safe.directory=*"].iter().chain(task);
+        let command = SandboxCommand::new(argv.copied());
+        let failed = |how: String| {
+            let task = task.join(" ");
+            ModalError::Ended(format!("what an earlier run left stays: git {task}: {how}"))
         };
-        let ended = |reason: String| ModalError::Ended(reason);
         let process = self.session.spawn(command).await;
-        let process = process.map_err(|error| ended(error.to_string()))?;
+        let process = process.map_err(|error| failed(error.to_string()))?;
         let exit = tokio::time::timeout(CLEAN_TIMEOUT, process.exit).await;
         match exit {
             Ok(Ok(ProcessExit::Code(0))) => Ok(()),
-            how => Err(ended(format!(
-                "what an earlier run left cannot be removed: {how:?}"
-            ))),
-        }
-    }
-
-    /// Says what Modal will write on its bill, where Modal knows it.
-    async fn tell_usage(&self) {
-        let Some(notices) = &self.notices else {
-            return;
-        };
-        let request = SandboxGetResourceUsageRequest {
-            sandbox_id: self.handle.sandbox_id.clone(),
-        };
-        let used = self.control.call(
-            "SandboxGetResourceUsage",
-            request,
-            |mut client, request| async move { client.sandbox_get_resource_usage(request).await },
-        );
-        match tokio::time::timeout(USAGE_TIMEOUT, used).await {
-            Ok(Ok(used)) => {
-                let used = SandboxUsage {
-                    cpu_core_seconds: seconds(used.cpu_core_nanosecs),
-                    memory_gib_seconds: seconds(used.mem_gib_nanosecs),
-                };
-                // The run may have stopped to listen.
-                let _ = notices.try_send(SandboxNotice::Used(used));
-            }
-            Ok(Err(error)) => tracing::info!(%error, "Modal does not say what a sandbox used"),
-            Err(_) => tracing::info!("Modal takes long to say what a sandbox used"),
+            how => Err(failed(format!("{how:?}"))),
         }
     }
 }
@@ -345,19 +316,20 @@ impl Sandbox for ModalSandbox {
         let owned = self.owned.lock();
         let owned = owned.unwrap_or_else(PoisonError::into_inner).take();
         // Ending the sandbox ends its processes; asking them first lets them end well.
-        let asked = self.session.close().await;
-        self.tell_usage().await;
-        if let Some(owned) = owned {
-            owned.end().await;
+        let asked = tokio::time::timeout(GOODBYE_TIMEOUT, self.session.close()).await;
+        let Some(owned) = owned else {
+            return Ok(());
+        };
+        let ending = owned.end_and_tell(self.notices.clone());
+        let ended = tokio::time::timeout(END_TIMEOUT, ending).await;
+        match (asked, ended) {
+            // Nothing runs in it any more.
+            (Ok(Ok(())), _) | (_, Ok(true)) => Ok(()),
+            (Ok(Err(error)), _) => Err(error),
+            (Err(_), _) => Err(SandboxError::Lost {
+                kind: KIND,
+                reason: "neither it nor Modal says that it has ended".to_owned(),
+            }),
         }
-        asked
     }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "2^53 nanoseconds are a hundred days"
-)]
-fn seconds(nanoseconds: u64) -> f64 {
-    nanoseconds as f64 / 1e9
 }

@@ -90,7 +90,8 @@ pub(super) async fn drive(driven: Driven) {
                 _ => Duration::ZERO,
             };
             let ended = engine.end(grace).await;
-            format!("{error}; {ended}")
+            let why = engine.why_lost().await;
+            why.unwrap_or_else(|| format!("{error}; {ended}"))
         }
     };
     mux.fail(&why);
