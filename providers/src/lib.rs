@@ -23,6 +23,7 @@ mod gemini;
 mod hash;
 mod http;
 mod kit;
+mod lenient;
 mod ndjson;
 mod ollama;
 mod open;

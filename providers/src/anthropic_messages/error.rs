@@ -11,8 +11,7 @@ const SPEND_LIMIT_CODE: &str = "enforced_spend_limit_reached";
 
 /// The error that an HTTP error answer means. `key_source` is where the key came from.
 pub(super) fn of_response(answer: &Refused, provider: &str, key_source: &str) -> ProviderError {
-    let parsed = serde_json::from_slice(&answer.body).ok();
-    let body = parsed.unwrap_or_else(|| not_json(&answer.body));
+    let body = ErrorBody::read(&answer.body);
     let (kind, retryable) = body.classify(Some(answer.status));
     let should_retry = header(&answer.headers, "x-should-retry").and_then(|text| text.parse().ok());
     let rejection = Rejection {
@@ -28,12 +27,22 @@ pub(super) fn of_response(answer: &Refused, provider: &str, key_source: &str) ->
     rejection.into_error(provider, key_source)
 }
 
-/// The error that breaks a stream off.
-pub(super) fn in_stream(body: &ErrorBody, provider: &str, key_source: &str) -> ProviderError {
+/// The error for a reply that an event breaks off.
+pub(super) fn in_stream(event: &[u8], provider: &str, key_source: &str) -> ProviderError {
+    let body = ErrorBody::read(event);
     body.rejection().into_error(provider, key_source)
 }
 
 impl ErrorBody {
+    /// What does not name an error in the API's own form is its message as a whole.
+    fn read(body: &[u8]) -> Self {
+        let mut read: Self = serde_json::from_slice(body).unwrap_or_default();
+        if read.error.kind.is_empty() && read.error.message.is_empty() {
+            read.error.message = String::from_utf8_lossy(body).trim().to_owned();
+        }
+        read
+    }
+
     /// Without an answer's head.
     fn rejection(&self) -> Rejection<'_> {
         let (kind, retryable) = self.classify(None);
@@ -61,7 +70,7 @@ impl ErrorBody {
             }
             ("rate_limit_error", _) | (_, Some(429)) => (FailureKind::RateLimited, true),
             ("overloaded_error", _) | (_, Some(503 | 529)) => (FailureKind::Overloaded, true),
-            ("api_error" | "timeout_error", _) | (_, Some(408 | 409 | 500..)) => {
+            ("api_error" | "timeout_error", _) | (_, Some(408 | 409 | 500..)) | ("", None) => {
                 (FailureKind::Transport, true)
             }
             _ => (FailureKind::ProviderRequest, false),
@@ -88,10 +97,4 @@ impl ErrorBody {
             || self.error.kind == "request_too_large"
             || TEXTS.iter().any(|text| message.contains(text))
     }
-}
-
-fn not_json(body: &[u8]) -> ErrorBody {
-    let mut parsed = ErrorBody::default();
-    parsed.error.message = String::from_utf8_lossy(body).trim().to_owned();
-    parsed
 }

@@ -1,9 +1,11 @@
-//! The events of the stream. Unknown ones, and unknown fields, are no errors.
+//! The events of the stream. Unknown ones and unknown fields are no errors, nor are fields that a reply can
+//! do without.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::block::NativeBlock;
+use crate::lenient::{count, or_absent, or_default};
 
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -21,12 +23,13 @@ pub(super) enum Kind {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct MessageStart {
+    #[serde(default, deserialize_with = "or_default")]
     pub(super) message: Message,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct Message {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub(super) usage: Usage,
 }
 
@@ -78,7 +81,7 @@ pub(super) struct BlockStop {
 #[derive(Debug, Deserialize)]
 pub(super) struct MessageDelta {
     pub(super) delta: StopDelta,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub(super) usage: Usage,
 }
 
@@ -86,45 +89,45 @@ pub(super) struct MessageDelta {
 pub(super) struct StopDelta {
     #[serde(default)]
     pub(super) stop_reason: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_absent")]
     pub(super) stop_details: Option<StopDetails>,
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct StopDetails {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_absent")]
     pub(super) category: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_absent")]
     pub(super) explanation: Option<String>,
 }
 
 /// Cumulative counts; an absent one is as it was.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 pub(super) struct Usage {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "count")]
     pub(super) input_tokens: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "count")]
     pub(super) cache_read_input_tokens: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "count")]
     pub(super) cache_creation_input_tokens: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "count")]
     pub(super) output_tokens: Option<u64>,
 }
 
 /// An error, in the stream or as the body of a rejection.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct ErrorBody {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub(super) error: ErrorObject,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_absent")]
     pub(super) request_id: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct ErrorObject {
-    #[serde(default, rename = "type")]
+    #[serde(default, rename = "type", deserialize_with = "or_default")]
     pub(super) kind: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub(super) message: String,
     #[serde(default)]
     pub(super) details: Option<Box<RawValue>>,

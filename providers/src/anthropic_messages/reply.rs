@@ -8,8 +8,7 @@ use serde_json::value::RawValue;
 use super::block::NativeBlock;
 use super::error;
 use super::event::{
-    BlockDelta, BlockStart, BlockStop, ErrorBody, Kind, MessageDelta, MessageStart, Piece,
-    StopDelta, Usage,
+    BlockDelta, BlockStart, BlockStop, Kind, MessageDelta, MessageStart, Piece, StopDelta, Usage,
 };
 use super::message::COMPACTION_BLOCK;
 use crate::http::transport_error;
@@ -71,8 +70,8 @@ impl Reply {
             Kind::MessageDelta => self.update(self.decode(data)?, out),
             Kind::MessageStop => return Ok(Some(self.finish(out))),
             Kind::Error => {
-                let body: ErrorBody = self.decode(data)?;
-                return Err(self.broken(&body));
+                let provider = &self.provenance.provider;
+                return Err(error::in_stream(data, provider, &self.key_source));
             }
             Kind::Other => {}
         }
@@ -152,10 +151,6 @@ impl Reply {
                 raw: "no reason given".to_owned(),
             },
         }
-    }
-
-    fn broken(&self, body: &ErrorBody) -> ProviderError {
-        error::in_stream(body, &self.provenance.provider, &self.key_source)
     }
 }
 
@@ -285,7 +280,11 @@ impl From<Usage> for TokenUsage {
         let cached = usage.cache_read_input_tokens.unwrap_or_default();
         let written = usage.cache_creation_input_tokens.unwrap_or_default();
         Self {
-            input_tokens: usage.input_tokens.unwrap_or_default() + cached + written,
+            input_tokens: usage
+                .input_tokens
+                .unwrap_or_default()
+                .saturating_add(cached)
+                .saturating_add(written),
             cached_tokens: cached,
             cache_write_tokens: written,
             output_tokens: usage.output_tokens.unwrap_or_default(),

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::ModelLimits;
+use crate::lenient::{count, or_absent};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct List {
@@ -13,32 +14,44 @@ pub(super) struct List {
 struct Listed {
     id: String,
     /// vLLM.
+    #[serde(default, deserialize_with = "count")]
     max_model_len: Option<u64>,
     /// OpenRouter, Together and Fireworks.
+    #[serde(default, deserialize_with = "count")]
     context_length: Option<u64>,
     /// Groq.
+    #[serde(default, deserialize_with = "count")]
     context_window: Option<u64>,
     /// LM Studio for the model as it is loaded.
+    #[serde(default, deserialize_with = "count")]
     loaded_context_length: Option<u64>,
     /// Mistral, and LM Studio.
+    #[serde(default, deserialize_with = "count")]
     max_context_length: Option<u64>,
     /// llama.cpp.
+    #[serde(default, deserialize_with = "or_absent")]
     meta: Option<Meta>,
     /// Groq.
+    #[serde(default, deserialize_with = "count")]
     max_completion_tokens: Option<u64>,
     /// OpenRouter for the one that answers.
+    #[serde(default, deserialize_with = "or_absent")]
     top_provider: Option<TopProvider>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Meta {
+    #[serde(default, deserialize_with = "count")]
     n_ctx: Option<u64>,
+    #[serde(default, deserialize_with = "count")]
     n_ctx_train: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
 struct TopProvider {
+    #[serde(default, deserialize_with = "count")]
     context_length: Option<u64>,
+    #[serde(default, deserialize_with = "count")]
     max_completion_tokens: Option<u64>,
 }
 

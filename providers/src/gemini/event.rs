@@ -1,21 +1,25 @@
-//! The events of the stream. Unknown fields are no errors.
+//! The events of the stream. Unknown fields are no errors, nor are fields that a reply can do without.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Number;
 use serde_json::value::RawValue;
 
-use super::error::ErrorObject;
+use crate::lenient::{count, or_absent};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Chunk<'a> {
     #[serde(borrow)]
     pub(super) candidates: Option<Vec<Candidate<'a>>>,
+    #[serde(default, deserialize_with = "or_absent")]
     pub(super) prompt_feedback: Option<PromptFeedback>,
+    #[serde(default, deserialize_with = "or_absent")]
     pub(super) usage_metadata: Option<Usage>,
+    #[serde(default, deserialize_with = "or_absent")]
     pub(super) response_id: Option<String>,
-    pub(super) error: Option<ErrorObject>,
+    #[serde(borrow)]
+    pub(super) error: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -24,6 +28,7 @@ pub(super) struct Candidate<'a> {
     #[serde(borrow)]
     pub(super) content: Option<Content<'a>>,
     pub(super) finish_reason: Option<String>,
+    #[serde(default, deserialize_with = "or_absent")]
     pub(super) finish_message: Option<String>,
 }
 
@@ -36,7 +41,9 @@ pub(super) struct Content<'a> {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PromptFeedback {
+    #[serde(default, deserialize_with = "or_absent")]
     pub(super) block_reason: Option<String>,
+    #[serde(default, deserialize_with = "or_absent")]
     pub(super) block_reason_message: Option<String>,
 }
 
@@ -54,7 +61,9 @@ pub(super) struct PlainText {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Part<'a> {
     pub(super) text: Option<String>,
+    #[serde(default, deserialize_with = "or_absent")]
     pub(super) thought: Option<bool>,
+    #[serde(default, deserialize_with = "or_absent")]
     pub(super) thought_signature: Option<String>,
     #[serde(borrow)]
     pub(super) function_call: Option<FunctionCall<'a>>,
@@ -66,6 +75,7 @@ pub(super) struct Part<'a> {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct FunctionCall<'a> {
+    #[serde(default, deserialize_with = "or_absent")]
     pub(super) id: Option<String>,
     pub(super) name: Option<String>,
     #[serde(borrow)]
@@ -88,10 +98,15 @@ pub(super) struct PartialArg {
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Usage {
+    #[serde(default, deserialize_with = "count")]
     pub(super) prompt_token_count: Option<u64>,
+    #[serde(default, deserialize_with = "count")]
     pub(super) tool_use_prompt_token_count: Option<u64>,
+    #[serde(default, deserialize_with = "count")]
     pub(super) cached_content_token_count: Option<u64>,
+    #[serde(default, deserialize_with = "count")]
     pub(super) candidates_token_count: Option<u64>,
+    #[serde(default, deserialize_with = "count")]
     pub(super) thoughts_token_count: Option<u64>,
 }
 

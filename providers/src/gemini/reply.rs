@@ -10,6 +10,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::call::StreamedCall;
 use super::end::End;
+use super::error;
 use super::event::{Candidate, Chunk, FunctionCall, Part, PlainText, Usage};
 use crate::call_ids::CallIds;
 use crate::exchange::{ReplyParser, cut_off, senseless};
@@ -116,7 +117,11 @@ impl GeminiReply {
         let chunk: Chunk<'_> = serde_json::from_slice(event)
             .map_err(|error| senseless(&self.provenance.provider, &error))?;
         if let Some(error) = chunk.error {
-            return Err(error.in_stream(&self.provenance.provider, &self.key_source));
+            return Err(error::in_stream(
+                error,
+                &self.provenance.provider,
+                &self.key_source,
+            ));
         }
         if !std::mem::replace(&mut self.started, true) {
             out.push(Delta::Started {
@@ -315,12 +320,15 @@ fn text_delta(thought: bool, text: &str) -> Option<Delta> {
 impl From<Usage> for TokenUsage {
     fn from(usage: Usage) -> Self {
         Self {
-            input_tokens: usage.prompt_token_count.unwrap_or_default()
-                + usage.tool_use_prompt_token_count.unwrap_or_default(),
+            input_tokens: sum(usage.prompt_token_count, usage.tool_use_prompt_token_count),
             cached_tokens: usage.cached_content_token_count.unwrap_or_default(),
             cache_write_tokens: 0,
-            output_tokens: usage.candidates_token_count.unwrap_or_default()
-                + usage.thoughts_token_count.unwrap_or_default(),
+            output_tokens: sum(usage.candidates_token_count, usage.thoughts_token_count),
         }
     }
+}
+
+fn sum(one: Option<u64>, other: Option<u64>) -> u64 {
+    one.unwrap_or_default()
+        .saturating_add(other.unwrap_or_default())
 }

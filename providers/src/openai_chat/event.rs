@@ -1,20 +1,21 @@
-//! The events of the stream. Unknown fields are no errors.
-
-use std::borrow::Cow;
+//! The events of the stream. Unknown fields are no errors, nor are fields that a reply can do without.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::usage::Usage;
+use crate::lenient::{count, or_absent};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Chunk<'a> {
-    #[serde(borrow)]
-    pub(super) object: Option<Cow<'a, str>>,
+    #[serde(default, deserialize_with = "or_absent")]
+    pub(super) object: Option<String>,
     #[serde(borrow)]
     pub(super) choices: Option<Vec<Choice<'a>>>,
+    #[serde(default, deserialize_with = "or_absent")]
     pub(super) usage: Option<Usage>,
+    #[serde(default, deserialize_with = "or_absent")]
     pub(super) x_groq: Option<Beside>,
     #[serde(borrow)]
     pub(super) error: Option<&'a RawValue>,
@@ -23,11 +24,13 @@ pub(super) struct Chunk<'a> {
 /// Where Groq puts the usage.
 #[derive(Debug, Deserialize)]
 pub(super) struct Beside {
+    #[serde(default, deserialize_with = "or_absent")]
     pub(super) usage: Option<Usage>,
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Choice<'a> {
+    #[serde(default, deserialize_with = "count")]
     pub(super) index: Option<u64>,
     #[serde(borrow)]
     pub(super) delta: Option<Delta<'a>>,
@@ -38,9 +41,13 @@ pub(super) struct Choice<'a> {
 pub(super) struct Delta<'a> {
     #[serde(borrow)]
     pub(super) content: Option<&'a RawValue>,
+    #[serde(default, deserialize_with = "or_absent")]
     pub(super) refusal: Option<String>,
+    #[serde(default, deserialize_with = "or_absent")]
     pub(super) reasoning_content: Option<String>,
+    #[serde(default, deserialize_with = "or_absent")]
     pub(super) reasoning: Option<String>,
+    #[serde(default, deserialize_with = "or_absent")]
     pub(super) reasoning_details: Option<Vec<Map<String, Value>>>,
     #[serde(borrow)]
     pub(super) tool_calls: Option<Vec<CallPiece<'a>>>,
@@ -55,7 +62,9 @@ pub(super) struct Delta<'a> {
 /// A piece of a tool call, or all of it.
 #[derive(Debug, Deserialize)]
 pub(super) struct CallPiece<'a> {
+    #[serde(default, deserialize_with = "count")]
     pub(super) index: Option<u64>,
+    #[serde(default, deserialize_with = "or_absent")]
     pub(super) id: Option<String>,
     #[serde(borrow)]
     pub(super) function: Option<FunctionPiece<'a>>,

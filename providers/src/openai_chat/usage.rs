@@ -3,22 +3,33 @@
 use pullwright_protocol::provider::TokenUsage;
 use serde::Deserialize;
 
+use crate::lenient::{count, or_absent};
+
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 pub(super) struct Usage {
+    #[serde(default, deserialize_with = "count")]
     prompt_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "count")]
     completion_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "count")]
     total_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "or_absent")]
     prompt_tokens_details: Option<PromptDetails>,
     /// DeepSeek's cache.
+    #[serde(default, deserialize_with = "count")]
     prompt_cache_hit_tokens: Option<u64>,
     /// The cache of services that pass Anthropic's usage on.
+    #[serde(default, deserialize_with = "count")]
     cache_read_input_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "count")]
     cache_creation_input_tokens: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 struct PromptDetails {
+    #[serde(default, deserialize_with = "count")]
     cached_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "count")]
     cache_write_tokens: Option<u64>,
 }
 

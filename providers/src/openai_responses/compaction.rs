@@ -10,6 +10,7 @@ use super::event::Usage;
 use crate::exchange::{ReplyParser, cut_off, senseless};
 use crate::http::transport_error;
 use crate::kit::Finish;
+use crate::lenient::or_absent;
 
 /// The most of an answer that is taken: it is shorter than the conversation, which fits a model.
 const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
@@ -24,6 +25,7 @@ pub(super) struct Compacted {
 struct Answer<'a> {
     #[serde(borrow)]
     output: Vec<&'a RawValue>,
+    #[serde(default, deserialize_with = "or_absent")]
     usage: Option<Usage>,
 }
 

@@ -1,17 +1,23 @@
-//! The events of the stream. Unknown ones, and unknown fields, are no errors.
+//! The events of the stream. Unknown ones and unknown fields are no errors, nor are fields that a reply can
+//! do without.
 
 use std::borrow::Cow;
 
 use pullwright_protocol::provider::TokenUsage;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 use serde_json::value::RawValue;
+
+use crate::lenient::{count, or_absent};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Event<'a> {
     #[serde(rename = "type", borrow, default)]
     pub(super) kind: Cow<'a, str>,
+    #[serde(default, deserialize_with = "count")]
     pub(super) output_index: Option<u64>,
+    #[serde(default, deserialize_with = "count")]
     pub(super) summary_index: Option<u64>,
     #[serde(borrow)]
     pub(super) delta: Option<&'a RawValue>,
@@ -25,37 +31,45 @@ pub(super) struct Event<'a> {
 #[derive(Debug, Deserialize)]
 pub(super) struct Response<'a> {
     #[serde(borrow)]
-    pub(super) output: Option<Vec<&'a RawValue>>,
+    pub(super) output: Option<&'a RawValue>,
+    #[serde(default, deserialize_with = "or_absent")]
     pub(super) usage: Option<Usage>,
+    #[serde(default, deserialize_with = "or_absent")]
     pub(super) incomplete_details: Option<IncompleteDetails>,
     #[serde(borrow)]
     pub(super) error: Option<&'a RawValue>,
     /// What the service left out of the input.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_absent")]
     pub(super) input_transformations: Option<Vec<Transformation>>,
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Transformation {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_absent")]
     pub(super) reason: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct IncompleteDetails {
+    #[serde(default, deserialize_with = "or_absent")]
     pub(super) reason: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 pub(super) struct Usage {
+    #[serde(default, deserialize_with = "count")]
     input_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "count")]
     output_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "or_absent")]
     input_tokens_details: Option<InputDetails>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 struct InputDetails {
+    #[serde(default, deserialize_with = "count")]
     cached_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "count")]
     cache_write_tokens: Option<u64>,
 }
 
@@ -76,8 +90,11 @@ pub(super) enum OutputItem {
         content: Option<Vec<MessagePart>>,
     },
     Reasoning {
-        summary: Option<Vec<Words>>,
-        content: Option<Vec<Words>>,
+        /// Parts with words, for the reader only: the item goes back as it came.
+        #[serde(default)]
+        summary: Value,
+        #[serde(default)]
+        content: Value,
     },
     FunctionCall {
         call_id: String,
@@ -111,13 +128,6 @@ pub(super) enum MessagePart {
     Text { text: String },
     Refusal { refusal: String },
     Other(IgnoredAny),
-}
-
-/// A part of a summary or of reasoning.
-#[derive(Debug, Deserialize)]
-pub(super) struct Words {
-    #[serde(default)]
-    pub(super) text: String,
 }
 
 impl From<Usage> for TokenUsage {

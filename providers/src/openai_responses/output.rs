@@ -1,9 +1,9 @@
 //! Items of the output as items of the conversation.
 
 use pullwright_protocol::{Content, ToolCall};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::event::{MessagePart, OutputItem, Words};
+use super::event::{MessagePart, OutputItem};
 
 /// What stands between the parts of a summary.
 pub(super) const BETWEEN_PARTS: &str = "\n\n";
@@ -17,7 +17,7 @@ pub(super) fn content(item: OutputItem) -> Content {
             text: content.into_iter().flatten().filter_map(words).collect(),
         },
         OutputItem::Reasoning { summary, content } => Content::Reasoning {
-            text: reasoning(&summary.unwrap_or_default(), &content.unwrap_or_default()),
+            text: reasoning(&summary, &content),
         },
         OutputItem::FunctionCall {
             call_id,
@@ -51,11 +51,11 @@ fn words(part: MessagePart) -> Option<String> {
 }
 
 /// The summary, or the reasoning itself where a service shows it.
-fn reasoning(summary: &[Words], content: &[Words]) -> String {
-    let said: Vec<&str> = summary
-        .iter()
-        .chain(content)
-        .map(|part| part.text.as_str())
+fn reasoning(summary: &Value, content: &Value) -> String {
+    let parts = [summary, content].into_iter().filter_map(Value::as_array);
+    let said: Vec<&str> = parts
+        .flatten()
+        .filter_map(|part| part["text"].as_str())
         .collect();
     said.join(BETWEEN_PARTS)
 }

@@ -111,7 +111,7 @@ impl ResponsesReply {
 
     fn take_event(&mut self, event: &Event<'_>, out: &mut Vec<Delta>) -> serde_json::Result<()> {
         match &*event.kind {
-            "response.output_item.added" => self.begin_item(event, out)?,
+            "response.output_item.added" => self.begin_item(event, out),
             "response.output_item.done" => self.end_item(event, out)?,
             "response.output_text.delta" => out.push(Delta::Text {
                 delta: text(event)?,
@@ -123,9 +123,9 @@ impl ResponsesReply {
                 });
             }
             "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
-                out.push(Delta::Reasoning {
-                    delta: text(event)?,
-                });
+                // The item holds it as well.
+                let delta = text(event).unwrap_or_default();
+                out.push(Delta::Reasoning { delta });
             }
             "response.reasoning_summary_part.added" if event.summary_index > Some(0) => {
                 let delta = BETWEEN_PARTS.to_owned();
@@ -141,13 +141,19 @@ impl ResponsesReply {
         Ok(())
     }
 
-    fn begin_item(&mut self, event: &Event<'_>, out: &mut Vec<Delta>) -> serde_json::Result<()> {
-        let Some(item) = event.item else {
-            return Ok(());
+    /// Shows that a call begins; what it is says the item when it is done.
+    fn begin_item(&mut self, event: &Event<'_>, out: &mut Vec<Delta>) {
+        let item = event.item.map(RawValue::get).map(serde_json::from_str);
+        let Some(Ok(AddedItem {
+            kind,
+            call_id,
+            name,
+        })) = item
+        else {
+            return;
         };
-        let item: AddedItem = serde_json::from_str(item.get())?;
-        let is_call = matches!(item.kind.as_str(), "function_call" | "custom_tool_call");
-        if let (true, Some(call_id), Some(name)) = (is_call, item.call_id, item.name) {
+        let is_call = matches!(kind.as_str(), "function_call" | "custom_tool_call");
+        if let (true, Some(call_id), Some(name)) = (is_call, call_id, name) {
             let open = OpenCall {
                 call_id: call_id.clone(),
                 is_shown: false,
@@ -155,7 +161,6 @@ impl ResponsesReply {
             self.calls.insert(event.output_index, open);
             out.push(Delta::ToolCallStarted { call_id, name });
         }
-        Ok(())
     }
 
     fn take_arguments(
@@ -281,8 +286,9 @@ impl ResponsesReply {
             tracing::warn!(%provider, reason, "the API left a part of the conversation out");
         }
         // Some services say it all at the end only.
-        if self.items.is_empty() {
-            for (place, item) in (0..).zip(response.output.into_iter().flatten()) {
+        if let Some(output) = response.output.filter(|_| self.items.is_empty()) {
+            let output: Vec<&RawValue> = serde_json::from_str(output.get())?;
+            for (place, item) in (0..).zip(output) {
                 self.add_item(place, item, out)?;
             }
         }

@@ -131,8 +131,7 @@ async fn compatible_services_say_it_in_many_words() {
     ];
     for (mut listed, expected) in cases {
         listed["id"] = json!("m-1");
-        let list =
-            json!({ "object": "list", "data": [{ "id": "m-10", "max_model_len": 7 }, listed] });
+        let list = json!({ "object": "list", "data": [{ "id": "m-10", "max_model_len": "7k", "meta": [] }, listed] });
         for wire in ["openai_chat", "openai_responses"] {
             let (told, request) = told(wire, Some("MY_KEY"), &list).await;
             assert_eq!(told, expected, "{listed}");

@@ -13,14 +13,14 @@ use crate::http_server::Ending;
 use crate::recordings::{expectation, files};
 use crate::streams::{check_text, cuttings, disturbed, over_http, streamed};
 
-fn streams() -> Vec<PathBuf> {
+pub(crate) fn streams() -> Vec<PathBuf> {
     files("gemini", |name| {
         name.ends_with(".sse") || name.ends_with(".chunks.txt")
     })
 }
 
 /// The stream's bytes; a list of events is framed first.
-fn bytes(path: &Path) -> Vec<u8> {
+pub(crate) fn bytes(path: &Path) -> Vec<u8> {
     let text = std::fs::read_to_string(path).unwrap();
     if path.to_string_lossy().ends_with(".sse") {
         return text.into_bytes();

@@ -41,6 +41,7 @@ mod recordings;
 mod responses_recordings;
 mod scripted;
 mod sdk;
+mod side_fields;
 mod sse;
 mod stdio;
 mod streams;

@@ -12,7 +12,7 @@ use crate::ollama_stream::{new_reply, open, play};
 use crate::recordings::{expectation, files};
 use crate::streams::{check_text, cuttings, over_http, streamed};
 
-fn streams() -> Vec<PathBuf> {
+pub(crate) fn streams() -> Vec<PathBuf> {
     files("ollama", |name| name.ends_with(".ndjson"))
 }
 
