@@ -1,5 +1,6 @@
 //! How a service lets a row in: a key, or a command that fetches one, and headers of the row's own.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use pullwright_protocol::provider::ProviderError;
@@ -114,23 +115,41 @@ impl Access {
 
     /// An error without the key and the headers, which a service may repeat.
     pub(crate) async fn hide(&self, mut error: ProviderError) -> ProviderError {
-        let keys = match &self.key {
+        for secret in self.secrets().await {
+            error.message = error.message.replace(secret.reveal(), HIDDEN);
+        }
+        error
+    }
+
+    /// Of a text that was cut off, removes from the end what may be the beginning of a secret, which
+    /// [`hide`](Self::hide) would not know again.
+    pub(crate) async fn cut_off_half_secret(&self, text: &mut Vec<u8>) {
+        for secret in self.secrets().await {
+            let secret = secret.reveal().as_bytes();
+            let halves = (1..secret.len()).rev().map(|length| &secret[..length]);
+            if let Some(half) = halves.into_iter().find(|half| text.ends_with(half)) {
+                text.truncate(text.len() - half.len());
+            }
+        }
+    }
+
+    /// Whatever nobody else may read.
+    async fn secrets(&self) -> Vec<Secret> {
+        let mut secrets = match &self.key {
             Key::None => Vec::new(),
             Key::Fixed { key, .. } => vec![key.clone()],
             Key::Command(command) => command.recent().await,
         };
-        let headers = self
-            .headers
-            .values()
-            .filter_map(|value| value.to_str().ok());
-        // `Bearer …` is repeated without its first word.
-        let headers =
-            headers.flat_map(|value| [Some(value), value.split_once(' ').map(|(_, rest)| rest)]);
-        let secrets = keys.iter().map(Secret::reveal).chain(headers.flatten());
-        for secret in secrets.filter(|secret| secret.len() >= SHORTEST_SECRET) {
-            error.message = error.message.replace(secret, HIDDEN);
+        let headers = self.headers.values();
+        for value in headers.filter_map(|value| value.to_str().ok()) {
+            secrets.push(Secret::new(value));
+            // `Bearer …` is repeated without its first word.
+            secrets.extend(value.split_once(' ').map(|(_, rest)| Secret::new(rest)));
         }
-        error
+        secrets.retain(|secret| secret.reveal().len() >= SHORTEST_SECRET);
+        // One that holds another goes first, or a part of it would be left.
+        secrets.sort_by_key(|secret| Reverse(secret.reveal().len()));
+        secrets
     }
 
     /// The service does not take the key any more. Whether the next question may have another.

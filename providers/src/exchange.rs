@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::access::{Access, KeyPlace};
+use crate::excerpt::without_middle;
 use crate::http::{HttpClient, StreamLimits, transport, transport_error};
 use crate::kit::{DeltaSender, Finish};
 
@@ -116,7 +117,7 @@ impl Exchange {
             headers: response.headers().clone(),
             body: self.error_body(response).await,
         });
-        let mut error = self.access.hide(error).await;
+        let mut error = self.presentable(error).await;
         if error.kind == FailureKind::ProviderAuth {
             error.retryable = self.access.refused(key.as_ref()).await;
         }
@@ -159,7 +160,7 @@ impl Exchange {
             let taken = parser.push(&piece, &mut out);
             send_all(out, deltas).await?;
             if let Err(error) = taken {
-                return Err(self.access.hide(error).await);
+                return Err(self.presentable(error).await);
             }
         }
         let mut out = Vec::new();
@@ -167,7 +168,7 @@ impl Exchange {
         send_all(out, deltas).await?;
         match finish {
             Ok(finish) => Ok(finish),
-            Err(error) => Err(self.access.hide(error).await),
+            Err(error) => Err(self.presentable(error).await),
         }
     }
 
@@ -199,10 +200,20 @@ impl Exchange {
             let room = MAX_ERROR_BODY_BYTES - body.len();
             body.extend_from_slice(&piece[..piece.len().min(room)]);
             if piece.len() >= room {
+                self.access.cut_off_half_secret(&mut body).await;
                 break;
             }
         }
         body
+    }
+
+    /// An error without secrets, and only then without its middle.
+    async fn presentable(&self, error: ProviderError) -> ProviderError {
+        let error = self.access.hide(error).await;
+        ProviderError {
+            message: without_middle(error.message),
+            ..error
+        }
     }
 
     fn endless(&self) -> ProviderError {

@@ -17,6 +17,7 @@ mod anthropic_messages;
 mod arguments;
 mod call_ids;
 mod discover;
+mod excerpt;
 mod exchange;
 mod function_tool;
 mod gemini;

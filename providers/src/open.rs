@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pullwright_protocol::provider::Prices;
-use url::{Host, Url};
+use url::Url;
 
 use crate::access::{Access, KeyCommand};
 use crate::anthropic_messages::{
@@ -21,6 +21,10 @@ use crate::openai_chat::{ChatQuirks, OPENAI_CHAT_WIRE, OpenAiChat};
 use crate::openai_responses::{OPENAI_RESPONSES_WIRE, OpenAiResponses};
 use crate::scripted::{SCRIPTED_WIRE, ScriptError, ScriptedProvider};
 use crate::secret::Secret;
+
+mod address;
+
+pub(crate) use address::address;
 
 /// The wire formats [`open`] knows.
 pub const WIRE_APIS: &[&str] = &[
@@ -110,7 +114,7 @@ pub enum OpenError {
     BaseUrl {
         /// The row's name.
         row: String,
-        /// The URL, without credentials.
+        /// The URL, without what may be a secret in it.
         url: String,
         /// What is wrong with it.
         reason: &'static str,
@@ -362,53 +366,4 @@ fn has_secrets(settings: &ProviderSettings) -> bool {
     settings.env_key.is_some()
         || !settings.key_command.is_empty()
         || !settings.env_headers.is_empty()
-}
-
-/// Where a row's service is. Without a key there is none to protect on the way.
-pub(crate) fn address(settings: &ProviderSettings, default: &str) -> Result<Url, OpenError> {
-    match &settings.base_url {
-        Some(url) if !has_secrets(settings) && url.scheme() == "http" && !has_credentials(url) => {
-            Ok(url.clone())
-        }
-        given => base_url(given.clone(), default, &settings.name),
-    }
-}
-
-/// A key must not travel in the clear, except to this machine.
-fn base_url(given: Option<Url>, default: &str, row: &str) -> Result<Url, OpenError> {
-    let Some(mut url) = given.or_else(|| Url::parse(default).ok()) else {
-        let row = row.to_owned();
-        return Err(OpenError::MissingSetting {
-            row,
-            key: "base_url",
-            hint: "say where the API is",
-        });
-    };
-    let reason = match url.scheme() {
-        _ if has_credentials(&url) => "holds credentials; use `env_key`",
-        "https" => return Ok(url),
-        "http" if is_loopback(&url) => return Ok(url),
-        "http" => "would send the key in the clear; use https",
-        _ => "is not an https URL",
-    };
-    // Neither can fail for a URL that has credentials, and others have none to remove.
-    let _ = (url.set_username(""), url.set_password(None));
-    Err(OpenError::BaseUrl {
-        row: row.to_owned(),
-        url: url.into(),
-        reason,
-    })
-}
-
-fn has_credentials(url: &Url) -> bool {
-    !url.username().is_empty() || url.password().is_some()
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
 }

@@ -6,9 +6,6 @@ use pullwright_protocol::FailureKind;
 use pullwright_protocol::provider::ProviderError;
 use reqwest::header::HeaderMap;
 
-/// How much of the API's words an error repeats.
-const SHOWN_CHARS: usize = 2000;
-
 /// An error answer, as an HTTP status or in the middle of a stream, already classified.
 #[derive(Debug)]
 pub(crate) struct Rejection<'a> {
@@ -39,7 +36,7 @@ impl Rejection<'_> {
     }
 
     fn message(&self, provider: &str, key_source: &str) -> String {
-        let said: String = self.said.chars().take(SHOWN_CHARS).collect();
+        let said = self.said;
         let what = match self.status {
             Some(status @ 300..400) => {
                 format!("the API answered with a redirect ({status}), which is not followed")

@@ -233,3 +233,64 @@ async fn a_key_that_the_service_repeats_is_hidden() {
         }
     }
 }
+
+/// Wherever an error is cut off: half of a key would be half a secret.
+#[tokio::test]
+async fn a_key_that_a_long_answer_repeats_is_hidden_at_every_place() {
+    const KEY: &str = "sk-abcdefghijklmnopqrstuvwxyz-0123456789";
+    const PAGE_BYTES: usize = 64 * 1024;
+    let around = |end: usize| (end - 60..end + 4).step_by(3);
+    let places: Vec<usize> = around(2000).chain(around(PAGE_BYTES)).collect();
+    let page = |place: usize| {
+        let padding = "x".repeat(place);
+        let after = "y".repeat(PAGE_BYTES);
+        format!("{padding}{KEY}{after}")
+    };
+    let answers = places.iter().flat_map(|place| {
+        let said = json!({ "error": { "message": page(*place) } });
+        let raw = Answer {
+            pieces: vec![page(*place).into_bytes()],
+            ..Answer::error(502, &json!({}))
+        };
+        let in_stream = Answer::stream(frames(std::slice::from_ref(&said)));
+        [raw, Answer::error(502, &said), in_stream]
+    });
+    let server = Server::start(answers.collect()).await;
+    let row = ProviderSettings {
+        env_key: Some("KEY".into()),
+        ..settings(&server)
+    };
+    let peer = in_process(open(row, |_| Some(KEY.to_owned())).unwrap());
+    for place in places {
+        for form in ["raw", "JSON", "stream"] {
+            let deltas = deltas(&peer, &request(vec![Item::user("hi")])).await;
+            let message = &error(&deltas).message;
+            assert!(!message.contains("sk-"), "{form} at {place}: {message}");
+            assert!(!message.contains("789"), "{form} at {place}: {message}");
+            assert!(message.len() < 3000, "{form} at {place}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_to_do_is_said_after_however_long_an_answer() {
+    let said = json!({ "error": { "message": "no ".repeat(10_000) } });
+    let server = Server::start(vec![Answer::error(401, &said)]).await;
+    let row = ProviderSettings {
+        env_key: Some("KEY".into()),
+        ..settings(&server)
+    };
+    let (_, _, message) = ask_with(row, |_| Some("sk-very-secret".to_owned())).await;
+    assert!(message.contains("no no"), "{message}");
+    assert!(message.ends_with("; check the key in KEY"), "{message}");
+}
+
+async fn ask_with(
+    row: ProviderSettings,
+    environment: impl Fn(&str) -> Option<String>,
+) -> (FailureKind, bool, String) {
+    let peer = in_process(open(row, environment).unwrap());
+    let deltas = deltas(&peer, &request(vec![Item::user("hi")])).await;
+    let error = error(&deltas);
+    (error.kind, error.retryable, error.message.clone())
+}

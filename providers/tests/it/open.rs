@@ -103,6 +103,14 @@ fn a_key_never_travels_in_the_clear() {
             "ftp://example.com/",
             "`base_url` ftp://example.com/ is not an https URL",
         ),
+        (
+            "http://example.com/v1?api-key=secret#secret",
+            "`base_url` http://example.com/v1 would send the key in the clear; use https",
+        ),
+        (
+            "mailto:secret@example.com",
+            "`base_url` mailto:… is not an https URL",
+        ),
     ];
     for (url, expected) in cases {
         let settings = ProviderSettings {
