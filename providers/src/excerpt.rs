@@ -16,3 +16,10 @@ pub(crate) fn without_middle(text: String) -> String {
         _ => text,
     }
 }
+
+/// `text` on one line, without anything that would move a terminal's cursor.
+pub(crate) fn on_one_line(text: &str) -> String {
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control());
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    words.join(" ")
+}

@@ -14,9 +14,14 @@ use crate::access::{Access, KeyPlace};
 use crate::excerpt::without_middle;
 use crate::http::{HttpClient, StreamLimits, transport, transport_error};
 use crate::kit::{DeltaSender, Finish};
+use crate::secret::Secret;
 
+mod beginning;
 mod rejection;
 
+use beginning::Beginning;
+
+pub(crate) use beginning::Form;
 pub(crate) use rejection::{Rejection, header, rate_limit_reset, retry_after};
 
 /// How long a complete reply waits for the end of its connection's answer, so that the connection
@@ -29,6 +34,9 @@ const MAX_ERROR_BODY_BYTES: usize = 64 * 1024;
 
 /// Makes deltas from the bytes of one answer.
 pub(crate) trait ReplyParser: Send {
+    /// What its bytes are.
+    const FORM: Form = Form::Events;
+
     /// Takes the next bytes, however they are cut. Deltas go to `out`, also before an error.
     fn push(&mut self, bytes: &[u8], out: &mut Vec<Delta>) -> Result<(), ProviderError>;
 
@@ -41,6 +49,9 @@ pub(crate) trait ReplyParser: Send {
         self.is_complete()
     }
 
+    /// The error that the API means by an answer that is one error and no reply, were it a success by its status.
+    fn refusal(&self, body: &[u8]) -> ProviderError;
+
     /// Nothing more comes. Says how the reply ended, or that it was cut off.
     fn end(&mut self, out: &mut Vec<Delta>) -> Result<Finish, ProviderError>;
 }
@@ -52,6 +63,28 @@ pub(crate) struct Refused {
     pub(crate) headers: HeaderMap,
     /// As much of it as is worth reading.
     pub(crate) body: Vec<u8>,
+}
+
+/// An answer that is a success by its status, of which nothing else is read yet.
+#[derive(Debug)]
+pub(crate) struct Success {
+    response: Response,
+    /// The key that was sent.
+    key: Option<Secret>,
+    beginning: Beginning,
+}
+
+/// Until when what comes after a reply is waited for, once it is whole or good enough.
+#[derive(Debug, Default)]
+struct Waits {
+    settled: Option<Instant>,
+    enough: Option<Instant>,
+}
+
+impl Success {
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        self.response.headers()
+    }
 }
 
 /// What all exchanges with one API share.
@@ -106,22 +139,22 @@ impl Exchange {
         &self,
         question: RequestBuilder,
         refused: impl FnOnce(&Refused) -> ProviderError,
-    ) -> Result<Response, ProviderError> {
+    ) -> Result<Success, ProviderError> {
         let (headers, key) = self.access.headers(&self.name, &self.key_place).await?;
         let response = self.send(question.headers(headers)).await?;
         if response.status().is_success() {
-            return Ok(response);
+            return Ok(Success {
+                beginning: Beginning::of(&response),
+                response,
+                key,
+            });
         }
         let error = refused(&Refused {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
             body: self.error_body(response).await,
         });
-        let mut error = self.presentable(error).await;
-        if error.kind == FailureKind::ProviderAuth {
-            error.retryable = self.access.refused(key.as_ref()).await;
-        }
-        Err(error)
+        Err(self.presentable(error, key.as_ref()).await)
     }
 
     async fn send(&self, question: RequestBuilder) -> Result<Response, ProviderError> {
@@ -134,42 +167,85 @@ impl Exchange {
     }
 
     /// Streams the answer through `parser` to `deltas`.
-    pub(crate) async fn read(
+    pub(crate) async fn read<P: ReplyParser>(
         &self,
-        mut response: Response,
-        parser: &mut impl ReplyParser,
+        mut success: Success,
+        parser: &mut P,
         deltas: &DeltaSender,
     ) -> Result<Finish, ProviderError> {
-        let (mut settled, mut enough) = (None, None);
+        let mut waits = Waits::default();
         let mut left = self.limits.bytes;
-        loop {
-            let piece = if parser.is_complete() {
-                let until = *settled.get_or_insert_with(|| Instant::now() + SETTLE_TIMEOUT);
-                self.rest(&mut response, until).await
-            } else if parser.is_enough() {
-                let until = *enough.get_or_insert_with(|| Instant::now() + LAST_WORDS_TIMEOUT);
-                self.rest(&mut response, until).await
-            } else {
-                self.next_piece(&mut response).await?
-            };
-            let Some(piece) = piece else { break };
+        while let Some(piece) = self
+            .piece(&mut success.response, parser, &mut waits)
+            .await?
+        {
             left = left
                 .checked_sub(piece.len() as u64)
                 .ok_or_else(|| self.endless())?;
+            success.beginning.add(&piece);
             let mut out = Vec::new();
             let taken = parser.push(&piece, &mut out);
+            success.beginning.is_reply |= !out.is_empty();
             send_all(out, deltas).await?;
             if let Err(error) = taken {
-                return Err(self.presentable(error).await);
+                return Err(self.explained(error, success, parser).await);
             }
         }
         let mut out = Vec::new();
         let finish = parser.end(&mut out);
+        success.beginning.is_reply |= !out.is_empty();
         send_all(out, deltas).await?;
         match finish {
             Ok(finish) => Ok(finish),
-            Err(error) => Err(self.presentable(error).await),
+            Err(error) => Err(self.explained(error, success, parser).await),
         }
+    }
+
+    /// The next piece of the answer, or its end. What comes after a good reply is waited for no longer than
+    /// is worth it.
+    async fn piece(
+        &self,
+        response: &mut Response,
+        parser: &impl ReplyParser,
+        waits: &mut Waits,
+    ) -> Result<Option<bytes::Bytes>, ProviderError> {
+        let (wait, most) = if parser.is_complete() {
+            (&mut waits.settled, SETTLE_TIMEOUT)
+        } else if parser.is_enough() {
+            (&mut waits.enough, LAST_WORDS_TIMEOUT)
+        } else {
+            return self.next_piece(response).await;
+        };
+        let until = *wait.get_or_insert_with(|| Instant::now() + most);
+        Ok(self.rest(response, until).await)
+    }
+
+    /// The error of a parser, in the words of what the answer is if nothing of it was a reply.
+    async fn explained<P: ReplyParser>(
+        &self,
+        error: ProviderError,
+        success: Success,
+        parser: &P,
+    ) -> ProviderError {
+        let Success {
+            mut response,
+            key,
+            mut beginning,
+        } = success;
+        if !beginning.is_reply && !beginning.looks_like(Form::Events) {
+            let until = Instant::now() + SETTLE_TIMEOUT;
+            while !beginning.is_cut
+                && let Some(piece) = self.rest(&mut response, until).await
+            {
+                beginning.add(&piece);
+            }
+        }
+        if beginning.is_cut {
+            self.access.cut_off_half_secret(&mut beginning.body).await;
+        }
+        let refusal = |body: &[u8]| parser.refusal(body);
+        let error = beginning.explain(error, &self.name, P::FORM, refusal);
+        self.presentable(error, key.as_ref()).await
     }
 
     async fn next_piece(
@@ -207,13 +283,14 @@ impl Exchange {
         body
     }
 
-    /// An error without secrets, and only then without its middle.
-    async fn presentable(&self, error: ProviderError) -> ProviderError {
-        let error = self.access.hide(error).await;
-        ProviderError {
-            message: without_middle(error.message),
-            ..error
+    /// An error without secrets, and only then without its middle. Whether another key helps is known here.
+    async fn presentable(&self, error: ProviderError, key: Option<&Secret>) -> ProviderError {
+        let mut error = self.access.hide(error).await;
+        error.message = without_middle(error.message);
+        if error.kind == FailureKind::ProviderAuth {
+            error.retryable = self.access.refused(key).await;
         }
+        error
     }
 
     fn endless(&self) -> ProviderError {

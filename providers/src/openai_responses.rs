@@ -86,7 +86,7 @@ impl Provider for OpenAiResponses {
         deltas.send(Delta::Started { request_id }).await?;
         let provenance = self.info.provenance.clone();
         if request.compact {
-            let mut compacted = Compacted::new(provenance);
+            let mut compacted = Compacted::new(provenance, key_source);
             return self.exchange.read(response, &mut compacted, deltas).await;
         }
         let mut reply = ResponsesReply::new(provenance, key_source);

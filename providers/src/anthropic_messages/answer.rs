@@ -49,6 +49,10 @@ impl ReplyParser for Answer {
         self.finish.is_some()
     }
 
+    fn refusal(&self, body: &[u8]) -> ProviderError {
+        self.reply.broken_off(body)
+    }
+
     fn end(&mut self, _: &mut Vec<Delta>) -> Result<Finish, ProviderError> {
         self.finish.take().ok_or_else(|| cut_off(&self.provider))
     }

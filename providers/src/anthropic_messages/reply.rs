@@ -69,10 +69,7 @@ impl Reply {
             }
             Kind::MessageDelta => self.update(self.decode(data)?, out),
             Kind::MessageStop => return Ok(Some(self.finish(out))),
-            Kind::Error => {
-                let provider = &self.provenance.provider;
-                return Err(error::in_stream(data, provider, &self.key_source));
-            }
+            Kind::Error => return Err(self.broken_off(data)),
             Kind::Other => {}
         }
         Ok(None)
@@ -85,6 +82,11 @@ impl Reply {
                 self.provenance.provider
             ))
         })
+    }
+
+    /// The error for a reply that `error`, an event or a body, stands in the place of.
+    pub(super) fn broken_off(&self, error: &[u8]) -> ProviderError {
+        error::in_stream(error, &self.provenance.provider, &self.key_source)
     }
 
     /// A second start, as some gateways send it, ends what the first one left open.

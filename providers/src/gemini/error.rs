@@ -5,7 +5,6 @@ use std::time::Duration;
 use pullwright_protocol::FailureKind;
 use pullwright_protocol::provider::ProviderError;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::exchange::{Refused, Rejection, retry_after};
 
@@ -33,16 +32,13 @@ pub(super) fn of_response(answer: &Refused, provider: &str, key_source: &str) ->
 }
 
 /// The error for a reply that was broken off.
-pub(super) fn in_stream(error: &RawValue, provider: &str, key_source: &str) -> ProviderError {
-    let object = match serde_json::from_str(error.get()) {
-        Ok(error) => ErrorObject::of(&error),
-        Err(_) => ErrorObject::saying(error.get()),
-    };
+pub(super) fn in_stream(event: &[u8], provider: &str, key_source: &str) -> ProviderError {
+    let object = ErrorObject::in_body(event);
     object.into_error(None, None, provider, key_source)
 }
 
 impl ErrorObject {
-    /// The body of a rejection: an object, or a list of one.
+    /// An event, or the body of a rejection: an object, or a list of one.
     fn in_body(body: &[u8]) -> Self {
         let value: Value = serde_json::from_slice(body).unwrap_or_default();
         match value.get("error").or(value[0].get("error")) {

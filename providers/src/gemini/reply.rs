@@ -116,12 +116,8 @@ impl GeminiReply {
         }
         let chunk: Chunk<'_> = serde_json::from_slice(event)
             .map_err(|error| senseless(&self.provenance.provider, &error))?;
-        if let Some(error) = chunk.error {
-            return Err(error::in_stream(
-                error,
-                &self.provenance.provider,
-                &self.key_source,
-            ));
+        if chunk.error.is_some() {
+            return Err(self.refusal(event));
         }
         if !std::mem::replace(&mut self.started, true) {
             out.push(Delta::Started {
@@ -288,6 +284,10 @@ impl ReplyParser for GeminiReply {
 
     fn is_complete(&self) -> bool {
         self.end.is_some() && !self.code_runs
+    }
+
+    fn refusal(&self, body: &[u8]) -> ProviderError {
+        error::in_stream(body, &self.provenance.provider, &self.key_source)
     }
 
     fn end(&mut self, out: &mut Vec<Delta>) -> Result<Finish, ProviderError> {

@@ -11,27 +11,30 @@ use crate::exchange::{Refused, Rejection, retry_after};
 
 /// The error for a rejected request.
 pub(super) fn of_response(answer: &Refused, provider: &str, key_source: &str) -> ProviderError {
-    #[derive(Deserialize)]
-    struct Body<'a> {
-        #[serde(borrow)]
-        error: &'a RawValue,
-    }
-    let said = match serde_json::from_slice(&answer.body) {
-        Ok(Body { error }) => words(error),
-        Err(_) => String::from_utf8_lossy(&answer.body).trim().to_owned(),
-    };
     into_error(
         Some(answer.status),
-        &said,
+        &said_in(&answer.body),
         retry_after(&answer.headers),
         provider,
         key_source,
     )
 }
 
-/// The error for a reply that was broken off.
-pub(super) fn in_stream(error: &RawValue, provider: &str) -> ProviderError {
-    into_error(None, &words(error), None, provider, "")
+/// The error for a reply that a line breaks off.
+pub(super) fn in_stream(line: &[u8], provider: &str) -> ProviderError {
+    into_error(None, &said_in(line), None, provider, "")
+}
+
+fn said_in(body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow)]
+        error: &'a RawValue,
+    }
+    match serde_json::from_slice(body) {
+        Ok(Body { error }) => words(error),
+        Err(_) => String::from_utf8_lossy(body).trim().to_owned(),
+    }
 }
 
 /// The server says it in a sentence; a proxy before it may use an object with a `message`.

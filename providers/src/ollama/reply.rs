@@ -10,7 +10,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::error;
 use super::event::{self, Line, Message};
 use crate::call_ids::CallIds;
-use crate::exchange::{ReplyParser, cut_off, senseless};
+use crate::exchange::{Form, ReplyParser, cut_off, senseless};
 use crate::http::transport_error;
 use crate::kit::Finish;
 use crate::ndjson::LineParser;
@@ -84,10 +84,11 @@ impl OllamaReply {
         if self.finish.is_some() {
             return Ok(());
         }
-        let line: Line<'_> = serde_json::from_slice(line)
+        let json = line;
+        let line: Line<'_> = serde_json::from_slice(json)
             .map_err(|error| senseless(&self.provenance.provider, &error))?;
-        if let Some(error) = line.error {
-            return Err(error::in_stream(error, &self.provenance.provider));
+        if line.error.is_some() {
+            return Err(self.refusal(json));
         }
         if let Some(message) = line.message {
             self.take_message(message, out)?;
@@ -210,12 +211,18 @@ impl OllamaReply {
 }
 
 impl ReplyParser for OllamaReply {
+    const FORM: Form = Form::Lines;
+
     fn push(&mut self, bytes: &[u8], out: &mut Vec<Delta>) -> Result<(), ProviderError> {
         Self::push(self, bytes, out)
     }
 
     fn is_complete(&self) -> bool {
         self.finish.is_some()
+    }
+
+    fn refusal(&self, body: &[u8]) -> ProviderError {
+        error::in_stream(body, &self.provenance.provider)
     }
 
     fn end(&mut self, out: &mut Vec<Delta>) -> Result<Finish, ProviderError> {

@@ -150,7 +150,7 @@ impl Said {
     }
 
     fn classify(&self, http_status: Option<u16>) -> (FailureKind, bool) {
-        let status = http_status.or(self.status);
+        let status = http_status.or(self.status).or_else(|| self.usual_status());
         if self.is_named(&[
             "insufficient_quota",
             "billing_hard_limit_reached",
@@ -182,6 +182,15 @@ impl Said {
             return (FailureKind::ProviderRequest, false);
         }
         self.classify_by_status(status)
+    }
+
+    /// The status that goes with an error's name, for one that came without.
+    fn usual_status(&self) -> Option<u16> {
+        if self.is_named(&["permission_error", "permission_denied"]) {
+            return Some(403);
+        }
+        let is_missing = self.is_named(&["not_found", "not_found_error", "model_not_found"]);
+        is_missing.then_some(404)
     }
 
     fn classify_by_status(&self, status: Option<u16>) -> (FailureKind, bool) {

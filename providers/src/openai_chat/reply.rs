@@ -333,6 +333,10 @@ impl ReplyParser for ChatReply {
         Self::is_complete(self)
     }
 
+    fn refusal(&self, body: &[u8]) -> ProviderError {
+        error::in_stream(body, &self.provenance.provider, &self.key_source)
+    }
+
     fn end(&mut self, out: &mut Vec<Delta>) -> Result<Finish, ProviderError> {
         Self::end(self, out)
     }

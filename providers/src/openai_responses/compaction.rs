@@ -7,10 +7,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::event::Usage;
-use crate::exchange::{ReplyParser, cut_off, senseless};
+use crate::exchange::{Form, ReplyParser, cut_off, senseless};
 use crate::http::transport_error;
 use crate::kit::Finish;
 use crate::lenient::or_absent;
+use crate::openai::error;
 
 /// The most of an answer that is taken: it is shorter than the conversation, which fits a model.
 const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
@@ -18,6 +19,7 @@ const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
 /// Reads the answer, which comes in one piece of JSON.
 pub(super) struct Compacted {
     provenance: Provenance,
+    key_source: String,
     body: Vec<u8>,
 }
 
@@ -46,9 +48,10 @@ struct InputPart {
 }
 
 impl Compacted {
-    pub(super) fn new(provenance: Provenance) -> Self {
+    pub(super) fn new(provenance: Provenance, key_source: String) -> Self {
         Self {
             provenance,
+            key_source,
             body: Vec::new(),
         }
     }
@@ -85,6 +88,8 @@ impl Compacted {
 }
 
 impl ReplyParser for Compacted {
+    const FORM: Form = Form::Json;
+
     fn push(&mut self, bytes: &[u8], _: &mut Vec<Delta>) -> Result<(), ProviderError> {
         if self.body.len() + bytes.len() > MAX_BODY_BYTES {
             return Err(transport_error(format!(
@@ -98,6 +103,10 @@ impl ReplyParser for Compacted {
 
     fn is_complete(&self) -> bool {
         false
+    }
+
+    fn refusal(&self, body: &[u8]) -> ProviderError {
+        error::in_stream(body, &self.provenance.provider, &self.key_source)
     }
 
     fn end(&mut self, out: &mut Vec<Delta>) -> Result<Finish, ProviderError> {

@@ -330,6 +330,10 @@ impl ReplyParser for ResponsesReply {
         self.finish.is_some()
     }
 
+    fn refusal(&self, body: &[u8]) -> ProviderError {
+        self.broken_off(body)
+    }
+
     fn end(&mut self, out: &mut Vec<Delta>) -> Result<Finish, ProviderError> {
         Self::end(self, out)
     }

@@ -26,6 +26,7 @@ mod gemini_request;
 mod gemini_stream;
 mod http_server;
 mod kit;
+mod misfits;
 mod ollama_http;
 mod ollama_recordings;
 mod ollama_reply;
