@@ -2,24 +2,24 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::process::Stdio;
 use std::time::Duration;
 
 use pullwright_protocol::FailureKind;
 use pullwright_protocol::provider::ProviderError;
 use reqwest::header::HeaderValue;
-use tokio::process::Command;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::secret::Secret;
 
+mod process;
+
+use process::Run;
+
 /// How long the command may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// How many keys are remembered, so that none of them is shown.
 const RECENT_KEYS: usize = 8;
-/// How much of what it complains about is repeated.
-const SHOWN_CHARS: usize = 500;
 
 /// A command that prints a key on its standard output.
 #[derive(Debug)]
@@ -27,6 +27,7 @@ pub struct KeyCommand {
     program: String,
     arguments: Vec<String>,
     refresh: Duration,
+    timeout: Duration,
     fetched: Mutex<Option<Fetched>>,
     /// The keys of late, which a late answer may still repeat.
     recent: Mutex<VecDeque<Secret>>,
@@ -48,9 +49,17 @@ impl KeyCommand {
             program,
             arguments,
             refresh,
+            timeout: TIMEOUT,
             fetched: Mutex::new(None),
             recent: Mutex::default(),
         }
+    }
+
+    /// The same, but the command may take no longer than `timeout`.
+    #[must_use]
+    pub fn within(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
     }
 
     /// The key, fetched at most once at a time.
@@ -102,23 +111,19 @@ impl KeyCommand {
     }
 
     async fn fetch(&self) -> Result<Secret, String> {
-        let output = Command::new(&self.program)
-            .args(&self.arguments)
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output();
-        let output = match tokio::time::timeout(TIMEOUT, output).await {
-            Ok(Ok(output)) => output,
-            Ok(Err(error)) => return Err(format!("cannot be run: {error}")),
-            Err(_) => return Err(format!("did not end within {TIMEOUT:?}")),
+        let mut run = Run::start(&self.program, &self.arguments)
+            .map_err(|error| format!("cannot be run: {error}"))?;
+        let status = match tokio::time::timeout(self.timeout, run.finish()).await {
+            Ok(status) => status?,
+            Err(_) => {
+                let limit = self.timeout;
+                return Err(format!("did not end within {limit:?}{}", run.complaint()));
+            }
         };
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            let said: String = said.trim().chars().take(SHOWN_CHARS).collect();
-            return Err(format!("failed ({}): {said}", output.status));
+        if !status.success() {
+            return Err(format!("failed ({status}){}", run.complaint()));
         }
-        let printed = String::from_utf8_lossy(&output.stdout);
-        match printed.trim() {
+        match run.printed().trim() {
             "" => Err("printed no key".to_owned()),
             key if HeaderValue::try_from(key).is_err() => {
                 Err("printed something that cannot be a key".to_owned())

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use pullwright_protocol::provider::Delta;
 use pullwright_protocol::{FailureKind, Item};
-use pullwright_providers::{ProviderSettings, open};
+use pullwright_providers::{Access, KeyCommand, OpenAiConfig, ProviderSettings, open};
 use serde_json::json;
 
-use crate::client::{deltas, error, in_process, request};
+use crate::client::{bounded, deltas, error, in_process, request};
 use crate::http_server::{Answer, Server};
-use crate::openai_stream::{chunk, done, frames};
+use crate::openai_stream::{chat, chunk, config, done, frames};
 
 fn settings(server: &Server) -> ProviderSettings {
     ProviderSettings {
@@ -293,4 +293,70 @@ async fn ask_with(
     let deltas = deltas(&peer, &request(vec![Item::user("hi")])).await;
     let error = error(&deltas);
     (error.kind, error.retryable, error.message.clone())
+}
+
+#[tokio::test]
+async fn a_command_that_prints_without_end_is_ended() {
+    let server = Server::start(vec![]).await;
+    let row = ProviderSettings {
+        key_command: ["yes", "key"].map(str::to_owned).to_vec(),
+        ..settings(&server)
+    };
+    let (kind, retryable, message) = bounded(ask_with(row, |_| None)).await;
+    assert_eq!((kind, retryable), (FailureKind::ProviderAuth, false));
+    assert!(
+        message.contains("printed more than 65536 bytes"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn what_a_command_complains_about_is_shown_in_bounds() {
+    let script =
+        "printf 'log in:\\n\\033[2J\\tagain \\n' >&2; yes please | head -c 1000000 >&2; exit 3";
+    let server = Server::start(vec![]).await;
+    let row = ProviderSettings {
+        key_command: ["sh", "-c", script].map(str::to_owned).to_vec(),
+        ..settings(&server)
+    };
+    let (_, _, message) = bounded(ask_with(row, |_| None)).await;
+    let expected = "failed (exit status: 3): log in: [2J again please please";
+    assert!(message.contains(expected), "{message:?}");
+    assert!(message.len() < 700, "{message}");
+}
+
+#[tokio::test]
+async fn a_command_that_hangs_is_ended_with_all_it_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "sleep 1000 & echo $! > \"$0/starting\"; mv \"$0/starting\" \"$0/child\"; echo password: >&2; wait";
+    let path = folder.path().display().to_string();
+    let arguments = ["-c", script, &path].map(str::to_owned).to_vec();
+    let command = KeyCommand::new("sh".to_owned(), arguments, Duration::from_secs(300));
+    let asked = Access::with_command(command.within(Duration::from_secs(2)));
+    let server = Server::start(vec![]).await;
+    let config = OpenAiConfig {
+        access: asked,
+        ..config(server.url.clone())
+    };
+    let peer = in_process(std::sync::Arc::new(chat(config)));
+    let deltas = bounded(deltas(&peer, &request(vec![Item::user("hi")]))).await;
+    let message = &error(&deltas).message;
+    assert!(
+        message.contains("did not end within 2s: password:"),
+        "{message}"
+    );
+    let child = std::fs::read_to_string(folder.path().join("child")).unwrap();
+    bounded(async {
+        while is_alive(child.trim()) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+/// Whoever is killed may stay known until somebody waits for it.
+fn is_alive(process: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let state = stat.rsplit(") ").next().unwrap_or_default();
+    !state.is_empty() && !state.starts_with('Z')
 }
