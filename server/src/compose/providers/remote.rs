@@ -1,40 +1,51 @@
 //! A provider plugin out of this program's reach: a child, an address or a library, opened again when it
-//! has ended.
+//! has ended or does not answer.
+
+mod connect;
 
 use std::any::Any;
-use std::ffi::OsString;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::stream;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, stream};
 use pullwright_core::config::ProviderLink;
-use pullwright_link::{
-    ChildCommand, LinePeer, NativeLibrary, RpcError, RpcPeer, RpcSubscription, connect_websocket,
-};
+use pullwright_link::{RpcError, RpcPeer, RpcSubscription};
 use serde_json::value::RawValue;
 use tokio::sync::Mutex;
-use url::Url;
 
-use crate::compose::host_tools::environment;
+use connect::connect;
 
 /// The peer of a row.
 pub(super) struct RemotePeer {
     row: String,
-    link: ProviderLink,
+    connect: Connect,
     open: Mutex<Option<Arc<Open>>>,
 }
 
-/// A connection, and what keeps it alive.
+type Connect = Box<dyn Fn() -> BoxFuture<'static, Result<Open, String>> + Send + Sync>;
+
+/// A connection, and what ends whoever is at its other end.
 struct Open {
-    peer: LinePeer,
-    _guard: Box<dyn Any + Send + Sync>,
+    peer: Box<dyn RpcPeer>,
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    guard: Box<dyn Any + Send + Sync>,
 }
 
 impl RemotePeer {
     pub(super) fn new(row: &str, link: ProviderLink) -> Self {
+        let (name, link) = (row.to_owned(), Arc::new(link));
+        let connect = move || {
+            let (name, link) = (name.clone(), Arc::clone(&link));
+            async move { connect(&name, &link).await }.boxed()
+        };
+        Self::with(row, Box::new(connect))
+    }
+
+    fn with(row: &str, connect: Connect) -> Self {
         Self {
             row: row.to_owned(),
-            link,
+            connect,
             open: Mutex::new(None),
         }
     }
@@ -45,7 +56,7 @@ impl RemotePeer {
         if let Some(open) = &*open {
             return Ok(Arc::clone(open));
         }
-        let opened = connect(&self.row, &self.link).await;
+        let opened = (self.connect)().await;
         let opened = opened.map_err(|reason| RpcError::Closed {
             peer: self.row.clone(),
             reason,
@@ -55,26 +66,41 @@ impl RemotePeer {
 
     /// A new connection instead of one that turned out to have ended.
     async fn another(&self, ended: &Arc<Open>) -> Result<Arc<Open>, RpcError> {
+        self.drop_connection(ended).await;
+        self.connection().await
+    }
+
+    /// Does without a connection from now on. Its other end is ended with the last stream that comes over it.
+    async fn drop_connection(&self, useless: &Arc<Open>) {
         let mut open = self.open.lock().await;
-        if open.as_ref().is_some_and(|open| Arc::ptr_eq(open, ended)) {
+        if open.as_ref().is_some_and(|open| Arc::ptr_eq(open, useless)) {
             *open = None;
         }
-        drop(open);
-        self.connection().await
+    }
+
+    /// Whoever does not answer in time may never do so again: the next question goes to a new one.
+    async fn checked<T>(
+        &self,
+        answer: Result<T, RpcError>,
+        open: &Arc<Open>,
+    ) -> Result<T, RpcError> {
+        if matches!(answer, Err(RpcError::TimedOut { .. })) {
+            self.drop_connection(open).await;
+        }
+        answer
     }
 }
 
 #[async_trait]
 impl RpcPeer for RemotePeer {
     async fn call(&self, method: &str, params: &RawValue) -> Result<Box<RawValue>, RpcError> {
-        let open = self.connection().await?;
-        match open.peer.call(method, params).await {
-            Err(RpcError::Closed { .. }) => {
-                let open = self.another(&open).await?;
-                open.peer.call(method, params).await
-            }
-            answer => answer,
+        let mut open = self.connection().await?;
+        let mut answer = open.peer.call(method, params).await;
+        if matches!(answer, Err(RpcError::Closed { .. })) {
+            open = self.another(&open).await?;
+            answer = open.peer.call(method, params).await;
         }
+        self.checked(answer, &open).await
     }
 
     async fn subscribe(
@@ -83,19 +109,15 @@ impl RpcPeer for RemotePeer {
         params: &RawValue,
         unsubscribe_method: &str,
     ) -> Result<RpcSubscription, RpcError> {
-        let open = self.connection().await?;
-        let subscribed = open
-            .peer
-            .subscribe(method, params, unsubscribe_method)
-            .await;
-        let kept = match subscribed {
-            Err(RpcError::Closed { .. }) => {
-                let open = self.another(&open).await?;
-                let subscribed = open.peer.subscribe(method, params, unsubscribe_method);
-                (subscribed.await?, open)
-            }
-            subscribed => (subscribed?, open),
-        };
+        let mut open = self.connection().await?;
+        let subscribe = open.peer.subscribe(method, params, unsubscribe_method);
+        let mut subscribed = subscribe.await;
+        if matches!(subscribed, Err(RpcError::Closed { .. })) {
+            open = self.another(&open).await?;
+            let subscribe = open.peer.subscribe(method, params, unsubscribe_method);
+            subscribed = subscribe.await;
+        }
+        let kept = (self.checked(subscribed, &open).await?, open);
         // The connection lives as long as its last stream.
         let messages = stream::unfold(kept, async |mut kept| {
             let message = kept.0.next().await?;
@@ -105,64 +127,5 @@ impl RpcPeer for RemotePeer {
     }
 }
 
-async fn connect(row: &str, link: &ProviderLink) -> Result<Open, String> {
-    match link {
-        ProviderLink::Command {
-            command,
-            args,
-            env,
-            env_vars,
-        } => {
-            let started = ChildCommand {
-                name: row.to_owned(),
-                program: command.into(),
-                args: args.iter().map(OsString::from).collect(),
-                env: environment(env, env_vars),
-                cwd: None,
-            }
-            .spawn();
-            let process = started.map_err(|error| error.to_string())?;
-            Ok(Open {
-                peer: LinePeer::new(row, process.stdin, process.stdout),
-                _guard: Box::new(process.guard),
-            })
-        }
-        ProviderLink::Url {
-            url,
-            bearer_token_env_var,
-        } => {
-            let url = Url::parse(url).map_err(|error| format!("`url` is no address: {error}"))?;
-            let token = bearer_token_env_var.as_deref().map(token_in).transpose()?;
-            let connected = connect_websocket(&url, token.as_deref()).await;
-            let connection = connected.map_err(|error| error.to_string())?;
-            Ok(Open {
-                peer: LinePeer::new(row, connection.write, connection.read),
-                _guard: Box::new(connection.guard),
-            })
-        }
-        ProviderLink::Library { library, sha256 } => {
-            let (name, library, sha256) = (row.to_owned(), library.clone(), sha256.clone());
-            let opening = tokio::task::spawn_blocking(move || {
-                NativeLibrary::load(&library, &sha256)?.open(&name)
-            });
-            let opened = opening.await.map_err(|error| error.to_string())?;
-            let connection = opened.map_err(|error| error.to_string())?;
-            Ok(Open {
-                peer: LinePeer::new(row, connection.write, connection.read),
-                _guard: Box::new(connection.guard),
-            })
-        }
-        ProviderLink::Wire(_) => Err("a wire format is spoken by this program itself".to_owned()),
-    }
-}
-
-/// Read anew for every connection, so that a new token counts.
-fn token_in(variable: &str) -> Result<String, String> {
-    match std::env::var(variable) {
-        Ok(token) if !token.is_empty() => Ok(token),
-        _ => Err(format!(
-            "the environment variable {variable}, named by `bearer_token_env_var`, is not set; put the \
-             token there"
-        )),
-    }
-}
+#[cfg(test)]
+mod tests;
