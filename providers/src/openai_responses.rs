@@ -15,6 +15,7 @@ use crate::written::Written;
 mod compaction;
 mod event;
 mod input;
+mod missing;
 mod output;
 mod reply;
 mod request;

@@ -8,6 +8,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::event::{AddedItem, Event, OutputItem, Response};
+use super::missing::missing;
 use super::output::{BETWEEN_PARTS, content};
 use crate::exchange::{ReplyParser, cut_off, senseless};
 use crate::http::transport_error;
@@ -285,16 +286,25 @@ impl ResponsesReply {
             let provider = &self.provenance.provider;
             tracing::warn!(%provider, reason, "the API left a part of the conversation out");
         }
-        // Some services say it all at the end only.
-        if let Some(output) = response.output.filter(|_| self.items.is_empty()) {
-            let output: Vec<&RawValue> = serde_json::from_str(output.get())?;
-            for (place, item) in (0..).zip(output) {
-                self.add_item(place, item, out)?;
-            }
+        if let Some(output) = response.output {
+            self.add_missing(output, out)?;
         }
         Ok(response
             .incomplete_details
             .and_then(|details| details.reason))
+    }
+
+    /// Some services say some items, or all of them, at the end only.
+    fn add_missing(&mut self, output: &RawValue, out: &mut Vec<Delta>) -> serde_json::Result<()> {
+        let output: Vec<&RawValue> = match serde_json::from_str(output.get()) {
+            Ok(output) => output,
+            Err(_) if !self.items.is_empty() => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        for (place, item) in missing(output, &self.items) {
+            self.add_item(place, item, out)?;
+        }
+        Ok(())
     }
 
     fn failed(&self, event: &Event<'_>, out: &mut Vec<Delta>) -> ProviderError {

@@ -39,6 +39,7 @@ mod openai_stream;
 mod prefix;
 mod presets;
 mod recordings;
+mod responses_missing;
 mod responses_recordings;
 mod scripted;
 mod sdk;

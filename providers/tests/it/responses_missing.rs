@@ -1,0 +1,160 @@
+//! Items that a response has at its end, and whose own events never came.
+
+use pullwright_protocol::provider::{Delta, StopReason};
+use pullwright_protocol::{Content, Item};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::client::items;
+use crate::openai_stream::{frames, play_responses};
+use crate::responses_recordings;
+
+fn reasoning() -> Value {
+    json!({ "type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "e1" })
+}
+
+fn message() -> Value {
+    json!({ "type": "message", "id": "msg_1", "role": "assistant", "phase": "commentary",
+        "content": [{ "type": "output_text", "text": "a word" }] })
+}
+
+fn call() -> Value {
+    json!({ "type": "function_call", "id": "fc_1", "call_id": "c1", "name": "read", "arguments": "{}" })
+}
+
+fn done(place: usize, item: &Value) -> Value {
+    json!({ "type": "response.output_item.done", "output_index": place, "item": item })
+}
+
+fn completed(output: &[Value]) -> Value {
+    json!({ "type": "response.completed", "response": { "output": output } })
+}
+
+/// The native JSON of each item, and why the reply ended.
+fn natives(events: &[Value]) -> (Vec<Value>, StopReason) {
+    let (deltas, finish) = play_responses(&frames(events), usize::MAX);
+    let natives = items(&deltas).into_iter().map(|item| native(&item));
+    (natives.collect(), finish.unwrap().stop)
+}
+
+fn native(item: &Item) -> Value {
+    serde_json::from_str(item.native.as_ref().unwrap().json.as_str()).unwrap()
+}
+
+#[test]
+fn each_that_is_missing_comes_in_its_place() {
+    let all = [reasoning(), message(), call()];
+    for kept in 0..8_usize {
+        let streamed = all.iter().enumerate().filter(|(n, _)| kept & (1 << n) != 0);
+        let mut events: Vec<Value> = streamed.map(|(n, item)| done(n, item)).collect();
+        events.push(completed(&all));
+        assert_eq!(
+            natives(&events),
+            (all.to_vec(), StopReason::ToolUse),
+            "{kept:b}"
+        );
+    }
+}
+
+#[test]
+fn none_comes_twice_however_the_end_names_and_counts_them() {
+    let streamed = [done(0, &reasoning()), done(1, &message()), done(2, &call())];
+    let renamed = [reasoning(), message(), call()].map(|mut item| {
+        item["id"] = json!("another");
+        item
+    });
+    let ends = [
+        vec![],
+        renamed.to_vec(),
+        // Without the reasoning, the others move.
+        renamed[1..].to_vec(),
+        vec![call()],
+        vec![call(), message(), reasoning()],
+    ];
+    for end in ends {
+        let mut events = streamed.to_vec();
+        events.push(completed(&end));
+        let (natives, _) = natives(&events);
+        assert_eq!(natives, [reasoning(), message(), call()], "{end:?}");
+    }
+}
+
+#[test]
+fn a_call_whose_end_is_missing_is_shown_once() {
+    let events = [
+        json!({ "type": "response.output_item.added", "output_index": 1, "item": call() }),
+        json!({ "type": "response.function_call_arguments.delta", "output_index": 1, "delta": "{}" }),
+        done(0, &message()),
+        completed(&[message(), call()]),
+    ];
+    let (deltas, _) = play_responses(&frames(&events), usize::MAX);
+    let shown = |delta: &&Delta| {
+        matches!(
+            delta,
+            Delta::ToolCallStarted { .. } | Delta::ToolCallArguments { .. }
+        )
+    };
+    assert_eq!(deltas.iter().filter(shown).count(), 2, "{deltas:?}");
+    let called = items(&deltas)
+        .into_iter()
+        .any(|item| matches!(item.content, Content::ToolCall(_)));
+    assert!(called);
+}
+
+/// Whichever event of a recording is left out, the item comes with the bytes that it has at the end.
+#[test]
+fn recordings_lose_nothing_by_an_event_that_is_left_out() {
+    #[derive(serde::Deserialize)]
+    struct End<'a> {
+        #[serde(borrow)]
+        response: Output<'a>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Output<'a> {
+        #[serde(borrow)]
+        output: Vec<&'a RawValue>,
+    }
+    let mut left_out = 0;
+    for path in responses_recordings::streams() {
+        let name = path.display().to_string();
+        let text = String::from_utf8(responses_recordings::bytes(&path)).unwrap();
+        let text = text.replace("\r\n", "\n");
+        let frames: Vec<&str> = text.split_inclusive("\n\n").collect();
+        let of_kind = |kind: &str| {
+            let kind = format!("\"type\":\"{kind}\"");
+            let is_it = move |frame: &&str| frame.replace(": ", ":").contains(&kind);
+            frames.iter().copied().filter(is_it).collect::<Vec<_>>()
+        };
+        let Some(end) = of_kind("response.completed").pop() else {
+            continue;
+        };
+        let end = end.lines().find_map(|line| line.strip_prefix("data:"));
+        let end: End<'_> = serde_json::from_str(end.unwrap()).unwrap();
+        let output = end.response.output;
+        let dones = of_kind("response.output_item.done");
+        let (whole, _) = play_responses(text.as_bytes(), usize::MAX);
+        let whole = items(&whole);
+        if whole.len() != output.len() {
+            continue;
+        }
+        for gone in &dones {
+            left_out += 1;
+            let rest: String = frames
+                .iter()
+                .filter(|frame| *frame != gone)
+                .copied()
+                .collect();
+            let (deltas, finish) = play_responses(rest.as_bytes(), usize::MAX);
+            assert!(finish.is_ok(), "{name}");
+            let items = items(&deltas);
+            assert_eq!(items.len(), whole.len(), "{name}: {gone}");
+            for ((item, before), at_end) in items.iter().zip(&whole).zip(&output) {
+                assert_eq!(item.content, before.content, "{name}: {gone}");
+                let json = item.native.as_ref().unwrap().json.as_str();
+                let streamed = before.native.as_ref().unwrap().json.as_str();
+                assert!(json == streamed || json == at_end.get(), "{name}: {json}");
+            }
+        }
+    }
+    assert!(left_out > 0 || responses_recordings::streams().is_empty());
+}
