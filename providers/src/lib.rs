@@ -24,6 +24,7 @@ mod gemini;
 mod hash;
 mod http;
 mod kit;
+mod lately;
 mod lenient;
 mod ndjson;
 mod ollama;

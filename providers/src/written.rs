@@ -1,26 +1,21 @@
 //! Requests whose conversation is the last key of their body, so that each starts with the bytes of
 //! the one before. A message that does not change any more is written once, however often it is sent.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use pullwright_protocol::provider::ProviderError;
 use pullwright_protocol::{FailureKind, Item};
 use serde::Serialize;
 
-/// How many conversations are remembered: as many as are likely to be under way.
-const CONVERSATIONS: usize = 64;
-
-/// A larger beginning is not remembered, so that memory has a bound: in bytes of its JSON.
-const MAX_BYTES: usize = 4 * 1024 * 1024;
+use crate::lately::Lately;
 
 /// What an item has besides its own JSON: about as many bytes.
 const ITEM_BYTES: usize = 256;
 
-/// The beginnings of conversations, the latest first.
+/// The beginnings of conversations.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
-    beginnings: Mutex<VecDeque<Beginning>>,
+    beginnings: Lately<Beginning>,
 }
 
 /// The conversation's place in the body of a request.
@@ -83,26 +78,15 @@ impl Written {
 
     /// Takes out the beginning of the conversation `items`; an empty one if nothing is known of it.
     fn take(&self, items: &[Arc<Item>]) -> Beginning {
-        let mut beginnings = self.lock();
-        let found = beginnings.iter().position(|known| known.begins(items));
-        found
-            .and_then(|index| beginnings.remove(index))
-            .unwrap_or_default()
+        let begun = |known: &Beginning| known.begins(items).then_some(known.items.len());
+        self.beginnings.take_best(begun).unwrap_or_default()
     }
 
     /// Remembers it for the next request.
     fn keep(&self, beginning: Beginning) {
-        if beginning.items.is_empty() || beginning.json.len() > MAX_BYTES {
-            return;
+        if !beginning.items.is_empty() {
+            self.beginnings.keep(beginning.json.len(), beginning);
         }
-        let mut beginnings = self.lock();
-        beginnings.push_front(beginning);
-        beginnings.truncate(CONVERSATIONS);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Beginning>> {
-        let beginnings = self.beginnings.lock();
-        beginnings.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -196,20 +180,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn a_large_beginning_is_not_written_again_either() {
         let written = Written::default();
-        for _ in 0..2 * CONVERSATIONS {
-            written.keep(Beginning {
-                items: vec![Arc::new(Item::user("a"))],
-                json: Vec::new(),
-            });
-        }
-        let large = vec![Arc::new(Item::user("b"))];
+        let items = vec![Arc::new(Item::user("an image"))];
         written.keep(Beginning {
-            items: large.clone(),
-            json: vec![b' '; MAX_BYTES + 1],
+            items: items.clone(),
+            json: vec![b' '; 8 * 1024 * 1024],
         });
-        assert_eq!(written.lock().len(), CONVERSATIONS);
-        assert!(written.take(&large).items.is_empty());
+        assert_eq!(written.take(&items).items.len(), 1);
     }
 }

@@ -3,19 +3,14 @@
 //! Conversations only grow, and each request holds all of it. Items that came before, byte for byte,
 //! are not read again.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use pullwright_protocol::provider::StreamRequest;
 use pullwright_protocol::{Item, ToolSpec};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// How many conversations are remembered: as many as are likely to be under way.
-const CONVERSATIONS: usize = 64;
-
-/// A larger conversation is not remembered, so that memory has a bound: in bytes of its items.
-const MAX_BYTES: usize = 4 * 1024 * 1024;
+use crate::lately::Lately;
 
 /// A [`StreamRequest`] whose items are not read yet.
 #[derive(Deserialize)]
@@ -30,14 +25,15 @@ pub(super) struct UnreadRequest<'a> {
     compact: bool,
 }
 
-/// The conversations remembered, the latest first.
+/// The conversations remembered.
 #[derive(Default)]
 pub(super) struct Known {
-    conversations: Mutex<VecDeque<Vec<KnownItem>>>,
+    conversations: Lately<Vec<KnownItem>>,
 }
 
+#[derive(Clone)]
 struct KnownItem {
-    json: Box<RawValue>,
+    json: Arc<RawValue>,
     item: Arc<Item>,
 }
 
@@ -48,7 +44,7 @@ impl Known {
         for json in &request.items[known.len()..] {
             known.push(KnownItem {
                 item: serde_json::from_str(json.get())?,
-                json: (*json).to_owned(),
+                json: (*json).to_owned().into(),
             });
         }
         let items = known.iter().map(|known| Arc::clone(&known.item)).collect();
@@ -62,31 +58,26 @@ impl Known {
         })
     }
 
-    /// Takes out the conversation that `items` continue, as far as it is the same.
+    /// Takes out the conversation that `items` continue. Of one that only begins like them, as another of
+    /// the same task does, the beginning is shared.
     fn take(&self, items: &[&RawValue]) -> Vec<KnownItem> {
-        let mut conversations = self.lock();
-        let begins_alike = |known: &Vec<KnownItem>| common(known, items) > 0;
-        let found = conversations.iter().position(begins_alike);
-        let found = found.and_then(|index| conversations.remove(index));
-        drop(conversations);
-        let mut known = found.unwrap_or_default();
-        known.truncate(common(&known, items));
-        known
+        let continued = self.conversations.take_best(|known| {
+            let is_whole = common(known, items) == known.len();
+            is_whole.then_some(known.len())
+        });
+        let begun =
+            |known: &Vec<KnownItem>| Some(common(known, items)).filter(|common| *common > 0);
+        let shared = |known: &Vec<KnownItem>| known[..common(known, items)].to_vec();
+        continued
+            .or_else(|| self.conversations.view_best(begun, shared))
+            .unwrap_or_default()
     }
 
     fn keep(&self, known: Vec<KnownItem>) {
-        let bytes: usize = known.iter().map(|known| known.json.get().len()).sum();
-        if bytes > MAX_BYTES {
-            return;
+        let bytes = known.iter().map(|known| known.json.get().len()).sum();
+        if !known.is_empty() {
+            self.conversations.keep(bytes, known);
         }
-        let mut conversations = self.lock();
-        conversations.push_front(known);
-        conversations.truncate(CONVERSATIONS);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Vec<KnownItem>>> {
-        let conversations = self.conversations.lock();
-        conversations.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -130,14 +121,34 @@ mod tests {
         assert_eq!(read(&known, &["a", "b"]).len(), 2);
     }
 
+    /// How many items of `after` are the very ones of `before`, and were not read again.
+    fn shared(before: &[Arc<Item>], after: &[Arc<Item>]) -> usize {
+        let pairs = before.iter().zip(after);
+        pairs.filter(|(a, b)| Arc::ptr_eq(a, b)).count()
+    }
+
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn a_large_conversation_is_not_read_again_either() {
         let known = Known::default();
-        for n in 0..2 * CONVERSATIONS {
-            read(&known, &[&n.to_string()]);
+        let image = "x".repeat(1024 * 1024);
+        let mut texts = vec![image.as_str(); 8];
+        let before = read(&known, &texts);
+        texts.push("more");
+        assert_eq!(shared(&before, &read(&known, &texts)), 8);
+    }
+
+    #[test]
+    fn conversations_of_the_same_task_do_not_push_each_other_out() {
+        let known = Known::default();
+        let (mut one, mut other) = (vec!["task"], vec!["task"]);
+        for turn in ["1", "2", "3"] {
+            let last = (read(&known, &one), read(&known, &other));
+            one.extend(["one", turn]);
+            other.extend(["other", turn]);
+            let next = (read(&known, &one), read(&known, &other));
+            assert_eq!(shared(&last.0, &next.0), last.0.len());
+            assert_eq!(shared(&last.1, &next.1), last.1.len());
         }
-        read(&known, &[&"x".repeat(MAX_BYTES)]);
-        assert_eq!(known.lock().len(), CONVERSATIONS);
     }
 
     #[test]
