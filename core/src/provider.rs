@@ -1,16 +1,20 @@
 //! The provider seam: a JSON-RPC peer that streams a model's replies.
 
 mod check;
+mod notices;
 
 use std::sync::Arc;
 
 use pullwright_link::{RpcError, RpcPeer, RpcSubscription, to_params};
 use pullwright_protocol::FailureKind;
 use pullwright_protocol::provider::{
-    CANCEL_METHOD, Delta, INFO_METHOD, ProviderError, ProviderInfo, STREAM_METHOD,
+    Aside, CANCEL_METHOD, Delta, INFO_METHOD, ProviderError, ProviderInfo, STREAM_METHOD,
 };
 
 use crate::conversation::ConversationRequest;
+use crate::log::EventLog;
+
+use notices::Notices;
 
 pub use check::{Finding, Verdict};
 
@@ -19,12 +23,14 @@ pub use check::{Finding, Verdict};
 pub struct Provider {
     info: ProviderInfo,
     peer: Arc<dyn RpcPeer>,
+    notices: Option<Notices>,
 }
 
 /// One reply, as it arrives. Dropping it cancels the reply.
 pub struct Reply {
     subscription: RpcSubscription,
     ended: bool,
+    notices: Option<Notices>,
 }
 
 impl Provider {
@@ -41,7 +47,20 @@ impl Provider {
             retryable: false,
             retry_after_ms: None,
         })?;
-        Ok(Self { info, peer })
+        Ok(Self {
+            info,
+            peer,
+            notices: None,
+        })
+    }
+
+    /// The same, whose notices go to the log of a run.
+    #[must_use]
+    pub(crate) fn telling(self, log: EventLog) -> Self {
+        Self {
+            notices: Some(Notices::new(log)),
+            ..self
+        }
     }
 
     /// Who it is.
@@ -64,6 +83,7 @@ impl Provider {
         Ok(Reply {
             subscription,
             ended: false,
+            notices: self.notices.clone(),
         })
     }
 }
@@ -75,20 +95,49 @@ impl Reply {
         if self.ended {
             return None;
         }
-        let delta = match self.subscription.next().await {
-            Some(Ok(raw)) => serde_json::from_str(raw.get()).unwrap_or_else(|error| {
-                cut(format!(
-                    "a delta of the provider is not understood: {error}"
-                ))
-            }),
-            Some(Err(error)) => Delta::Error {
-                error: broken(error),
-            },
-            None => cut("the provider ended its reply without saying so".to_owned()),
+        let delta = loop {
+            match self.subscription.next().await {
+                Some(Ok(raw)) => match read(raw.get()) {
+                    Message::Delta(delta) => break delta,
+                    Message::Aside(Aside::Notice { message }) => {
+                        tell(self.notices.as_ref(), &message).await;
+                    }
+                },
+                Some(Err(error)) => {
+                    break Delta::Error {
+                        error: broken(error),
+                    };
+                }
+                None => break cut("the provider ended its reply without saying so".to_owned()),
+            }
         };
         self.ended = delta.is_last();
         Some(delta)
     }
+}
+
+async fn tell(notices: Option<&Notices>, message: &str) {
+    match notices {
+        Some(notices) => notices.tell(message).await,
+        None => tracing::info!(message, "a notice of the provider"),
+    }
+}
+
+/// One message of a reply's stream.
+enum Message {
+    Delta(Delta),
+    Aside(Aside),
+}
+
+/// Deltas are many and asides few, so those are looked for first.
+fn read(json: &str) -> Message {
+    let delta = serde_json::from_str(json).map(Message::Delta);
+    delta.unwrap_or_else(|error| match serde_json::from_str(json) {
+        Ok(aside) => Message::Aside(aside),
+        Err(_) => Message::Delta(cut(format!(
+            "a delta of the provider is not understood: {error}"
+        ))),
+    })
 }
 
 fn cut(message: String) -> Delta {

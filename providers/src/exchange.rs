@@ -52,6 +52,11 @@ pub(crate) trait ReplyParser: Send {
     /// The error that the API means by an answer that is one error and no reply, were it a success by its status.
     fn refusal(&self, body: &[u8]) -> ProviderError;
 
+    /// What people should know, as far as it was not told yet.
+    fn notices(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Nothing more comes. Says how the reply ended, or that it was cut off.
     fn end(&mut self, out: &mut Vec<Delta>) -> Result<Finish, ProviderError>;
 }
@@ -186,7 +191,7 @@ impl Exchange {
             let mut out = Vec::new();
             let taken = parser.push(&piece, &mut out);
             success.beginning.is_reply |= !out.is_empty();
-            send_all(out, deltas).await?;
+            send_all(out, parser.notices(), deltas).await?;
             if let Err(error) = taken {
                 return Err(self.explained(error, success, parser).await);
             }
@@ -194,7 +199,7 @@ impl Exchange {
         let mut out = Vec::new();
         let finish = parser.end(&mut out);
         success.beginning.is_reply |= !out.is_empty();
-        send_all(out, deltas).await?;
+        send_all(out, parser.notices(), deltas).await?;
         match finish {
             Ok(finish) => Ok(finish),
             Err(error) => Err(self.explained(error, success, parser).await),
@@ -308,7 +313,14 @@ impl Exchange {
     }
 }
 
-async fn send_all(out: Vec<Delta>, deltas: &DeltaSender) -> Result<(), ProviderError> {
+async fn send_all(
+    out: Vec<Delta>,
+    notices: Vec<String>,
+    deltas: &DeltaSender,
+) -> Result<(), ProviderError> {
+    for notice in notices {
+        deltas.notice(notice).await?;
+    }
     for delta in out {
         deltas.send(delta).await?;
     }

@@ -36,6 +36,7 @@ mod presets;
 mod scripted;
 mod secret;
 mod sse;
+mod transformations;
 mod written;
 
 pub use access::{Access, KeyCommand};

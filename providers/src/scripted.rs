@@ -156,6 +156,7 @@ impl ScriptedProvider {
                 send_item(item, deltas).await
             }
             Act::Compaction(item) => send_item(item, deltas).await,
+            Act::Notice(message) => Ok(deltas.notice(message).await?),
             Act::Usage(usage) => Ok(deltas.send(Delta::Usage { usage: *usage }).await?),
             Act::Fault(fault) if fault.fires_at(attempt) => Err(fault.error()),
             Act::Fault(_) => Ok(()),

@@ -2,7 +2,7 @@
 //!
 //! - [`INFO_METHOD`] answers [`ProviderInfo`].
 //! - [`STREAM_METHOD`] is a subscription: it takes [`StreamRequest`], and its notifications
-//!   ([`DELTA_NOTIFICATION`]) carry one [`Delta`] each. [`CANCEL_METHOD`] ends it early.
+//!   ([`DELTA_NOTIFICATION`]) carry one [`Delta`] each, or an [`Aside`]. [`CANCEL_METHOD`] ends it early.
 //!
 //! The last delta is always [`Delta::End`] or [`Delta::Error`]; a stream that stops without one is
 //! broken. Delivery is lossless: a provider waits for a slow reader instead of dropping deltas.
@@ -116,6 +116,17 @@ pub enum Delta {
     Error {
         /// What happened.
         error: ProviderError,
+    },
+}
+
+/// What may stand among the deltas, and is no part of the reply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Aside {
+    /// Something that people should know, such as that the service left a part of the conversation out.
+    Notice {
+        /// A sentence, the same whenever the same happens again.
+        message: String,
     },
 }
 

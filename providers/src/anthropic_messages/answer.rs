@@ -53,6 +53,10 @@ impl ReplyParser for Answer {
         self.reply.broken_off(body)
     }
 
+    fn notices(&mut self) -> Vec<String> {
+        self.reply.notices()
+    }
+
     fn end(&mut self, _: &mut Vec<Delta>) -> Result<Finish, ProviderError> {
         self.finish.take().ok_or_else(|| cut_off(&self.provider))
     }

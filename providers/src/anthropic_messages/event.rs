@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use super::block::NativeBlock;
 use crate::lenient::{count, or_absent, or_default};
+use crate::transformations::Transformation;
 
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -31,6 +32,9 @@ pub(super) struct MessageStart {
 pub(super) struct Message {
     #[serde(default, deserialize_with = "or_default")]
     pub(super) usage: Usage,
+    /// What the API did to the input.
+    #[serde(default, deserialize_with = "or_default")]
+    pub(super) input_transformations: Vec<Transformation>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -81,6 +85,8 @@ pub(super) struct BlockStop {
 #[derive(Debug, Deserialize)]
 pub(super) struct MessageDelta {
     pub(super) delta: StopDelta,
+    #[serde(default, deserialize_with = "or_default")]
+    pub(super) input_transformations: Vec<Transformation>,
     #[serde(default, deserialize_with = "or_default")]
     pub(super) usage: Usage,
 }

@@ -13,6 +13,7 @@ use super::event::{
 use super::message::COMPACTION_BLOCK;
 use crate::http::transport_error;
 use crate::kit::Finish;
+use crate::transformations::{self, Transformation};
 
 /// Takes the events of one stream, and gives the deltas and items they make.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub struct Reply {
     key_source: String,
     open: Vec<OpenBlock>,
     usage: Usage,
+    notices: Vec<String>,
     stop: Option<StopDelta>,
 }
 
@@ -46,6 +48,7 @@ impl Reply {
             key_source,
             open: Vec::new(),
             usage: Usage::default(),
+            notices: Vec::new(),
             stop: None,
         }
     }
@@ -92,6 +95,7 @@ impl Reply {
     /// A second start, as some gateways send it, ends what the first one left open.
     fn start(&mut self, start: MessageStart, out: &mut Vec<Delta>) {
         self.finish_blocks(|_| true, out);
+        self.note(&start.message.input_transformations);
         self.count(start.message.usage, out);
     }
 
@@ -134,7 +138,18 @@ impl Reply {
         if update.delta.stop_reason.is_some() {
             self.stop = Some(update.delta);
         }
+        self.note(&update.input_transformations);
         self.count(update.usage, out);
+    }
+
+    fn note(&mut self, transformed: &[Transformation]) {
+        let notice = transformations::notice(&self.provenance.provider, transformed);
+        self.notices.extend(notice);
+    }
+
+    /// What people should know, as far as it was not told yet.
+    pub(super) fn notices(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notices)
     }
 
     fn count(&mut self, newer: Usage, out: &mut Vec<Delta>) {

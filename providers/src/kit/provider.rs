@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use jsonrpsee::core::server::{SubscriptionMessage, SubscriptionSink};
 use pullwright_protocol::FailureKind;
 use pullwright_protocol::provider::{
-    DELTA_NOTIFICATION, Delta, ProviderError, ProviderInfo, StopReason, StreamRequest,
+    Aside, DELTA_NOTIFICATION, Delta, ProviderError, ProviderInfo, StopReason, StreamRequest,
 };
+use serde::Serialize;
 
 /// Something that streams a model's replies.
 #[async_trait]
@@ -56,9 +57,23 @@ impl DeltaSender {
     /// # Errors
     /// [`Cancelled`] when nobody reads any more.
     pub async fn send(&self, delta: Delta) -> Result<(), Cancelled> {
+        self.notify(&delta).await
+    }
+
+    /// Sends a sentence that people should know and that is no part of the reply, such as that the service
+    /// left a part of the conversation out. A run shows it once.
+    ///
+    /// # Errors
+    /// [`Cancelled`] when nobody reads any more.
+    pub async fn notice(&self, message: impl Into<String>) -> Result<(), Cancelled> {
+        let message = message.into();
+        self.notify(&Aside::Notice { message }).await
+    }
+
+    async fn notify(&self, said: &impl Serialize) -> Result<(), Cancelled> {
         let id = self.sink.subscription_id();
         let message =
-            SubscriptionMessage::new(DELTA_NOTIFICATION, id, &delta).map_err(|_| Cancelled)?;
+            SubscriptionMessage::new(DELTA_NOTIFICATION, id, said).map_err(|_| Cancelled)?;
         self.sink.send(message).await.map_err(|_| Cancelled)
     }
 

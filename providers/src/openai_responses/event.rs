@@ -10,6 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::lenient::{count, or_absent};
+use crate::transformations::Transformation;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Event<'a> {
@@ -41,12 +42,6 @@ pub(super) struct Response<'a> {
     /// What the service left out of the input.
     #[serde(default, deserialize_with = "or_absent")]
     pub(super) input_transformations: Option<Vec<Transformation>>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct Transformation {
-    #[serde(default, deserialize_with = "or_absent")]
-    pub(super) reason: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -15,6 +15,7 @@ use crate::http::transport_error;
 use crate::kit::Finish;
 use crate::openai::error;
 use crate::sse::SseParser;
+use crate::transformations;
 
 /// What gateways end every stream with.
 const DONE: &[u8] = b"[DONE]";
@@ -32,6 +33,7 @@ pub struct ResponsesReply {
     calls: HashMap<Option<u64>, OpenCall>,
     items: Vec<(u64, Item)>,
     refused: bool,
+    notices: Vec<String>,
     finish: Option<Finish>,
 }
 
@@ -53,6 +55,7 @@ impl ResponsesReply {
             calls: HashMap::new(),
             items: Vec::new(),
             refused: false,
+            notices: Vec::new(),
             finish: None,
         }
     }
@@ -281,11 +284,9 @@ impl ResponsesReply {
                 usage: usage.into(),
             });
         }
-        for dropped in response.input_transformations.iter().flatten() {
-            let reason = dropped.reason.as_deref().unwrap_or("unknown");
-            let provider = &self.provenance.provider;
-            tracing::warn!(%provider, reason, "the API left a part of the conversation out");
-        }
+        let transformed = response.input_transformations.unwrap_or_default();
+        let notice = transformations::notice(&self.provenance.provider, &transformed);
+        self.notices.extend(notice);
         if let Some(output) = response.output {
             self.add_missing(output, out)?;
         }
@@ -342,6 +343,10 @@ impl ReplyParser for ResponsesReply {
 
     fn refusal(&self, body: &[u8]) -> ProviderError {
         self.broken_off(body)
+    }
+
+    fn notices(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notices)
     }
 
     fn end(&mut self, out: &mut Vec<Delta>) -> Result<Finish, ProviderError> {

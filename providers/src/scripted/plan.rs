@@ -21,6 +21,7 @@ pub(super) enum Act {
     Thinking(String, Item),
     Call(ToolCall, Item),
     Compaction(Item),
+    Notice(String),
     Usage(TokenUsage),
     Fault(Fault),
     Delay(u64),
@@ -105,6 +106,7 @@ fn act(id: &str, step: Step, provenance: &Provenance) -> Act {
             let native = json!({ "type": "compaction", "content": text });
             Act::Compaction(item(Content::Opaque, &native, provenance))
         }
+        Step::Notice(message) => Act::Notice(message),
         Step::Usage(usage) => Act::Usage(usage.into()),
         Step::Fault(fault) => Act::Fault(fault),
         Step::DelayMs(time) => Act::Delay(time),

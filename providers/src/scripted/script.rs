@@ -85,6 +85,8 @@ pub(super) enum Step {
     ToolCall(Call),
     /// What stands for the conversation so far, where a compaction was asked for.
     Compaction(String),
+    /// What people should know.
+    Notice(String),
     /// What the reply cost.
     Usage(Usage),
     /// The reply breaks here; a compaction in the same reply is there for who asks for one all the same.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use pullwright_link::{InProcessPeer, LinePeer, RpcPeer, RpcSubscription, to_params};
 use pullwright_protocol::provider::{
-    CANCEL_METHOD, Delta, INFO_METHOD, ProviderError, ProviderInfo, STREAM_METHOD, StreamRequest,
+    Aside, CANCEL_METHOD, Delta, INFO_METHOD, ProviderError, ProviderInfo, STREAM_METHOD,
+    StreamRequest,
 };
 use pullwright_protocol::{Item, RawJson, ToolSpec};
 use pullwright_providers::{Provider, rpc_module, serve_lines};
@@ -54,8 +55,7 @@ pub(crate) async fn log(peer: &dyn RpcPeer, request: &StreamRequest) -> String {
             .unwrap();
         log.push_str(message.get());
         log.push('\n');
-        let delta: Delta = serde_json::from_str(message.get()).unwrap();
-        if delta.is_last() {
+        if read(message.get()).is_some_and(|delta| delta.is_last()) {
             return log;
         }
     }
@@ -63,11 +63,15 @@ pub(crate) async fn log(peer: &dyn RpcPeer, request: &StreamRequest) -> String {
 
 /// The whole reply, last delta included.
 pub(crate) async fn deltas(peer: &dyn RpcPeer, request: &StreamRequest) -> Vec<Delta> {
-    log(peer, request)
-        .await
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+    log(peer, request).await.lines().filter_map(read).collect()
+}
+
+/// A message of a reply, unless it is an aside.
+fn read(json: &str) -> Option<Delta> {
+    if serde_json::from_str::<Aside>(json).is_ok() {
+        return None;
+    }
+    Some(serde_json::from_str(json).unwrap())
 }
 
 pub(crate) fn items(deltas: &[Delta]) -> Vec<Item> {

@@ -27,6 +27,7 @@ mod gemini_stream;
 mod http_server;
 mod kit;
 mod misfits;
+mod notices;
 mod ollama_http;
 mod ollama_recordings;
 mod ollama_reply;

@@ -211,3 +211,28 @@ async fn a_spent_provider_hands_over_to_the_fallback() {
         .filter(|logged| matches!(&logged.event, Event::ProviderChanged { provenance } if provenance.provider == "second"));
     assert_eq!(changed.count(), 1);
 }
+
+/// What a provider did to a conversation is no fault, but whoever reads the run should know.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notice_of_the_provider_is_told_once() {
+    let notice = "parts of the conversation were left out";
+    let reply = |text: &str| {
+        format!("[[replies]]\nsteps = [{{ notice = \"{notice}\" }}, {{ text = \"{text}\" }}]\n")
+    };
+    let call = "[[replies]]\nsteps = [{ notice = \"parts of the conversation were left out\" }, { tool_call = { name = \"read\", arguments = { path = \"src/greeting.txt\" } } }]\n";
+    let script = format!("{call}{}", reply("That is all."));
+    let lab = Lab::start(Plan {
+        script: &script,
+        ..Plan::default()
+    })
+    .await;
+    let played = lab.run().await;
+    played.ended("no changes");
+    let told = played.of("Status");
+    let told: Vec<_> = told
+        .iter()
+        .filter(|status| status["message"] == notice)
+        .collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0]["stage"], "work");
+}
