@@ -2,6 +2,7 @@
 
 mod answer;
 mod ask;
+mod circles;
 mod coalesce;
 mod compact;
 
@@ -11,6 +12,8 @@ use pullwright_protocol::provider::StopReason;
 use pullwright_protocol::{Event, FailureKind, Item, ToolCall};
 use rmcp::model::RequestMetaObject;
 use tokio_util::sync::CancellationToken;
+
+use circles::{Circle, Circles, Turn};
 
 use crate::budget::{Budget, BudgetReached};
 use crate::conversation::Conversation;
@@ -66,12 +69,16 @@ impl Agent<'_> {
     /// # Errors
     /// When the run cannot go on.
     pub async fn work(&mut self) -> Result<String, Halt> {
-        let mut useless = 0;
+        let (mut useless, mut circles) = (0, Circles::default());
         loop {
             let reply = self.ask().await?;
             let calls = reply.calls();
             let is_of_use = match reply.complaint() {
-                _ if !calls.is_empty() => self.answer(calls, reply.stop).await?,
+                _ if !calls.is_empty() => {
+                    let (is_of_use, turn) = self.answer(calls, reply.stop).await?;
+                    self.watch(&mut circles, &turn).await?;
+                    is_of_use
+                }
                 None => return Ok(reply.words()),
                 Some(complaint) => {
                     self.say(complaint).await;
@@ -86,6 +93,30 @@ impl Agent<'_> {
                 ));
             }
         }
+    }
+
+    /// Tells a model that goes in circles, and ends the run of one that was told.
+    async fn watch(&mut self, circles: &mut Circles, turn: &Turn) -> Result<(), Halt> {
+        let (what, ends) = match circles.take(turn) {
+            None => return Ok(()),
+            Some(Circle::Tell(what)) => (what, false),
+            Some(Circle::End(what)) => (what, true),
+        };
+        let found = Event::CircleFound {
+            what: what.clone(),
+            ends,
+        };
+        self.log.emit(found).await;
+        if ends {
+            let message = format!("the model went in circles, also after it was told: {what}");
+            return Err(Halt::Failed(FailureKind::Stuck, message));
+        }
+        self.say(format!(
+            "You are going in circles: {what}. Find out why it ends like this, or try another way. If \
+             nothing can be done, stop and say in a sentence what is in the way."
+        ))
+        .await;
+        Ok(())
     }
 
     /// Appends a user item.

@@ -103,6 +103,7 @@ impl Metrics {
                 time_ms,
             } => families.replied(&progress.model, &usage, usd, time_ms),
             What::StartedAnew => drop(families.resets.inc()),
+            What::WentInCircles => drop(families.circles.inc()),
             What::Answered {
                 server,
                 is_error,

@@ -196,6 +196,13 @@ pub enum Event {
         /// Names that are gone.
         removed: Vec<String>,
     },
+    /// The model goes in circles.
+    CircleFound {
+        /// What it does, in a sentence.
+        what: String,
+        /// Whether it was told before, so that the run ends.
+        ends: bool,
+    },
     /// A check has run.
     Checked {
         /// What it did.

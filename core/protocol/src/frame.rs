@@ -133,6 +133,13 @@ impl Frame {
                      summary (about {tokens_before} tokens before, {tokens_after} now)"
                 ),
             },
+            Event::CircleFound { what, ends } => NamedFrame::Status {
+                stage: Stage::Work,
+                message: match ends {
+                    true => format!("the model still goes in circles: {what}"),
+                    false => format!("the model goes in circles and is told so: {what}"),
+                },
+            },
             Event::NetworkAccessed { access } => NamedFrame::Status {
                 stage: Stage::Sandbox,
                 message: access.complaint()?,

@@ -78,6 +78,8 @@ failure_kinds! {
     ContextOverflow = "context_overflow",
     /// The model's reply makes no sense, again and again.
     MalformedReply = "malformed_reply",
+    /// The model went in circles, also after it was told.
+    Stuck = "stuck",
     /// Taking the work out of the sandbox failed, or what came out is not sound.
     Export = "export",
     /// Pushing failed.

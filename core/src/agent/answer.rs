@@ -10,6 +10,7 @@ use rmcp::model::JsonObject;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::circles::Turn;
 use super::{Agent, Halt};
 use crate::tools::{Tool, ToolAnswer, ToolCallError};
 
@@ -37,13 +38,13 @@ enum Understood {
 }
 
 impl Agent<'_> {
-    /// Answers all calls of a turn that ended with `stop`, in order, and whether any of them could be
-    /// run. Neighbouring read-only calls run side by side.
+    /// Answers all calls of a turn that ended with `stop`, in order, and says whether any of them could be
+    /// run, and what came of them. Neighbouring read-only calls run side by side.
     pub(super) async fn answer(
         &mut self,
         calls: Vec<Arc<ToolCall>>,
         stop: StopReason,
-    ) -> Result<bool, Halt> {
+    ) -> Result<(bool, Turn), Halt> {
         let is_cut = stop == StopReason::MaxTokens;
         let last = calls.len().saturating_sub(1);
         let calls = calls.into_iter().enumerate();
@@ -56,6 +57,7 @@ impl Agent<'_> {
             })
             .collect();
         let is_of_use = understood.iter().any(|(_, call)| call.is_runnable());
+        let mut turn = Turn::default();
         let groups = understood.chunk_by(|(_, a), (_, b)| a.is_read_only() && b.is_read_only());
         for group in groups {
             let this = &*self;
@@ -69,11 +71,12 @@ impl Agent<'_> {
                 results.push(this.publish(answered?).await);
             }
             drop(answers);
-            for result in results {
+            for ((call, _), result) in group.iter().zip(results) {
+                turn.add(call, &result);
                 self.conversation.push(&result);
             }
         }
-        Ok(is_of_use)
+        Ok((is_of_use, turn))
     }
 
     fn understand(&self, call: &ToolCall, may_be_cut: bool) -> Understood {

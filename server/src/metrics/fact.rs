@@ -20,6 +20,7 @@ pub(super) enum What {
         time_ms: u64,
     },
     StartedAnew,
+    WentInCircles,
     Answered {
         server: String,
         is_error: bool,
@@ -63,6 +64,7 @@ impl Fact {
                 time_ms: *duration_ms,
             },
             Event::ConversationReset { .. } => What::StartedAnew,
+            Event::CircleFound { .. } => What::WentInCircles,
             Event::ToolAnswered {
                 server,
                 is_error,

@@ -30,6 +30,7 @@ pub(super) struct Families {
     pub(super) active: Gauge,
     pub(super) followers: Gauge,
     pub(super) resets: Counter,
+    pub(super) circles: Counter,
     pub(super) commit_seconds: Histogram,
     runs: Family<OutcomeLabels, Counter>,
     run_seconds: Times<OutcomeLabels>,
@@ -107,6 +108,7 @@ impl Families {
             active: Gauge::default(),
             followers: Gauge::default(),
             resets: Counter::default(),
+            circles: Counter::default(),
             commit_seconds: Histogram::new(exponential_buckets(0.0005, 2.0, 14)),
             runs: Family::default(),
             run_seconds: Family::new_with_constructor(minutes),
@@ -169,6 +171,11 @@ impl Families {
             "conversation_resets",
             "Conversations that started anew because they no longer fitted",
             self.resets.clone(),
+        );
+        registry.register(
+            "circles",
+            "Times that a model was found to go in circles",
+            self.circles.clone(),
         );
         registry.register("tool_calls", "Calls of tools", self.calls.clone());
         registry.register_with_unit(

@@ -2,6 +2,7 @@
 //! processes, and git over HTTP.
 
 mod checks;
+mod circles;
 pub(crate) mod command_line;
 mod command_sandbox;
 mod context;
