@@ -6,6 +6,7 @@ mod demo;
 mod doctor;
 mod probe;
 mod providers;
+mod runs;
 mod sandbox;
 mod serve;
 mod settings;
@@ -40,6 +41,8 @@ enum Command {
     Code(code::Code),
     /// Show the main job with a scripted model, the local machine and a git remote on disk.
     Demo(demo::Demo),
+    /// List, show, follow, cancel and export the runs of this machine.
+    Runs(runs::Runs),
     /// Run a command in a sandbox.
     Sandbox(sandbox::Sandbox),
     /// Say what this machine and the configuration give a run, and what they do not.
@@ -87,6 +90,7 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
             Command::Serve(serve) => serve.run().await,
             Command::Code(code) => code.run().await,
             Command::Demo(demo) => demo.run().await,
+            Command::Runs(runs) => runs.run().await,
             Command::Sandbox(sandbox) => sandbox.run().await,
             Command::Doctor(doctor) => doctor.run().await,
             Command::Probe(probe) => probe.run().await,

@@ -55,9 +55,25 @@ pub async fn parts(
     let data_dir = &setting.data_dir;
     std::fs::create_dir_all(data_dir)
         .with_context(|| format!("cannot make the data folder {}", data_dir.display()))?;
-    let store = SqliteStore::open(&data_dir.join("runs.sqlite")).await?;
+    let store = SqliteStore::open(&store_file(data_dir)).await?;
     let store = ObservedStore::new(Arc::new(store), setting.metrics.clone());
     parts_on(Arc::new(store), config, sandboxes, setting)
+}
+
+/// The store of a data folder, where it holds one.
+///
+/// # Errors
+/// When there is none, or it cannot be used.
+pub async fn existing_store(data_dir: &Path) -> anyhow::Result<Arc<dyn RunStore>> {
+    let file = store_file(data_dir);
+    if !file.exists() {
+        anyhow::bail!("there are no runs yet: {} is not there", file.display());
+    }
+    Ok(Arc::new(SqliteStore::open(&file).await?))
+}
+
+fn store_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("runs.sqlite")
 }
 
 /// The same on a store that is open already.

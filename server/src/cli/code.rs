@@ -7,17 +7,14 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
-use pullwright_core::store::RunStore;
-use pullwright_protocol::{BudgetLimits, Event, Frame, FrameOptions, Outcome, RunId, RunRequest};
+use pullwright_protocol::{BudgetLimits, FrameOptions, Outcome, RunRequest};
 
+use super::runs::{Shown, follow};
 use super::view::View;
-use super::{complain, config, say};
+use super::{complain, config};
 use crate::compose::{self, Executor, Setting};
 use crate::metrics::Metrics;
 use crate::runs::{Runs, RunsConfig};
-
-/// How many events are read at once.
-const PAGE_EVENTS: usize = 256;
 
 #[derive(Args)]
 pub(super) struct Code {
@@ -118,47 +115,16 @@ pub(super) async fn run_and_show(
             }
         })
     };
-    let shown = show(store.as_ref(), &started.id, json).await;
+    let mut view = View::new(std::io::stdout().is_terminal());
+    let print = |shown: Shown<'_>| shown.print(&mut view, json);
+    let (store, options) = (store.as_ref(), FrameOptions::default());
+    let shown = follow(store, &started.id, options, None, print).await;
     on_interrupt.abort();
     let ended = runs.ended(&started.id);
     if let Some(ended) = ended {
         ended.cancelled().await;
     }
-    shown
-}
-
-async fn show(store: &dyn RunStore, run: &RunId, json: bool) -> anyhow::Result<Outcome> {
-    let mut view = View::new(std::io::stdout().is_terminal());
-    let mut committed = store.watch(run);
-    let mut after = 0;
-    loop {
-        let events = store.read(run, after, PAGE_EVENTS).await?;
-        for logged in &events {
-            after = logged.seq;
-            if let Some(frame) = Frame::of(run, &logged.event, FrameOptions::default()) {
-                print(&frame, &mut view, json)?;
-            }
-            if let Event::Done { outcome, .. } = logged.event {
-                return Ok(outcome);
-            }
-        }
-        if events.is_empty() {
-            let more = committed.wait_for(|seq| *seq > after).await;
-            more.context("the run's log broke off")?;
-        }
-    }
-}
-
-fn print(frame: &Frame, view: &mut View, json: bool) -> anyhow::Result<()> {
-    if json {
-        say(&serde_json::to_string(frame)?);
-        return Ok(());
-    }
-    let text = view.render(frame);
-    if !text.is_empty() {
-        say(&text);
-    }
-    Ok(())
+    shown?.context("the run's log has no end")
 }
 
 /// A path relative to the current folder means that folder, not the server's.

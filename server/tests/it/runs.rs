@@ -21,6 +21,7 @@ pub(crate) mod project;
 mod provider_links;
 mod publishing;
 mod redact;
+mod registry;
 mod reload;
 mod secrets;
 mod streams;

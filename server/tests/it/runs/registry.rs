@@ -1,0 +1,122 @@
+//! `pullwright runs`, beside the processes that are at work.
+
+use std::process::{Output, Stdio};
+
+use pullwright_protocol::{Event, LoggedEvent};
+use serde_json::Value;
+
+use super::command_line::Desk;
+use super::lab::GREET;
+use super::project::git;
+
+fn runs(desk: &Desk, arguments: &[&str]) -> Output {
+    let config = ["--config", "plugins.toml"];
+    let arguments = ["runs"].iter().chain(arguments).chain(&config);
+    let arguments: Vec<&str> = arguments.copied().collect();
+    desk.pullwright(&arguments).output().expect("start")
+}
+
+fn said(output: &Output) -> String {
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{complaint}");
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+fn refusal(output: &Output) -> String {
+    assert!(!output.status.success());
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn code(desk: &Desk) -> std::process::Child {
+    let remote = desk.remote.to_str().expect("UTF-8");
+    let arguments = [
+        "code",
+        remote,
+        "Greet\nshortly",
+        "--config",
+        "plugins.toml",
+        "--json",
+    ];
+    let mut command = desk.pullwright(&arguments);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().expect("start")
+}
+
+/// The only run's id, once it is there.
+fn only_run(desk: &Desk) -> String {
+    loop {
+        let listed = runs(desk, &["list", "--json"]);
+        let text = String::from_utf8_lossy(&listed.stdout).into_owned();
+        if let Some(line) = text.lines().next() {
+            let run: Value = serde_json::from_str(line).expect("JSON");
+            return run["id"].as_str().expect("an id").to_owned();
+        }
+    }
+}
+
+#[test]
+fn an_ended_run_can_be_looked_at_whole() {
+    let desk = Desk::new(GREET, "");
+    let none = refusal(&runs(&desk, &["list"]));
+    assert!(none.contains("there are no runs yet"), "{none}");
+    let shown = code(&desk).wait_with_output().expect("an end").stdout;
+    let id = only_run(&desk);
+    let table = said(&runs(&desk, &["list"]));
+    assert!(
+        table.contains("branch only") && table.contains("  Greet\n"),
+        "{table}"
+    );
+    let short = table.split_whitespace().next().expect("an id");
+    assert!(id.starts_with(short), "{id} {short}");
+
+    for task in ["show", "tail"] {
+        let again = said(&runs(&desk, &[task, short, "--json"]));
+        assert_eq!(again.as_bytes(), shown, "{task}");
+    }
+    let people = said(&runs(&desk, &["show", short]));
+    assert!(people.contains("done: branch only"), "{people}");
+    let exported = said(&runs(&desk, &["export", short]));
+    let events = exported.lines().map(serde_json::from_str::<LoggedEvent>);
+    let events: Vec<LoggedEvent> = events.map(|event| event.expect("an event")).collect();
+    assert!(matches!(events[0].event, Event::RunCreated { .. }));
+    assert!(matches!(events.last().unwrap().event, Event::Done { .. }));
+    let patch = said(&runs(&desk, &["patch", short]));
+    std::fs::write(desk.path.join("change.patch"), patch).unwrap();
+    let clone = desk.path.join("clone");
+    git(
+        &desk.path,
+        &["clone", "--quiet", desk.remote.to_str().unwrap(), "clone"],
+    );
+    git(&clone, &["apply", "../change.patch"]);
+    let greeting = std::fs::read_to_string(clone.join("src/greeting.txt")).unwrap();
+    assert_eq!(greeting, "hi\n");
+
+    let late = refusal(&runs(&desk, &["cancel", short]));
+    assert!(late.contains("has ended already"), "{late}");
+    let unknown = refusal(&runs(&desk, &["show", "ffffffff"]));
+    assert!(unknown.contains("there is no run `ffffffff`"), "{unknown}");
+}
+
+#[test]
+fn a_run_of_another_process_is_followed_and_ended() {
+    let desk = Desk::new("[[replies]]\nsteps = [\"hang\"]\n", "");
+    let working = code(&desk);
+    let id = only_run(&desk);
+    let tail = desk
+        .pullwright(&["runs", "tail", &id, "--json", "--config", "plugins.toml"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("start");
+    let told = said(&runs(&desk, &["cancel", &id]));
+    assert!(told.contains("is asked to end"), "{told}");
+    let shown = working.wait_with_output().expect("an end").stdout;
+    let followed = tail.wait_with_output().expect("an end").stdout;
+    assert_eq!(followed, shown);
+    let last = String::from_utf8_lossy(&shown)
+        .lines()
+        .last()
+        .unwrap()
+        .to_owned();
+    let done: Value = serde_json::from_str(&last).unwrap();
+    assert_eq!(done["outcome"], "cancelled");
+}
