@@ -116,6 +116,12 @@ impl Budget {
         Ok(affordable)
     }
 
+    /// Whether what calls cost is known.
+    #[must_use]
+    pub fn has_prices(&self) -> bool {
+        self.prices.is_some()
+    }
+
     /// Books what a call really cost, and answers the cost in US dollars.
     pub fn book(&mut self, usage: &TokenUsage) -> Option<f64> {
         let usd = self.prices.map(|prices| prices.cost(usage));

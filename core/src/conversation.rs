@@ -137,6 +137,12 @@ impl Conversation {
     }
 }
 
+/// About how many tokens items have.
+#[must_use]
+pub fn tokens_of(items: &[Item]) -> u64 {
+    items.iter().map(size_of_item).sum::<u64>() / BYTES_PER_TOKEN
+}
+
 fn size_of_item(item: &Item) -> u64 {
     let parts_size = |parts: &[Part]| -> usize {
         let size = |part: &Part| match part {

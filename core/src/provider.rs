@@ -4,6 +4,7 @@ mod check;
 mod notices;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pullwright_link::{RpcError, RpcPeer, RpcSubscription, to_params};
 use pullwright_protocol::FailureKind;
@@ -17,6 +18,10 @@ use crate::log::EventLog;
 use notices::Notices;
 
 pub use check::{Finding, Verdict};
+
+/// The longest wait for the next piece of a reply, or for a word that one is being made: a provider plugin
+/// may know no bound of its own. The built-in ones give up earlier, and say more.
+const MAX_SILENCE: Duration = Duration::from_secs(600);
 
 /// A provider, reached over any link.
 #[derive(Clone)]
@@ -96,9 +101,14 @@ impl Reply {
             return None;
         }
         let delta = loop {
-            match self.subscription.next().await {
+            let next = tokio::time::timeout(MAX_SILENCE, self.subscription.next());
+            let Ok(next) = next.await else {
+                break Delta::Error { error: silent() };
+            };
+            match next {
                 Some(Ok(raw)) => match read(raw.get()) {
                     Message::Delta(delta) => break delta,
+                    Message::Aside(Aside::Alive) => {}
                     Message::Aside(Aside::Notice { message }) => {
                         tell(self.notices.as_ref(), &message).await;
                     }
@@ -113,6 +123,15 @@ impl Reply {
         };
         self.ended = delta.is_last();
         Some(delta)
+    }
+}
+
+fn silent() -> ProviderError {
+    ProviderError {
+        kind: FailureKind::Transport,
+        message: format!("the provider was silent for {} s", MAX_SILENCE.as_secs()),
+        retryable: true,
+        retry_after_ms: None,
     }
 }
 
@@ -158,5 +177,72 @@ fn broken(error: RpcError) -> ProviderError {
         retryable: matches!(error, RpcError::Closed { .. } | RpcError::TimedOut { .. }),
         message: format!("the provider cannot be reached: {error}"),
         retry_after_ms: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use async_trait::async_trait;
+    use futures_util::stream;
+    use pullwright_protocol::provider::StopReason;
+    use serde_json::value::{RawValue, to_raw_value};
+
+    use super::*;
+
+    /// Says each of these a while after the one before, and then nothing.
+    struct Slow(Vec<(Duration, Box<RawValue>)>);
+
+    #[async_trait]
+    impl RpcPeer for Slow {
+        async fn call(&self, _: &str, _: &RawValue) -> Result<Box<RawValue>, RpcError> {
+            let provenance =
+                serde_json::json!({ "provider": "slow", "wire": "slow", "model": "m" });
+            let info = serde_json::json!({ "provenance": provenance });
+            Ok(to_raw_value(&info).unwrap())
+        }
+
+        async fn subscribe(
+            &self,
+            _: &str,
+            _: &RawValue,
+            _: &str,
+        ) -> Result<RpcSubscription, RpcError> {
+            let said: VecDeque<_> = self.0.iter().cloned().collect();
+            let said = stream::unfold(said, |mut said| async move {
+                let Some((wait, message)) = said.pop_front() else {
+                    return std::future::pending().await;
+                };
+                tokio::time::sleep(wait).await;
+                Some((Ok(message), said))
+            });
+            Ok(RpcSubscription::new(said))
+        }
+    }
+
+    async fn first_of(said: Vec<(Duration, Box<RawValue>)>) -> Delta {
+        let provider = Provider::connect(Arc::new(Slow(said))).await.unwrap();
+        let mut conversation = crate::conversation::Conversation::new(String::new(), Vec::new());
+        let mut reply = provider.stream(conversation.request(100)).await.unwrap();
+        reply.next().await.unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reply_is_waited_for_as_long_as_somebody_says_that_it_is_made() {
+        let almost = MAX_SILENCE - Duration::from_secs(1);
+        let alive = to_raw_value(&Aside::Alive).unwrap();
+        let end = Delta::End {
+            stop: StopReason::EndTurn,
+            raw: "end".to_owned(),
+        };
+        let last = to_raw_value(&end).unwrap();
+        let said = vec![(almost, alive.clone()), (almost, alive), (almost, last)];
+        assert!(matches!(first_of(said).await, Delta::End { .. }));
+        let silent = first_of(Vec::new()).await;
+        let Delta::Error { error } = silent else {
+            panic!("{silent:?}");
+        };
+        assert!(error.retryable && error.message.contains("silent for 600 s"));
     }
 }

@@ -113,16 +113,13 @@ impl Access {
         }
     }
 
-    /// An error without the key and the headers, which a service may repeat.
-    pub(crate) async fn hide(&self, mut error: ProviderError) -> ProviderError {
-        for secret in self.secrets().await {
-            error.message = error.message.replace(secret.reveal(), HIDDEN);
-        }
-        error
+    /// A text without the key and the headers, which a service may repeat.
+    pub(crate) async fn hide(&self, text: String) -> String {
+        hidden(text, &self.secrets().await)
     }
 
-    /// Of a text that was cut off, removes from the end what may be the beginning of a secret, which
-    /// [`hide`](Self::hide) would not know again.
+    /// Of a text that was cut off, removes from the end what may be the beginning of a secret,
+    /// which [`hide`](Self::hide) would not know again.
     pub(crate) async fn cut_off_half_secret(&self, text: &mut Vec<u8>) {
         for secret in self.secrets().await {
             let secret = secret.reveal().as_bytes();
@@ -146,10 +143,7 @@ impl Access {
             // `Bearer …` is repeated without its first word.
             secrets.extend(value.split_once(' ').map(|(_, rest)| Secret::new(rest)));
         }
-        secrets.retain(|secret| secret.reveal().len() >= SHORTEST_SECRET);
-        // One that holds another goes first, or a part of it would be left.
-        secrets.sort_by_key(|secret| Reverse(secret.reveal().len()));
-        secrets
+        in_order(secrets)
     }
 
     /// The service does not take the key any more. Whether the next question may have another.
@@ -159,6 +153,22 @@ impl Access {
             _ => false,
         }
     }
+}
+
+/// The secrets worth hiding, in the order in which they are hidden.
+fn in_order(mut secrets: Vec<Secret>) -> Vec<Secret> {
+    secrets.retain(|secret| secret.reveal().len() >= SHORTEST_SECRET);
+    // One that holds another goes first, or a part of it would be left.
+    secrets.sort_by_key(|secret| Reverse(secret.reveal().len()));
+    secrets
+}
+
+/// The text without these secrets.
+fn hidden(mut text: String, secrets: &[Secret]) -> String {
+    for secret in secrets {
+        text = text.replace(secret.reveal(), HIDDEN);
+    }
+    text
 }
 
 impl KeyPlace {

@@ -16,6 +16,7 @@ use crate::anthropic_messages::{self, ANTHROPIC_WIRE};
 use crate::exchange::below;
 use crate::gemini::{self, GEMINI_WIRE};
 use crate::http::{HttpClient, transport};
+use crate::lenient::count;
 use crate::ollama::{self, OLLAMA_WIRE};
 use crate::open::{OpenError, ProviderSettings, access, address};
 use crate::openai;
@@ -81,6 +82,18 @@ pub enum DiscoverError {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+impl DiscoverError {
+    /// Whether asking again would bring nothing else.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Unsupported { .. } | Self::Answer { .. } => true,
+            Self::Refused { status, .. } => matches!(status, 404 | 405 | 501),
+            Self::Row(_) | Self::Transport(_) | Self::Silent { .. } => false,
+        }
+    }
 }
 
 /// Asks the service of a row for its model's limits, and waits no longer than `within`, usually
@@ -160,7 +173,9 @@ impl Asking<'_> {
     async fn anthropic(&self, base: &Url) -> Result<ModelLimits, DiscoverError> {
         #[derive(Deserialize)]
         struct Model {
+            #[serde(default, deserialize_with = "count")]
             max_input_tokens: Option<u64>,
+            #[serde(default, deserialize_with = "count")]
             max_tokens: Option<u64>,
         }
         let url = below(base, &format!("v1/models/{}", self.model));
@@ -177,7 +192,9 @@ impl Asking<'_> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Model {
+            #[serde(default, deserialize_with = "count")]
             input_token_limit: Option<u64>,
+            #[serde(default, deserialize_with = "count")]
             output_token_limit: Option<u64>,
         }
         let url = below(base, &gemini::model_path(self.model));

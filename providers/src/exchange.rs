@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::access::{Access, KeyPlace};
-use crate::excerpt::without_middle;
+use crate::excerpt::{on_one_line, without_middle};
 use crate::http::{HttpClient, StreamLimits, transport, transport_error};
 use crate::kit::{DeltaSender, Finish};
 use crate::secret::Secret;
@@ -29,6 +29,8 @@ pub(crate) use rejection::{Rejection, header, rate_limit_reset, retry_after};
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a reply that is good may take to say the rest that is expected of it.
 const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a reader is told that something comes which is no part of a reply.
+const PULSE: Duration = Duration::from_secs(60);
 /// How much of a rejection is read: an error page must not fill our memory.
 const MAX_ERROR_BODY_BYTES: usize = 64 * 1024;
 
@@ -178,7 +180,7 @@ impl Exchange {
         parser: &mut P,
         deltas: &DeltaSender,
     ) -> Result<Finish, ProviderError> {
-        let mut waits = Waits::default();
+        let (mut waits, mut pulse) = (Waits::default(), Pulse::new());
         let mut left = self.limits.bytes;
         while let Some(piece) = self
             .piece(&mut success.response, parser, &mut waits)
@@ -191,15 +193,17 @@ impl Exchange {
             let mut out = Vec::new();
             let taken = parser.push(&piece, &mut out);
             success.beginning.is_reply |= !out.is_empty();
-            send_all(out, parser.notices(), deltas).await?;
+            pulse.keep(&out, deltas).await?;
+            self.send_all(out, parser.notices(), deltas).await?;
             if let Err(error) = taken {
                 return Err(self.explained(error, success, parser).await);
             }
         }
+        success.beginning.is_whole = !success.beginning.is_cut;
         let mut out = Vec::new();
         let finish = parser.end(&mut out);
         success.beginning.is_reply |= !out.is_empty();
-        send_all(out, parser.notices(), deltas).await?;
+        self.send_all(out, parser.notices(), deltas).await?;
         match finish {
             Ok(finish) => Ok(finish),
             Err(error) => Err(self.explained(error, success, parser).await),
@@ -239,17 +243,24 @@ impl Exchange {
         } = success;
         if !beginning.is_reply && !beginning.looks_like(Form::Events) {
             let until = Instant::now() + SETTLE_TIMEOUT;
-            while !beginning.is_cut
-                && let Some(piece) = self.rest(&mut response, until).await
-            {
-                beginning.add(&piece);
+            while !beginning.is_cut {
+                match tokio::time::timeout_at(until, response.chunk()).await {
+                    Ok(Ok(Some(piece))) => beginning.add(&piece),
+                    ended => {
+                        beginning.is_whole = matches!(ended, Ok(Ok(None)));
+                        break;
+                    }
+                }
             }
         }
-        if beginning.is_cut {
+        if !beginning.is_whole {
             self.access.cut_off_half_secret(&mut beginning.body).await;
         }
         let refusal = |body: &[u8]| parser.refusal(body);
-        let error = beginning.explain(error, &self.name, P::FORM, refusal);
+        let mut error = beginning.explain(error, &self.name, P::FORM, refusal);
+        let asked = retry_after(response.headers());
+        let asked = asked.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        error.retry_after_ms = error.retry_after_ms.or(asked);
         self.presentable(error, key.as_ref()).await
     }
 
@@ -277,25 +288,49 @@ impl Exchange {
     /// As much of an error answer's body as is worth reading.
     async fn error_body(&self, mut response: Response) -> Vec<u8> {
         let mut body = Vec::new();
-        while let Ok(Some(piece)) = self.next_piece(&mut response).await {
+        loop {
             let room = MAX_ERROR_BODY_BYTES - body.len();
-            body.extend_from_slice(&piece[..piece.len().min(room)]);
-            if piece.len() >= room {
-                self.access.cut_off_half_secret(&mut body).await;
-                break;
+            match self.next_piece(&mut response).await {
+                Ok(None) => return body,
+                Ok(Some(piece)) if piece.len() < room => body.extend_from_slice(&piece),
+                broken_off => {
+                    let last = broken_off.ok().flatten().unwrap_or_default();
+                    body.extend_from_slice(&last[..last.len().min(room)]);
+                    self.access.cut_off_half_secret(&mut body).await;
+                    return body;
+                }
             }
         }
-        body
     }
 
     /// An error without secrets, and only then without its middle. Whether another key helps is known here.
     async fn presentable(&self, error: ProviderError, key: Option<&Secret>) -> ProviderError {
-        let mut error = self.access.hide(error).await;
-        error.message = without_middle(error.message);
+        let message = self.access.hide(error.message).await;
+        let mut error = ProviderError {
+            message: without_middle(message),
+            ..error
+        };
         if error.kind == FailureKind::ProviderAuth {
             error.retryable = self.access.refused(key).await;
         }
         error
+    }
+
+    /// A service's own words are told like those of an error: without secrets, and on one line.
+    async fn send_all(
+        &self,
+        out: Vec<Delta>,
+        notices: Vec<String>,
+        deltas: &DeltaSender,
+    ) -> Result<(), ProviderError> {
+        for notice in notices {
+            let notice = self.access.hide(notice).await;
+            deltas.notice(on_one_line(&notice)).await?;
+        }
+        for delta in out {
+            deltas.send(delta).await?;
+        }
+        Ok(())
     }
 
     fn endless(&self) -> ProviderError {
@@ -313,18 +348,25 @@ impl Exchange {
     }
 }
 
-async fn send_all(
-    out: Vec<Delta>,
-    notices: Vec<String>,
-    deltas: &DeltaSender,
-) -> Result<(), ProviderError> {
-    for notice in notices {
-        deltas.notice(notice).await?;
+/// Says that a service is at work where it sends nothing that is a part of the reply, such as comments.
+struct Pulse(Instant);
+
+impl Pulse {
+    fn new() -> Self {
+        Self(Instant::now())
     }
-    for delta in out {
-        deltas.send(delta).await?;
+
+    /// Something came, of which `out` was made.
+    async fn keep(&mut self, out: &[Delta], deltas: &DeltaSender) -> Result<(), ProviderError> {
+        if out.is_empty() && self.0.elapsed() < PULSE {
+            return Ok(());
+        }
+        if out.is_empty() {
+            deltas.alive().await?;
+        }
+        self.0 = Instant::now();
+        Ok(())
     }
-    Ok(())
 }
 
 /// The end came before the reply's own.

@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// How many conversations are remembered: as many as are likely to be under way.
-const CONVERSATIONS: usize = 64;
+const CONVERSATIONS: usize = 512;
 
-/// How many bytes of JSON they have together. A conversation that fills a large model's context has about
+/// How many bytes of JSON those of one row and model have together, twice: as they came and as they are
+/// sent. A conversation that fills a large model's context has about
 /// one mebibyte; one with images may have many, and is remembered like any other as long as it fits.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 

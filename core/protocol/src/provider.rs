@@ -128,6 +128,8 @@ pub enum Aside {
         /// A sentence, the same whenever the same happens again.
         message: String,
     },
+    /// The reply is still being made, though nothing of it comes.
+    Alive,
 }
 
 /// Why a model stopped.

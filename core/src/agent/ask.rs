@@ -7,6 +7,7 @@ use pullwright_protocol::{Event, FailureKind, Item};
 
 use super::coalesce::{Coalescer, Kind};
 use super::{Agent, Halt, Reply};
+use crate::conversation::tokens_of;
 use crate::provider;
 
 /// The most output tokens asked for where the provider does not say what its model can do.
@@ -29,10 +30,6 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// The longest wait a provider may ask for: beyond it the run ends instead of sleeping.
 const MAX_ASKED_WAIT: Duration = Duration::from_secs(120);
-
-/// The longest wait for the next piece of a reply: a provider plugin may know no bound of its own.
-/// The built-in ones give up earlier and say more.
-const MAX_SILENCE: Duration = Duration::from_secs(600);
 
 /// What is asked of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +101,7 @@ impl Agent<'_> {
                 }
             }
         };
+        self.estimate_usage(&mut reading);
         // What a reply has cost is spent, whether it came to its end or not.
         let usd = self.budget.book(&reading.usage);
         self.conversation.measured(reading.usage.input_tokens);
@@ -140,6 +138,18 @@ impl Agent<'_> {
             return Ok(Ok(reply));
         }
         self.record(reply, events).await.map(Ok)
+    }
+
+    /// A budget in dollars must not stand still because a service does not say what a reply used.
+    fn estimate_usage(&self, reading: &mut Reading) {
+        let usage = &mut reading.usage;
+        let is_said = usage.input_tokens > 0 || usage.output_tokens > 0;
+        if is_said || reading.items.is_empty() || !self.budget.has_prices() {
+            return;
+        }
+        usage.input_tokens = self.conversation.tokens();
+        usage.output_tokens = tokens_of(&reading.items);
+        tracing::warn!("the service does not say what a reply used; an estimate counts");
     }
 
     /// As much as the model can write, within what its context has left.
@@ -196,9 +206,7 @@ async fn read_reply(
     let mut text = Coalescer::default();
     let ended = loop {
         let delta = match text.due() {
-            None => tokio::time::timeout(MAX_SILENCE, reply.next())
-                .await
-                .unwrap_or_else(|_| Some(Delta::Error { error: silent() })),
+            None => reply.next().await,
             Some(due) => match tokio::time::timeout_at(due.into(), reply.next()).await {
                 Ok(delta) => delta,
                 Err(_) => {
@@ -279,15 +287,6 @@ fn overflow() -> ProviderError {
         kind: FailureKind::ContextOverflow,
         message: "the conversation no longer fits the model's context".to_owned(),
         retryable: false,
-        retry_after_ms: None,
-    }
-}
-
-fn silent() -> ProviderError {
-    ProviderError {
-        kind: FailureKind::Transport,
-        message: format!("the provider was silent for {} s", MAX_SILENCE.as_secs()),
-        retryable: true,
         retry_after_ms: None,
     }
 }

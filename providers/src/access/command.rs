@@ -10,6 +10,7 @@ use reqwest::header::HeaderValue;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::{hidden, in_order};
 use crate::secret::Secret;
 
 mod process;
@@ -110,18 +111,27 @@ impl KeyCommand {
         }
     }
 
+    /// What it complained about, without keys: a shell that traces itself says them.
+    async fn complaint(&self, run: &Run) -> String {
+        let mut secrets = self.recent().await;
+        let printed = run.printed();
+        secrets.extend(printed.lines().map(|line| Secret::new(line.trim())));
+        run.complaint(|said| hidden(said, &in_order(secrets)))
+    }
+
     async fn fetch(&self) -> Result<Secret, String> {
         let mut run = Run::start(&self.program, &self.arguments)
             .map_err(|error| format!("cannot be run: {error}"))?;
         let status = match tokio::time::timeout(self.timeout, run.finish()).await {
             Ok(status) => status?,
             Err(_) => {
-                let limit = self.timeout;
-                return Err(format!("did not end within {limit:?}{}", run.complaint()));
+                let (limit, said) = (self.timeout, self.complaint(&run).await);
+                return Err(format!("did not end within {limit:?}{said}"));
             }
         };
         if !status.success() {
-            return Err(format!("failed ({status}){}", run.complaint()));
+            let said = self.complaint(&run).await;
+            return Err(format!("failed ({status}){said}"));
         }
         match run.printed().trim() {
             "" => Err("printed no key".to_owned()),

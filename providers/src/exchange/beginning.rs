@@ -43,6 +43,8 @@ pub(super) struct Beginning {
     pub(super) body: Vec<u8>,
     /// There is more of it than was kept.
     pub(super) is_cut: bool,
+    /// Its end has come.
+    pub(super) is_whole: bool,
     /// Something of a reply has come out of it, so nothing more is kept.
     pub(super) is_reply: bool,
 }
@@ -56,6 +58,7 @@ impl Beginning {
             media_type: media_type.unwrap_or("a body without a type").to_owned(),
             body: Vec::new(),
             is_cut: false,
+            is_whole: false,
             is_reply: false,
         }
     }
@@ -130,7 +133,7 @@ impl Beginning {
         match text[0] {
             _ if fits => None,
             _ if is_refusal => Some(Misfit::Refusal),
-            b'{' if has_words_of_a_reply(text) => Some(Misfit::WholeReply),
+            b'{' if is_whole_reply(json.as_ref(), text) => Some(Misfit::WholeReply),
             _ => Some(Misfit::Foreign),
         }
     }
@@ -172,11 +175,19 @@ fn is_refusal(json: &Value) -> bool {
         || names_one("object")
         || says_one("message")
         || says_one("detail")
+        || says_one("msg")
+        || json["base_resp"]["status_msg"].is_string() && json["base_resp"]["status_code"] != 0
 }
 
-/// Where the wire formats have the words of a reply that is not streamed. It may be cut off.
-fn has_words_of_a_reply(text: &[u8]) -> bool {
-    const KEYS: [&str; 4] = ["\"choices\"", "\"candidates\"", "\"output\"", "\"content\""];
-    let text = String::from_utf8_lossy(text);
-    KEYS.iter().any(|key| text.contains(key))
+/// Where the wire formats have the words of a reply that is not streamed.
+const WORDS: [&str; 4] = ["choices", "candidates", "output", "content"];
+
+/// Whether it is a reply that is not streamed, as far as it is there: what is cut off is no JSON.
+fn is_whole_reply(json: Option<&Value>, text: &[u8]) -> bool {
+    let Some(json) = json else {
+        let text = String::from_utf8_lossy(text);
+        return WORDS.iter().any(|key| text.contains(&format!("\"{key}\"")));
+    };
+    let has_words = |key: &&str| json[*key].is_array() || json[*key].is_string();
+    WORDS.iter().any(has_words) || json["message"]["content"].is_string()
 }

@@ -70,6 +70,15 @@ impl DeltaSender {
         self.notify(&Aside::Notice { message }).await
     }
 
+    /// Says that the reply is still being made, where nothing of it comes for minutes. Without, its reader
+    /// gives it up.
+    ///
+    /// # Errors
+    /// [`Cancelled`] when nobody reads any more.
+    pub async fn alive(&self) -> Result<(), Cancelled> {
+        self.notify(&Aside::Alive).await
+    }
+
     async fn notify(&self, said: &impl Serialize) -> Result<(), Cancelled> {
         let id = self.sink.subscription_id();
         let message =

@@ -10,7 +10,7 @@ use pullwright_providers::{Access, KeyCommand, OpenAiConfig, ProviderSettings, o
 use serde_json::json;
 
 use crate::client::{bounded, deltas, error, in_process, request};
-use crate::http_server::{Answer, Server};
+use crate::http_server::{Answer, Ending, Server};
 use crate::openai_stream::{chat, chunk, config, done, frames};
 
 fn settings(server: &Server) -> ProviderSettings {
@@ -253,7 +253,20 @@ async fn a_key_that_a_long_answer_repeats_is_hidden_at_every_place() {
             ..Answer::error(502, &json!({}))
         };
         let in_stream = Answer::stream(frames(std::slice::from_ref(&said)));
-        [raw, Answer::error(502, &said), in_stream]
+        // It breaks off in the middle of the key.
+        let broken = || format!("{}{}", "x".repeat(place % 100), &KEY[..place % KEY.len()]);
+        let refused = Answer {
+            pieces: vec![broken().into_bytes()],
+            ending: Ending::Cut,
+            ..Answer::error(502, &json!({}))
+        };
+        let success = Answer {
+            pieces: vec![broken().into_bytes()],
+            headers: vec![("content-type", "text/plain".to_owned())],
+            ending: Ending::Cut,
+            ..Answer::stream(vec![])
+        };
+        [raw, Answer::error(502, &said), in_stream, refused, success]
     });
     let server = Server::start(answers.collect()).await;
     let row = ProviderSettings {
@@ -262,7 +275,7 @@ async fn a_key_that_a_long_answer_repeats_is_hidden_at_every_place() {
     };
     let peer = in_process(open(row, |_| Some(KEY.to_owned())).unwrap());
     for place in places {
-        for form in ["raw", "JSON", "stream"] {
+        for form in ["raw", "JSON", "stream", "broken", "broken success"] {
             let deltas = deltas(&peer, &request(vec![Item::user("hi")])).await;
             let message = &error(&deltas).message;
             assert!(!message.contains("sk-"), "{form} at {place}: {message}");
@@ -325,6 +338,20 @@ async fn what_a_command_complains_about_is_shown_in_bounds() {
     assert!(message.len() < 700, "{message}");
 }
 
+/// A shell that traces itself says what it prints.
+#[tokio::test]
+async fn a_key_that_a_command_complains_about_is_hidden() {
+    let script = "echo sk-very-secret; set -x; echo sk-very-secret; exit 3";
+    let server = Server::start(vec![]).await;
+    let row = ProviderSettings {
+        key_command: ["sh", "-c", script].map(str::to_owned).to_vec(),
+        ..settings(&server)
+    };
+    let (_, _, message) = bounded(ask_with(row, |_| None)).await;
+    assert!(message.contains("+ echo [hidden]"), "{message}");
+    assert!(!message.contains("secret"), "{message}");
+}
+
 #[tokio::test]
 async fn a_command_that_hangs_is_ended_with_all_it_started() {
     let folder = tempfile::tempdir().unwrap();
@@ -332,7 +359,7 @@ async fn a_command_that_hangs_is_ended_with_all_it_started() {
     let path = folder.path().display().to_string();
     let arguments = ["-c", script, &path].map(str::to_owned).to_vec();
     let command = KeyCommand::new("sh".to_owned(), arguments, Duration::from_secs(300));
-    let asked = Access::with_command(command.within(Duration::from_secs(2)));
+    let asked = Access::with_command(command.within(Duration::from_secs(5)));
     let server = Server::start(vec![]).await;
     let config = OpenAiConfig {
         access: asked,
@@ -342,7 +369,7 @@ async fn a_command_that_hangs_is_ended_with_all_it_started() {
     let deltas = bounded(deltas(&peer, &request(vec![Item::user("hi")]))).await;
     let message = &error(&deltas).message;
     assert!(
-        message.contains("did not end within 2s: password:"),
+        message.contains("did not end within 5s: password:"),
         "{message}"
     );
     let child = std::fs::read_to_string(folder.path().join("child")).unwrap();

@@ -126,7 +126,7 @@ async fn a_whole_reply_is_one_of_a_service_that_cannot_stream() {
 
 #[tokio::test]
 async fn an_error_counts_as_it_would_with_its_status() {
-    let cases: [(usize, Value, FailureKind, bool); 15] = [
+    let cases: [(usize, Value, FailureKind, bool); 17] = [
         (
             0,
             json!({ "type": "error", "error": { "type": "overloaded_error", "message": "why" } }),
@@ -182,6 +182,18 @@ async fn an_error_counts_as_it_would_with_its_status() {
             true,
         ),
         (1, json!({ "error": "why" }), FailureKind::Transport, true),
+        (
+            1,
+            json!({ "status": "busy", "msg": "why", "choices": null }),
+            FailureKind::Transport,
+            true,
+        ),
+        (
+            1,
+            json!({ "choices": null, "base_resp": { "status_code": 1002, "status_msg": "why" } }),
+            FailureKind::Transport,
+            true,
+        ),
         (1, json!({ "detail": "why" }), FailureKind::Transport, true),
         (
             2,

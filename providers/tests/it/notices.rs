@@ -21,7 +21,10 @@ async fn notices(open: fn(Url) -> Arc<dyn Provider>, stream: Vec<u8>) -> Vec<Str
         let is_delta = serde_json::from_str::<Delta>(line).is_ok();
         let aside = serde_json::from_str(line).ok();
         assert!(is_delta != aside.is_some(), "{line}");
-        aside.map(|Aside::Notice { message }| message)
+        match aside? {
+            Aside::Notice { message } => Some(message),
+            Aside::Alive => None,
+        }
     });
     messages.collect()
 }

@@ -14,9 +14,7 @@ use pullwright_core::run::Providers;
 use pullwright_link::{InProcessPeer, RpcPeer};
 use pullwright_protocol::FailureKind;
 use pullwright_protocol::provider::ProviderError;
-use pullwright_providers::{
-    DISCOVERY_TIMEOUT, DiscoverError, HttpClient, ProviderSettings, discover, rpc_module,
-};
+use pullwright_providers::{DISCOVERY_TIMEOUT, HttpClient, ProviderSettings, discover, rpc_module};
 use remote::RemotePeer;
 use settings::settings;
 use tokio::time::Instant;
@@ -29,9 +27,10 @@ const PER_RUN_WIRE: &str = "scripted";
 /// How many rows are kept open: the names of models come from requests.
 const MAX_OPEN: usize = 64;
 
-/// How long a service that did not say what its model can take is left alone, before it is asked again by
-/// whoever opens the row next.
+/// How long a service that did not say what its model can take is left alone at first, before it is asked
+/// again by whoever opens the row next. The wait doubles each time, up to the longest.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// Opens rows once and shares them, so that a model host keeps one connection.
 pub(super) struct ProviderRows {
@@ -48,8 +47,8 @@ type Cell = Arc<tokio::sync::Mutex<Option<Opened>>>;
 
 struct Opened {
     provider: Provider,
-    /// When the service is to be asked again for limits that it did not say.
-    ask_again: Option<Instant>,
+    /// When the service is to be asked again for limits that it did not say, and how long that was put off.
+    ask_again: Option<(Instant, Duration)>,
 }
 
 impl ProviderRows {
@@ -64,7 +63,8 @@ impl ProviderRows {
     fn cell(&self, key: Key) -> Cell {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.len() >= MAX_OPEN && !open.contains_key(&key) {
-            open.clear();
+            // What is being opened, or waited for, stays.
+            open.retain(|_, cell| Arc::strong_count(cell) > 1);
         }
         Arc::clone(open.entry(key).or_default())
     }
@@ -78,12 +78,28 @@ impl ProviderRows {
         let cell = self.cell((row.to_owned(), model.map(str::to_owned)));
         let mut known = cell.lock().await;
         if let Some(known) = &*known
-            && known.ask_again.is_none_or(|due| Instant::now() < due)
+            && known.ask_again.is_none_or(|(due, _)| Instant::now() < due)
         {
             return Ok(known.provider.clone());
         }
-        let (provider, is_complete) = connect(row, config, model).await?;
-        let ask_again = (!is_complete).then(|| Instant::now() + self.ask_again_after);
+        let old = known.as_ref();
+        let wait = match old.and_then(|old| old.ask_again) {
+            Some((_, before)) => (before * 2).min(LONGEST_WAIT),
+            None => self.ask_again_after,
+        };
+        let (provider, is_complete) = match (connect(row, config, model).await, old) {
+            (Ok(opened), _) => opened,
+            (Err(error), None) => return Err(error),
+            (Err(error), Some(old)) => {
+                tracing::warn!(
+                    row,
+                    error = error.message,
+                    "a provider cannot be opened anew"
+                );
+                (old.provider.clone(), false)
+            }
+        };
+        let ask_again = (!is_complete).then(|| (Instant::now() + wait, wait));
         // As long as nothing new is known, the old one knows more of its conversations.
         let provider = match known.take() {
             Some(old) if !is_complete => old.provider,
@@ -159,7 +175,7 @@ async fn ask_for_limits(settings: &mut ProviderSettings) -> bool {
         }
         Err(error) => {
             tracing::info!(%error, "the model's limits are not known");
-            matches!(error, DiscoverError::Unsupported { .. })
+            error.is_final()
         }
     }
 }

@@ -56,9 +56,9 @@ impl Run {
         String::from_utf8_lossy(&self.output)
     }
 
-    /// The beginning of what it wrote to standard error, as the end of a sentence.
-    pub(super) fn complaint(&self) -> String {
-        let said = on_one_line(&String::from_utf8_lossy(&self.complaint));
+    /// The beginning of what it wrote to standard error, as the end of a sentence; `hide` takes secrets out.
+    pub(super) fn complaint(&self, hide: impl FnOnce(String) -> String) -> String {
+        let said = on_one_line(&hide(String::from_utf8_lossy(&self.complaint).into_owned()));
         match said.char_indices().nth(SHOWN_CHARS) {
             _ if said.is_empty() => said,
             Some((end, _)) => format!(": {} …", &said[..end]),

@@ -14,6 +14,8 @@ use super::*;
 struct Service {
     /// Whether each question is answered; later ones are not.
     answers: Mutex<VecDeque<bool>>,
+    /// What is said instead of an answer; that it is busy if nothing.
+    refusal: Option<StatusCode>,
     asked: Notify,
     /// Answers wait for it, if there is one.
     gate: Option<Notify>,
@@ -43,7 +45,10 @@ impl Service {
             true => {
                 Json(json!({ "data": [{ "id": "m", "context_length": 5000 }] })).into_response()
             }
-            false => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+            false => self
+                .refusal
+                .unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
+                .into_response(),
         }
     }
 
@@ -131,4 +136,20 @@ async fn a_service_that_did_not_say_is_asked_again_later() {
     }
     assert_eq!(seen, [None, Some(5000), Some(5000), Some(5000)]);
     assert_eq!(service.questions(), 3, "what is known is not asked for");
+}
+
+#[tokio::test]
+async fn a_service_that_has_no_list_of_models_is_asked_once() {
+    let service = Arc::new(Service {
+        refusal: Some(StatusCode::NOT_FOUND),
+        ..Service::default()
+    });
+    let rows = ProviderRows {
+        ask_again_after: Duration::ZERO,
+        ..rows(&[("one", &service.start().await)])
+    };
+    for _ in 0..3 {
+        assert_eq!(context_of(&rows, "one").await, None);
+    }
+    assert_eq!(service.questions(), 1);
 }

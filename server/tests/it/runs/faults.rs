@@ -2,7 +2,7 @@
 
 use pullwright_protocol::Event;
 
-use super::lab::{Lab, Plan, Played};
+use super::lab::{GREET, Lab, Plan, Played};
 
 const EDIT: &str = r#"
 [[replies]]
@@ -235,4 +235,21 @@ async fn a_notice_of_the_provider_is_told_once() {
         .collect();
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(told[0]["stage"], "work");
+}
+
+/// A budget must not stand still because a service does not say what a reply used.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_service_does_not_say_of_its_use_is_estimated() {
+    let prices =
+        "prices = { input = 10.0, cached_input = 1.0, cache_write = 12.0, output = 10.0 }\n";
+    let lab = Lab::start(Plan {
+        script: &format!("{prices}{GREET}"),
+        ..Plan::default()
+    })
+    .await;
+    let played = lab.run().await;
+    played.ended("branch only");
+    let usage = &played.frames.last().unwrap()["usage"];
+    assert!(usage["usd"].as_f64() > Some(0.0), "{usage}");
+    assert!(usage["inputTokens"].as_u64() > Some(100), "{usage}");
 }
