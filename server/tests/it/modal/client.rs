@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use pullwright_core::config::ModalConfig;
 use pullwright_core::sandbox::{ProcessExit, SandboxError};
+use pullwright_sandbox::modal::wire::client::network_access::NetworkAccessType;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{Bench, double, finish, run, sh};
@@ -99,15 +101,49 @@ async fn a_killed_process_takes_what_it_started_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_reached_before_it_is_allowed() {
+async fn nothing_is_reached_but_what_is_allowed_at_the_time() {
     let bench = Bench::new().await;
+    let sandbox = bench.open().await;
+    let hosts = ["example.com".to_owned()];
+    in_time(sandbox.allow(&hosts)).await.unwrap();
+    in_time(sandbox.allow(&[])).await.unwrap();
+    let blocked = || (NetworkAccessType::Blocked, Vec::new());
+    let listed = (NetworkAccessType::Allowlist, hosts.to_vec());
+    assert_eq!(reached(&bench), [blocked(), listed, blocked()]);
+    in_time(sandbox.close()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_is_reached_all_the_time_where_that_is_written() {
+    let bench = Bench::new().await;
+    let open = ModalConfig {
+        open_network: true,
+        ..super::config(bench.folder.path(), &[])
+    };
+    let host = super::host_of(&bench.double, bench.folder.path(), open);
+    let bench = Bench { host, ..bench };
     let sandbox = bench.open().await;
     in_time(sandbox.allow(&["example.com".to_owned()]))
         .await
         .unwrap();
     in_time(sandbox.allow(&[])).await.unwrap();
-    assert_eq!(bench.count("TaskSetNetworkAccess"), 2);
+    let open = (NetworkAccessType::Open, Vec::new());
+    assert_eq!(reached(&bench), vec![open; 3]);
     in_time(sandbox.close()).await.unwrap();
+}
+
+/// What the only sandbox was allowed to reach, in order.
+fn reached(bench: &Bench) -> Vec<(NetworkAccessType, Vec<String>)> {
+    let networks = bench.double.networks();
+    let [network] = networks.as_slice() else {
+        panic!("{networks:?}");
+    };
+    let all = network.iter();
+    all.map(|access| {
+        assert!(access.allowed_cidrs.is_empty(), "{access:?}");
+        (access.network_access_type(), access.allowed_domains.clone())
+    })
+    .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

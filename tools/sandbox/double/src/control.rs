@@ -33,7 +33,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
-use crate::machines::Machine;
+use crate::machine::Machine;
 use crate::{Shared, TOKEN_ID, TOKEN_SECRET};
 
 /// What the account's token is for.

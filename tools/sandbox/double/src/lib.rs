@@ -9,6 +9,7 @@ mod control;
 mod faults;
 mod images;
 mod journal;
+mod machine;
 mod machines;
 mod processes;
 mod router;
@@ -24,8 +25,8 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::put;
 use axum::serve::ListenerExt as _;
-use pullwright_sandbox::modal::wire::client::SandboxCreateV2Response;
 use pullwright_sandbox::modal::wire::client::modal_client_server::ModalClientServer;
+use pullwright_sandbox::modal::wire::client::{NetworkAccess, SandboxCreateV2Response};
 use pullwright_sandbox::modal::wire::task_command_router::task_command_router_server::TaskCommandRouterServer;
 use tokio::net::TcpListener;
 
@@ -148,6 +149,13 @@ impl Double {
     #[must_use]
     pub fn sandboxes(&self) -> usize {
         self.shared.machines.alive()
+    }
+
+    /// What each sandbox was allowed to reach: when it was made, and each time that was changed. The oldest
+    /// sandbox is the first.
+    #[must_use]
+    pub fn networks(&self) -> Vec<Vec<NetworkAccess>> {
+        self.shared.machines.networks()
     }
 
     /// Takes every sandbox away, as a machine that is lost does.

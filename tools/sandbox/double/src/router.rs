@@ -23,7 +23,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::Shared;
-use crate::machines::Machine;
+use crate::machine::Machine;
 use crate::processes::Process;
 
 /// The most of one piece of output.
@@ -269,9 +269,7 @@ impl TaskCommandRouter for CommandRouter {
         let (machine, after) = self
             .enter("TaskSetNetworkAccess", &metadata, &request.task_id)
             .await?;
-        machine
-            .set_network(&request.network_access.unwrap_or_default())
-            .await?;
+        machine.set_network(request.network_access).await?;
         answer(TaskSetNetworkAccessResponse {}, after)
     }
 
