@@ -2,9 +2,11 @@
 
 mod client;
 mod doctor;
+mod double_itself;
 mod faults;
 mod official;
 mod ownership;
+mod raw;
 mod runs;
 mod trace;
 mod warm;
@@ -176,4 +178,19 @@ async fn finish(mut process: SandboxProcess) -> (String, ProcessExit) {
 
 async fn run(sandbox: &dyn Sandbox, script: &str) -> (String, ProcessExit) {
     finish(in_time(sandbox.spawn(sh(script))).await.unwrap()).await
+}
+
+async fn until(is_so: impl Fn() -> bool) {
+    until_told(async || is_so()).await;
+}
+
+/// The same where the answer is asked for.
+async fn until_told(is_so: impl AsyncFn() -> bool) {
+    in_time(async {
+        let mut pace = tokio::time::interval(Duration::from_millis(5));
+        while !is_so().await {
+            pace.tick().await;
+        }
+    })
+    .await;
 }

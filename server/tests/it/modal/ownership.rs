@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use tonic::Code;
 
 use super::runs::{SANDBOX, code_command, frames_of};
-use super::{Bench, double, run, sh, tool_host};
+use super::{Bench, double, run, sh, tool_host, until};
 use crate::runs::command_line::Desk;
 use crate::runs::lab::GREET;
 use crate::support::in_time;
@@ -285,14 +285,4 @@ fn is_free(bench: &Bench) -> bool {
 
 fn records(bench: &Bench) -> usize {
     std::fs::read_dir(bench.folder.path().join("modal")).map_or(0, Iterator::count)
-}
-
-async fn until(is_so: impl Fn() -> bool) {
-    in_time(async {
-        let mut pace = tokio::time::interval(Duration::from_millis(5));
-        while !is_so() {
-            pace.tick().await;
-        }
-    })
-    .await;
 }

@@ -87,24 +87,17 @@ impl Control {
         }
     }
 
-    async fn create(
-        &self,
-        request: SandboxCreateV2Request,
-        metadata: &MetadataMap,
-    ) -> Result<SandboxCreateV2Response, Status> {
-        let definition = request.definition.clone().unwrap_or_default();
-        let image = self.0.images.find(&definition.image_id)?;
-        let machine = self.0.machines.create(request, &image).await?;
-        Ok(SandboxCreateV2Response {
+    fn made(&self, machine: &Machine, metadata: &MetadataMap) -> SandboxCreateV2Response {
+        SandboxCreateV2Response {
             sandbox_id: machine.id.clone(),
             task_id: machine.task_id.clone(),
             metadata: Some(SandboxHandleMetadata {
                 app_id: machine.app_id.clone(),
                 ..SandboxHandleMetadata::default()
             }),
-            command_router_access: Some(self.access(&machine, metadata)),
+            command_router_access: Some(self.access(machine, metadata)),
             ..SandboxCreateV2Response::default()
-        })
+        }
     }
 
     /// Runs the lines of a build and tells their output.
@@ -373,18 +366,12 @@ impl ModalClient for Control {
         let after = self.enter("SandboxCreateV2", request.metadata()).await?;
         let (metadata, _, request) = request.into_parts();
         let key = metadata.get("x-idempotency-key");
-        let key = key
-            .and_then(|key| key.to_str().ok())
-            .unwrap_or_default()
-            .to_owned();
-        let mut answered = self.0.created.lock().await;
-        let made = match answered.get(&key).filter(|_| !key.is_empty()) {
-            Some(known) => known.clone(),
-            None => self.create(request, &metadata).await?,
-        };
-        answered.insert(key, made.clone());
-        drop(answered);
-        answer(made, after)
+        let key = key.and_then(|key| key.to_str().ok()).map(str::to_owned);
+        let key = key.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+        let shared = Arc::clone(&self.0);
+        let making = async move { shared.make(request).await };
+        let machine = self.0.created.get_or_do(&key, making).await?;
+        answer(self.made(&machine, &metadata), after)
     }
 
     async fn sandbox_wait_v2(

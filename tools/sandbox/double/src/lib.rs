@@ -11,11 +11,12 @@ mod images;
 mod journal;
 mod machine;
 mod machines;
+mod once;
 mod processes;
 mod router;
+mod stdin;
 mod tokens;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::put;
 use axum::serve::ListenerExt as _;
 use pullwright_sandbox::modal::wire::client::modal_client_server::ModalClientServer;
-use pullwright_sandbox::modal::wire::client::{NetworkAccess, SandboxCreateV2Response};
+use pullwright_sandbox::modal::wire::client::{NetworkAccess, SandboxCreateV2Request};
 use pullwright_sandbox::modal::wire::task_command_router::task_command_router_server::TaskCommandRouterServer;
 use tokio::net::TcpListener;
 
@@ -36,7 +37,9 @@ pub use journal::Call;
 use control::Control;
 use faults::Faults;
 use journal::Journal;
+use machine::Machine;
 use machines::Machines;
+use once::Once;
 use tokens::Tokens;
 
 /// The token pair that it lets in.
@@ -75,7 +78,20 @@ pub(crate) struct Shared {
     pub(crate) images: images::Images,
     pub(crate) url: String,
     /// What was made for which key, so that the same call does not make another one.
-    pub(crate) created: tokio::sync::Mutex<BTreeMap<String, SandboxCreateV2Response>>,
+    pub(crate) created: Once<Arc<Machine>>,
+}
+
+impl Shared {
+    /// Makes a sandbox.
+    pub(crate) async fn make(
+        &self,
+        request: SandboxCreateV2Request,
+    ) -> Result<Arc<Machine>, tonic::Status> {
+        let definition = request.definition.as_ref();
+        let image_id = definition.map(|definition| definition.image_id.as_str());
+        let image = self.images.find(image_id.unwrap_or_default())?;
+        self.machines.create(request, &image).await
+    }
 }
 
 impl Double {
@@ -99,7 +115,7 @@ impl Double {
             blobs: blobs::Blobs::default(),
             images: images::Images::default(),
             url,
-            created: tokio::sync::Mutex::default(),
+            created: Once::default(),
         });
         let control = ModalClientServer::new(Control(Arc::clone(&shared)))
             .max_decoding_message_size(MAX_MESSAGE_BYTES);

@@ -25,6 +25,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::Shared;
 use crate::machine::Machine;
 use crate::processes::Process;
+use crate::stdin::Stdin;
 
 /// The most of one piece of output.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -88,14 +89,13 @@ impl TaskCommandRouter for CommandRouter {
         if request.command_args.is_empty() || arguments > MAX_ARGUMENT_BYTES {
             return Err(Status::invalid_argument("no arguments, or too many"));
         }
-        // The same id is the same process.
-        if machine.processes.find(&request.exec_id).is_err() {
-            let env = environment(request.env, request.secret_sources);
-            let process = machine
-                .spawn(request.command_args, env, request.workdir)
-                .await?;
-            machine.processes.add(&request.exec_id, process);
-        }
+        let env = environment(request.env, request.secret_sources);
+        let starter = Arc::clone(&machine);
+        let starting = async move {
+            let (argv, cwd) = (request.command_args, request.workdir);
+            starter.spawn(argv, env, cwd).await
+        };
+        machine.processes.start(&request.exec_id, starting).await?;
         answer(TaskExecStartResponse {}, after)
     }
 
@@ -159,6 +159,7 @@ impl TaskCommandRouter for CommandRouter {
             )
             .await?;
         process
+            .stdin
             .write(request.offset, &request.data, request.eof)
             .await?;
         answer(TaskExecStdinWriteResponse {}, after)
@@ -169,10 +170,9 @@ impl TaskCommandRouter for CommandRouter {
         request: Request<Streaming<TaskExecStdinWriteStreamRequest>>,
     ) -> Result<Response<TaskExecStdinWriteStreamResponse>, Status> {
         let (metadata, _, mut stream) = request.into_parts();
-        let invalid = || Status::invalid_argument("a stream of input starts with `start`");
-        let first = stream.next().await.ok_or_else(invalid)??;
+        let first = stream.next().await.ok_or_else(misplaced)??;
         let Some(Payload::Start(start)) = first.payload else {
-            return Err(invalid());
+            return Err(misplaced());
         };
         let (process, after) = self
             .process(
@@ -182,22 +182,13 @@ impl TaskCommandRouter for CommandRouter {
                 &start.exec_id,
             )
             .await?;
-        let mut offset = start.offset;
-        while let Some(piece) = stream.next().await {
-            match piece?.payload {
-                Some(Payload::Data(data)) => {
-                    process.write(offset, &data, false).await?;
-                    offset += data.len() as u64;
-                }
-                Some(Payload::End(_)) => {
-                    process.write(offset, &[], true).await?;
-                    return answer(TaskExecStdinWriteStreamResponse {}, after);
-                }
-                _ => return Err(invalid()),
+        tokio::select! {
+            poured = pour(stream, start.offset, &process.stdin) => poured?,
+            () = process.stdin.evicted() => {
+                return Err(Status::aborted("somebody else asked where the input stands"));
             }
         }
-        // An aborted stream leaves the input open.
-        Err(Status::cancelled("the stream of input broke off"))
+        answer(TaskExecStdinWriteStreamResponse {}, after)
     }
 
     async fn task_exec_stdin_status(
@@ -213,10 +204,12 @@ impl TaskCommandRouter for CommandRouter {
                 &request.exec_id,
             )
             .await?;
-        let (num_bytes_written, closed) = process.input().await;
+        // Whoever asks goes on from there, and nobody else.
+        process.stdin.evict();
+        let standing = process.stdin.stands();
         let status = TaskExecStdinStatusResponse {
-            num_bytes_written,
-            closed,
+            num_bytes_written: standing.written,
+            closed: standing.is_closed,
         };
         answer(status, after)
     }
@@ -285,6 +278,30 @@ impl TaskCommandRouter for CommandRouter {
         let image_id = self.0.images.snapshot(&machine.image_id, archive)?;
         answer(TaskSnapshotFilesystemResponse { image_id }, after)
     }
+}
+
+/// Writes what comes in `stream` until its end.
+async fn pour(
+    mut stream: Streaming<TaskExecStdinWriteStreamRequest>,
+    mut offset: u64,
+    stdin: &Stdin,
+) -> Result<(), Status> {
+    while let Some(piece) = stream.next().await {
+        match piece?.payload {
+            Some(Payload::Data(data)) => {
+                stdin.write(offset, &data, false).await?;
+                offset += data.len() as u64;
+            }
+            Some(Payload::End(_)) => return stdin.write(offset, &[], true).await,
+            _ => return Err(misplaced()),
+        }
+    }
+    // An aborted stream leaves the input open.
+    Err(Status::cancelled("the stream of input broke off"))
+}
+
+fn misplaced() -> Status {
+    Status::invalid_argument("a stream of input is `start`, then `data`, then `end`")
 }
 
 fn environment(
