@@ -59,7 +59,7 @@ async fn the_same_pull_request_comes_from_modal_where_connections_break() {
         loop {
             pace.tick().await;
             if double.sandboxes() > 0 {
-                double.cut_streams();
+                double.drop_connections();
                 cuts += 1;
             }
         }

@@ -83,6 +83,29 @@ async fn input_that_broke_off_half_way_is_taken_up_at_that_byte() {
     assert_eq!(more.unwrap_err().code(), Code::OutOfRange);
 }
 
+/// Even while a client is connected, and waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_double_that_is_dropped_ends_its_sandboxes() {
+    let double = double(LONG_LIVED).await;
+    let raw = Raw::new(&double).await;
+    let (busy, mark) = (raw.sandbox().await, uuid::Uuid::new_v4().to_string());
+    let script = format!("sleep 1000; echo {mark}");
+    busy.start("exec", &script).await.unwrap();
+    until(|| runs_here(&mark)).await;
+    let waiting = tokio::spawn(async move { busy.pieces("exec").await });
+    until(|| count(&double, "TaskExecStdioRead") == 1).await;
+    drop(double);
+    until(|| !runs_here(&mark)).await;
+    in_time(waiting).await.unwrap_err();
+}
+
+/// Whether this machine has a process with `word` in its command line.
+fn runs_here(word: &str) -> bool {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let mut lines = processes.filter_map(|one| std::fs::read(one.path().join("cmdline")).ok());
+    lines.any(|line| String::from_utf8_lossy(&line).contains(word))
+}
+
 fn count(double: &Double, name: &str) -> usize {
     let calls = double.calls();
     calls.iter().filter(|call| call.name == name).count()

@@ -253,7 +253,7 @@ impl ModalClient for Control {
         let known = self.0.images.find(&image_id)?;
         let (log, stream) = mpsc::channel(16);
         let this = Self(Arc::clone(&self.0));
-        tokio::spawn(async move {
+        self.0.tasks.spawn(async move {
             let result = match known.result {
                 Some(result) => Ok(result),
                 None => this.build(&image_id, &known.run, &log).await,
@@ -370,7 +370,11 @@ impl ModalClient for Control {
         let key = key.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
         let shared = Arc::clone(&self.0);
         let making = async move { shared.make(request).await };
-        let machine = self.0.created.get_or_do(&key, making).await?;
+        let machine = self
+            .0
+            .created
+            .get_or_do(&self.0.tasks, &key, making)
+            .await?;
         answer(self.made(&machine, &metadata), after)
     }
 

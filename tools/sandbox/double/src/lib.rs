@@ -5,6 +5,7 @@
 //! are run once in an empty sandbox, for their log and their exit code, and what they changed is lost.
 
 mod blobs;
+mod connections;
 mod control;
 mod faults;
 mod images;
@@ -15,6 +16,7 @@ mod once;
 mod processes;
 mod router;
 mod stdin;
+mod tasks;
 mod tokens;
 
 use std::net::SocketAddr;
@@ -25,7 +27,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::put;
-use axum::serve::ListenerExt as _;
 use pullwright_sandbox::modal::wire::client::modal_client_server::ModalClientServer;
 use pullwright_sandbox::modal::wire::client::{NetworkAccess, SandboxCreateV2Request};
 use pullwright_sandbox::modal::wire::task_command_router::task_command_router_server::TaskCommandRouterServer;
@@ -34,12 +35,14 @@ use tokio::net::TcpListener;
 pub use faults::Fault;
 pub use journal::Call;
 
+use connections::{Breaker, Connections};
 use control::Control;
 use faults::Faults;
 use journal::Journal;
 use machine::Machine;
 use machines::Machines;
 use once::Once;
+use tasks::Tasks;
 use tokens::Tokens;
 
 /// The token pair that it lets in.
@@ -65,6 +68,7 @@ pub struct Options {
 pub struct Double {
     address: SocketAddr,
     shared: Arc<Shared>,
+    breaker: Breaker,
     serving: tokio::task::JoinHandle<()>,
 }
 
@@ -77,6 +81,7 @@ pub(crate) struct Shared {
     pub(crate) blobs: blobs::Blobs,
     pub(crate) images: images::Images,
     pub(crate) url: String,
+    pub(crate) tasks: Tasks,
     /// What was made for which key, so that the same call does not make another one.
     pub(crate) created: Once<Arc<Machine>>,
 }
@@ -102,19 +107,18 @@ impl Double {
     pub async fn start(options: Options) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(options.listen).await?;
         let address = listener.local_addr()?;
-        // An answer must not wait for the client's acknowledgement of the one before.
-        let listener = listener.tap_io(|stream| {
-            let _ = stream.set_nodelay(true);
-        });
+        let tasks = Tasks::default();
+        let (connections, breaker) = Connections::new(listener, tasks.clone());
         let url = format!("http://{address}");
         let shared = Arc::new(Shared {
             faults: Faults::default(),
             journal: Journal::default(),
-            machines: Machines::new(&options.pullwright)?,
+            machines: Machines::new(&options.pullwright, tasks.clone())?,
             tokens: Tokens::new(options.token_lifetime),
             blobs: blobs::Blobs::default(),
             images: images::Images::default(),
             url,
+            tasks,
             created: Once::default(),
         });
         let control = ModalClientServer::new(Control(Arc::clone(&shared)))
@@ -130,11 +134,12 @@ impl Double {
         );
         let serving = tokio::spawn(async move {
             // It serves until it is dropped.
-            let _ = axum::serve(listener, app).await;
+            let _ = axum::serve(connections, app).await;
         });
         Ok(Self {
             address,
             shared,
+            breaker,
             serving,
         })
     }
@@ -159,6 +164,11 @@ impl Double {
     /// Ends every stream of output that is under way, as a network that breaks does.
     pub fn cut_streams(&self) {
         self.shared.faults.cut_streams();
+    }
+
+    /// Breaks every connection off, with the calls that are under way on it.
+    pub fn drop_connections(&self) {
+        self.breaker.break_off();
     }
 
     /// How many sandboxes are there.
@@ -188,5 +198,6 @@ impl Double {
 impl Drop for Double {
     fn drop(&mut self) {
         self.serving.abort();
+        self.shared.tasks.end();
     }
 }

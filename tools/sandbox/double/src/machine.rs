@@ -18,6 +18,7 @@ use tonic::Status;
 
 use crate::images::Known;
 use crate::processes::Processes;
+use crate::tasks::Tasks;
 
 /// Where clients of ours put our executable.
 const TOOL_HOST: &str = "/usr/local/bin/pullwright";
@@ -41,6 +42,7 @@ pub(crate) struct Machine {
 impl Machine {
     /// Makes of an empty `sandbox` the one that is asked for.
     pub(crate) async fn begin(
+        tasks: &Tasks,
         name: &str,
         sandbox: Arc<dyn Sandbox>,
         request: SandboxCreateV2Request,
@@ -66,13 +68,13 @@ impl Machine {
         }
         if !definition.entrypoint_args.is_empty() {
             let process = machine.spawn(definition.entrypoint_args, BTreeMap::new(), None);
-            tokio::spawn(Arc::clone(&machine).follow(process.await?));
+            tasks.spawn(Arc::clone(&machine).follow(process.await?));
         }
         let timeout = Duration::from_secs(u64::from(definition.timeout_secs.max(1)));
-        tokio::spawn(Arc::clone(&machine).time_out(timeout));
+        tasks.spawn(Arc::clone(&machine).time_out(timeout));
         if let Some(seconds) = definition.idle_timeout_secs {
             let limit = Duration::from_secs(u64::from(seconds));
-            tokio::spawn(Arc::clone(&machine).idle_out(limit));
+            tasks.spawn(Arc::clone(&machine).idle_out(limit));
         }
         Ok(machine)
     }

@@ -16,20 +16,23 @@ use tonic::Status;
 
 use crate::images::Known;
 use crate::machine::Machine;
+use crate::tasks::Tasks;
 
 pub(crate) struct Machines {
     host: LocalHost,
     folder: TempDir,
+    tasks: Tasks,
     all: Mutex<BTreeMap<String, Arc<Machine>>>,
 }
 
 impl Machines {
-    pub(crate) fn new(pullwright: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn new(pullwright: &Path, tasks: Tasks) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let host = LocalHost::new(&SandboxConfig::default(), folder.path(), pullwright)?;
         Ok(Self {
             host,
             folder,
+            tasks,
             all: Mutex::default(),
         })
     }
@@ -60,7 +63,7 @@ impl Machines {
     ) -> Result<Arc<Machine>, Status> {
         let name = uuid::Uuid::new_v4().simple().to_string();
         let sandbox = self.open(&name).await?;
-        let machine = Machine::begin(&name, sandbox, request, image).await?;
+        let machine = Machine::begin(&self.tasks, &name, sandbox, request, image).await?;
         self.lock().insert(machine.id.clone(), Arc::clone(&machine));
         Ok(machine)
     }

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::OnceCell;
 use tonic::Status;
 
+use crate::tasks::Tasks;
+
 /// What came of the work of each key.
 #[derive(Debug)]
 pub(crate) struct Once<T>(Mutex<BTreeMap<String, Arc<OnceCell<T>>>>);
@@ -20,13 +22,14 @@ impl<T: Clone + Send + Sync + 'static> Once<T> {
     /// What came of the `work` of `key`, which goes on where nobody waits for it. What failed is done again.
     pub(crate) async fn get_or_do(
         &self,
+        tasks: &Tasks,
         key: &str,
         work: impl Future<Output = Result<T, Status>> + Send + 'static,
     ) -> Result<T, Status> {
         let cell = self.cell(key);
-        let doing = tokio::spawn(async move { cell.get_or_try_init(|| work).await.cloned() });
-        let broke = |_| Err(Status::internal("the work broke off"));
-        doing.await.unwrap_or_else(broke)
+        let doing = tasks.spawn(async move { cell.get_or_try_init(|| work).await.cloned() });
+        let broke = || Err(Status::internal("the work broke off"));
+        doing.await.ok().flatten().unwrap_or_else(broke)
     }
 
     /// The same where the work is done.

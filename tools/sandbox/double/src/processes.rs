@@ -10,6 +10,7 @@ use tonic::Status;
 
 use crate::once::Once;
 use crate::stdin::Stdin;
+use crate::tasks::Tasks;
 
 /// The processes of one sandbox, by the ids that clients gave them.
 #[derive(Default)]
@@ -33,12 +34,13 @@ impl Processes {
     /// Starts a process, unless the one of this `id` is there.
     pub(crate) async fn start(
         &self,
+        tasks: &Tasks,
         id: &str,
         starting: impl Future<Output = Result<SandboxProcess, Status>> + Send + 'static,
     ) -> Result<(), Status> {
         let running = self.running.clone();
         let work = async move { Ok(Arc::new(Process::of(starting.await?, running))) };
-        self.all.get_or_do(id, work).await.map(|_| ())
+        self.all.get_or_do(tasks, id, work).await.map(|_| ())
     }
 
     pub(crate) fn find(&self, id: &str) -> Result<Arc<Process>, Status> {

@@ -95,7 +95,10 @@ impl TaskCommandRouter for CommandRouter {
             let (argv, cwd) = (request.command_args, request.workdir);
             starter.spawn(argv, env, cwd).await
         };
-        machine.processes.start(&request.exec_id, starting).await?;
+        machine
+            .processes
+            .start(&self.0.tasks, &request.exec_id, starting)
+            .await?;
         answer(TaskExecStartResponse {}, after)
     }
 
@@ -141,7 +144,7 @@ impl TaskCommandRouter for CommandRouter {
                 }
             }
         };
-        tokio::spawn(reading);
+        self.0.tasks.spawn(reading);
         answer(ReceiverStream::new(stream), after)
     }
 
