@@ -65,6 +65,7 @@ impl Bench {
             listen: ([127, 0, 0, 1], 0).into(),
             pullwright: PROGRAM.into(),
             token_lifetime: Duration::from_secs(1200),
+            sandbox_tokens: false,
         });
         let double = double.await.unwrap();
         let folder = tempfile::tempdir().unwrap();

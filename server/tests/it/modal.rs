@@ -112,6 +112,7 @@ pub(crate) async fn double(token_lifetime: Duration) -> Double {
         listen: ([127, 0, 0, 1], 0).into(),
         pullwright: PROGRAM.into(),
         token_lifetime,
+        sandbox_tokens: true,
     };
     Double::start(options).await.unwrap()
 }

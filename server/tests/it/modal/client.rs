@@ -7,7 +7,7 @@ use pullwright_core::sandbox::{ProcessExit, SandboxError};
 use pullwright_sandbox::modal::wire::client::network_access::NetworkAccessType;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::{Bench, double, finish, run, sh};
+use super::{Bench, double, finish, run, sh, until};
 use crate::support::in_time;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,4 +192,19 @@ async fn tokens_that_live_for_seconds_are_renewed_in_time() {
     assert_eq!(finish(slow).await.0, "1\n2\n3\n4\n5\n");
     in_time(sandbox.close()).await.unwrap();
     assert!(bench.count("AuthTokenGet") > 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_that_waits_for_a_machine_is_opened_once_it_has_one() {
+    let bench = Bench::new().await;
+    bench.double.hold_starts();
+    let waiting = async {
+        until(|| bench.count("SandboxGetTaskIdV2") == 1).await;
+        assert_eq!(bench.count("SandboxGetCommandRouterAccess"), 0);
+        bench.double.let_start();
+    };
+    let (sandbox, ()) = tokio::join!(bench.open(), waiting);
+    assert_eq!(run(&*sandbox, "cat file").await.0, "content\n");
+    assert_eq!(bench.count("SandboxGetCommandRouterAccess"), 1);
+    in_time(sandbox.close()).await.unwrap();
 }

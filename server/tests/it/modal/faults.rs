@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pullwright_core::sandbox::SandboxError;
 use pullwright_modal_double::Fault;
+use pullwright_sandbox::modal::wire::client::generic_result::GenericStatus;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::Code;
 
@@ -127,7 +128,10 @@ async fn a_lost_sandbox_ends_what_is_under_way_with_its_reason() {
     let bench = Bench::new().await;
     let sandbox = bench.open().await;
     let mut process = sandbox.spawn(sh("sleep 1000")).await.unwrap();
-    bench.double.lose_sandboxes().await;
+    bench
+        .double
+        .lose_sandboxes(GenericStatus::InternalFailure)
+        .await;
     let mut said = Vec::new();
     let ended = in_time(process.stdout.read_to_end(&mut said)).await;
     assert!(ended.is_err() || said.is_empty());

@@ -76,6 +76,16 @@ impl Raw {
         request
     }
 
+    /// A request about a sandbox, by one who shows this token for it.
+    pub(super) fn about<Q>(&self, token: Option<&String>, request: Q) -> Request<Q> {
+        let mut request = self.signed(request);
+        if let Some(token) = token {
+            let metadata = request.metadata_mut();
+            metadata.insert("x-modal-sandbox-token", token.parse().unwrap());
+        }
+        request
+    }
+
     /// A sandbox without a network, that may be there for a minute.
     pub(super) fn definition(&self) -> Sandbox {
         Sandbox {

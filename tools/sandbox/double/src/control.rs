@@ -1,9 +1,12 @@
 //! The control plane.
 
+mod build;
+mod entry;
+mod list;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use pullwright_core::sandbox::{ProcessExit, SandboxCommand};
 use pullwright_sandbox::modal::wire::client::blob_create_response::UploadTypesOneof;
 use pullwright_sandbox::modal::wire::client::generic_result::GenericStatus;
 use pullwright_sandbox::modal::wire::client::modal_client_server::ModalClient;
@@ -13,7 +16,7 @@ use pullwright_sandbox::modal::wire::client::{
     AppGetOrCreateRequest, AppGetOrCreateResponse, AuthTokenGetRequest, AuthTokenGetResponse,
     BlobCreateRequest, BlobCreateResponse, ClientHelloResponse, CommandRouterAccess,
     EnvironmentGetOrCreateRequest, EnvironmentGetOrCreateResponse, EnvironmentMetadata,
-    EnvironmentSettings, FileDescriptor, GenericResult, ImageFromIdRequest, ImageFromIdResponse,
+    EnvironmentSettings, GenericResult, ImageFromIdRequest, ImageFromIdResponse,
     ImageGetOrCreateRequest, ImageGetOrCreateResponse, ImageJoinStreamingRequest,
     ImageJoinStreamingResponse, ImageMetadata, MountBatchedCheckExistenceRequest,
     MountBatchedCheckExistenceResponse, MountGetOrCreateRequest, MountGetOrCreateResponse,
@@ -21,20 +24,19 @@ use pullwright_sandbox::modal::wire::client::{
     SandboxCreateV2Response, SandboxGetCommandRouterAccessRequest,
     SandboxGetCommandRouterAccessResponse, SandboxGetResourceUsageRequest,
     SandboxGetResourceUsageResponse, SandboxGetTaskIdRequest, SandboxGetTaskIdResponse,
-    SandboxGetTunnelsRequest, SandboxGetTunnelsResponse, SandboxHandleMetadata, SandboxInfo,
-    SandboxListRequest, SandboxListResponse, SandboxSnapshotFsRequest, SandboxSnapshotFsResponse,
-    SandboxTagsGetRequest, SandboxTagsGetResponse, SandboxTagsSetRequest, SandboxTerminateRequest,
-    SandboxTerminateResponse, SandboxWaitRequest, SandboxWaitResponse, TaskInfo, TaskLogs,
-    UploadUrlList,
+    SandboxGetTunnelsRequest, SandboxGetTunnelsResponse, SandboxListRequest, SandboxListResponse,
+    SandboxSnapshotFsRequest, SandboxSnapshotFsResponse, SandboxTagsGetRequest,
+    SandboxTagsGetResponse, SandboxTagsSetRequest, SandboxTerminateRequest,
+    SandboxTerminateResponse, SandboxWaitRequest, SandboxWaitResponse, UploadUrlList,
 };
-use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
-use crate::machine::Machine;
-use crate::{Shared, TOKEN_ID, TOKEN_SECRET};
+use crate::Shared;
+use crate::apps::environment;
+use build::done;
+use entry::answer;
 
 /// What the account's token is for.
 const ACCOUNT: &str = "account";
@@ -42,125 +44,11 @@ const ACCOUNT: &str = "account";
 /// The builder that an environment names.
 const BUILDER_VERSION: &str = "2025.06";
 
-/// `CLIENT_TYPE_LIBMODAL_JS` and `CLIENT_TYPE_LIBMODAL_GO`.
-const CLIENT_TYPE_JS: &str = "8";
-const CLIENT_TYPE_GO: &str = "9";
-
 /// A call that the real one does not take longer for.
 const LONGEST_POLL: Duration = Duration::from_secs(10);
 
+/// The control plane of one account.
 pub(crate) struct Control(pub(crate) Arc<Shared>);
-
-impl Control {
-    /// Lets a call in whose client may, and answers what goes wrong after it.
-    async fn enter(&self, name: &str, metadata: &MetadataMap) -> Result<Option<Status>, Status> {
-        self.0.journal.add(name, metadata);
-        let text = |key: &str| metadata.get(key).and_then(|value| value.to_str().ok());
-        if text("x-modal-token-id") != Some(TOKEN_ID)
-            || text("x-modal-token-secret") != Some(TOKEN_SECRET)
-        {
-            return Err(Status::unauthenticated("the token is not known"));
-        }
-        for needed in ["x-modal-client-version", "x-modal-client-type"] {
-            if text(needed).is_none() {
-                return Err(Status::failed_precondition(format!("{needed} is missing")));
-            }
-        }
-        if name.ends_with("V2") {
-            let token = text("x-modal-auth-token");
-            let token = token.ok_or_else(|| Status::unauthenticated("no auth token was shown"))?;
-            self.0.tokens.check(token, ACCOUNT)?;
-        }
-        self.0.faults.before(name).await
-    }
-
-    fn access(&self, machine: &Machine, metadata: &MetadataMap) -> CommandRouterAccess {
-        let client = metadata.get("x-modal-client-type");
-        // They want to read `https`, and speak without it on this machine all the same.
-        let url = match client.and_then(|client| client.to_str().ok()) {
-            Some(CLIENT_TYPE_JS | CLIENT_TYPE_GO) => self.0.url.replacen("http:", "https:", 1),
-            _ => self.0.url.clone(),
-        };
-        CommandRouterAccess {
-            jwt: self.0.tokens.give(&machine.task_id),
-            url,
-        }
-    }
-
-    fn made(&self, machine: &Machine, metadata: &MetadataMap) -> SandboxCreateV2Response {
-        SandboxCreateV2Response {
-            sandbox_id: machine.id.clone(),
-            task_id: machine.task_id.clone(),
-            metadata: Some(SandboxHandleMetadata {
-                app_id: machine.app_id.clone(),
-                ..SandboxHandleMetadata::default()
-            }),
-            command_router_access: Some(self.access(machine, metadata)),
-            ..SandboxCreateV2Response::default()
-        }
-    }
-
-    /// Runs the lines of a build and tells their output.
-    async fn build(
-        &self,
-        image_id: &str,
-        lines: &[String],
-        log: &mpsc::Sender<Result<ImageJoinStreamingResponse, Status>>,
-    ) -> Result<GenericResult, Status> {
-        let sandbox = self.0.machines.scratch().await?;
-        let mut result = done(GenericStatus::Success, "");
-        for (number, line) in lines.iter().enumerate() {
-            let script = format!("exec 2>&1; {line}");
-            let command = SandboxCommand {
-                argv: ["/bin/sh", "-c", script.as_str()]
-                    .map(str::to_owned)
-                    .to_vec(),
-                ..SandboxCommand::default()
-            };
-            let spawned = sandbox.spawn(command).await;
-            let mut process = spawned.map_err(|error| Status::internal(error.to_string()))?;
-            let mut said = String::new();
-            let _ = process.stdout.read_to_string(&mut said).await;
-            let logs = TaskLogs {
-                data: format!("Step {}: RUN {line}\n{said}", number + 1),
-                file_descriptor: FileDescriptor::Stdout.into(),
-            };
-            let piece = ImageJoinStreamingResponse {
-                task_logs: vec![logs],
-                entry_id: format!("{}", number + 1),
-                ..ImageJoinStreamingResponse::default()
-            };
-            let _ = log.send(Ok(piece)).await;
-            if process.exit.await != Ok(ProcessExit::Code(0)) {
-                result = done(GenericStatus::Failure, &format!("RUN {line} failed"));
-                break;
-            }
-        }
-        let _ = sandbox.close().await;
-        self.0.images.built(image_id, result.clone());
-        Ok(result)
-    }
-}
-
-fn done(status: GenericStatus, exception: &str) -> GenericResult {
-    GenericResult {
-        status: status.into(),
-        exception: exception.to_owned(),
-        ..GenericResult::default()
-    }
-}
-
-fn answer<A>(answer: A, after: Option<Status>) -> Result<Response<A>, Status> {
-    match after {
-        Some(status) => Err(status),
-        None => Ok(Response::new(answer)),
-    }
-}
-
-fn seconds(seconds: f32) -> Duration {
-    let asked = Duration::try_from_secs_f32(seconds).unwrap_or_default();
-    asked.min(LONGEST_POLL)
-}
 
 #[tonic::async_trait]
 impl ModalClient for Control {
@@ -192,11 +80,7 @@ impl ModalClient for Control {
         request: Request<AppGetOrCreateRequest>,
     ) -> Result<Response<AppGetOrCreateResponse>, Status> {
         let after = self.enter("AppGetOrCreate", request.metadata()).await?;
-        let name = request.into_inner().app_name;
-        if name.is_empty() {
-            return Err(Status::invalid_argument("an app has a name"));
-        }
-        let app_id = format!("ap-{name}");
+        let app_id = self.0.apps.get_or_create(&request.into_inner())?;
         answer(AppGetOrCreateResponse { app_id }, after)
     }
 
@@ -207,7 +91,7 @@ impl ModalClient for Control {
         let after = self
             .enter("EnvironmentGetOrCreate", request.metadata())
             .await?;
-        let name = request.into_inner().deployment_name;
+        let name = environment(&request.into_inner().deployment_name).to_owned();
         let settings = EnvironmentSettings {
             image_builder_version: BUILDER_VERSION.to_owned(),
         };
@@ -369,7 +253,10 @@ impl ModalClient for Control {
         let key = key.and_then(|key| key.to_str().ok()).map(str::to_owned);
         let key = key.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
         let shared = Arc::clone(&self.0);
-        let making = async move { shared.make(request).await };
+        let making = async move {
+            shared.faults.during("SandboxCreateV2").await;
+            shared.make(request).await
+        };
         let machine = self
             .0
             .created
@@ -383,8 +270,8 @@ impl ModalClient for Control {
         request: Request<SandboxWaitRequest>,
     ) -> Result<Response<SandboxWaitResponse>, Status> {
         let after = self.enter("SandboxWaitV2", request.metadata()).await?;
-        let request = request.into_inner();
-        let machine = self.0.machines.find(&request.sandbox_id)?;
+        let (metadata, _, request) = request.into_parts();
+        let machine = self.sandbox(&request.sandbox_id, &metadata)?;
         let result = machine.wait(seconds(request.timeout)).await;
         let result = Some(result.unwrap_or_default());
         answer(SandboxWaitResponse { result }, after)
@@ -395,7 +282,8 @@ impl ModalClient for Control {
         request: Request<SandboxTerminateRequest>,
     ) -> Result<Response<SandboxTerminateResponse>, Status> {
         let after = self.enter("SandboxTerminateV2", request.metadata()).await?;
-        let machine = self.0.machines.find(&request.into_inner().sandbox_id)?;
+        let (metadata, _, request) = request.into_parts();
+        let machine = self.sandbox(&request.sandbox_id, &metadata)?;
         let existing_result = machine.ended();
         machine.end(GenericStatus::Terminated, 0).await;
         answer(SandboxTerminateResponse { existing_result }, after)
@@ -406,9 +294,12 @@ impl ModalClient for Control {
         request: Request<SandboxGetTaskIdRequest>,
     ) -> Result<Response<SandboxGetTaskIdResponse>, Status> {
         let after = self.enter("SandboxGetTaskIdV2", request.metadata()).await?;
-        let machine = self.0.machines.find(&request.into_inner().sandbox_id)?;
+        let (metadata, _, request) = request.into_parts();
+        let machine = self.sandbox(&request.sandbox_id, &metadata)?;
+        let limit = request.timeout.map_or(LONGEST_POLL, seconds);
+        machine.scheduled(limit).await;
         let task = SandboxGetTaskIdResponse {
-            task_id: Some(machine.task_id.clone()),
+            task_id: machine.is_scheduled().then(|| machine.task_id.clone()),
             task_result: machine.ended(),
         };
         answer(task, after)
@@ -423,10 +314,17 @@ impl ModalClient for Control {
             .await?;
         let (metadata, _, request) = request.into_parts();
         let machine = match request.target {
-            Some(Target::SandboxId(id)) => self.0.machines.find(&id)?,
-            Some(Target::TaskId(id)) => self.0.machines.find_task(&id)?,
+            Some(Target::SandboxId(id)) => self.sandbox(&id, &metadata)?,
+            Some(Target::TaskId(id)) => {
+                let id = self.0.machines.find_task(&id)?.id.clone();
+                self.sandbox(&id, &metadata)?
+            }
             None => return Err(Status::invalid_argument("no sandbox is named")),
         };
+        if machine.ended().is_some() || !machine.is_scheduled() {
+            let why = "the sandbox has ended, or there is no machine for it yet";
+            return Err(Status::failed_precondition(why));
+        }
         let CommandRouterAccess { jwt, url } = self.access(&machine, &metadata);
         answer(SandboxGetCommandRouterAccessResponse { jwt, url }, after)
     }
@@ -447,35 +345,7 @@ impl ModalClient for Control {
     ) -> Result<Response<SandboxListResponse>, Status> {
         let after = self.enter("SandboxListV2", request.metadata()).await?;
         let request = request.into_inner();
-        let mut sandboxes: Vec<SandboxInfo> = Vec::new();
-        for machine in self.0.machines.all() {
-            let tags = machine
-                .tags
-                .lock()
-                .map(|tags| tags.clone())
-                .unwrap_or_default();
-            let is_wanted = (request.app_id.is_empty() || request.app_id == machine.app_id)
-                && (request.include_finished || machine.ended().is_none())
-                && (request.before_timestamp <= 0.0
-                    || machine.created_at < request.before_timestamp)
-                && request.tags.iter().all(|tag| tags.contains(tag));
-            if is_wanted {
-                sandboxes.push(SandboxInfo {
-                    id: machine.id.clone(),
-                    created_at: machine.created_at,
-                    task_info: Some(TaskInfo {
-                        id: machine.task_id.clone(),
-                        result: machine.ended(),
-                        ..TaskInfo::default()
-                    }),
-                    app_id: machine.app_id.clone(),
-                    tags,
-                    ..SandboxInfo::default()
-                });
-            }
-        }
-        // The newest first; clients ask on from the last one's time.
-        sandboxes.sort_by(|a, b| b.created_at.total_cmp(&a.created_at));
+        let sandboxes = list::wanted(&request, self.0.machines.all());
         answer(SandboxListResponse { sandboxes }, after)
     }
 
@@ -484,7 +354,8 @@ impl ModalClient for Control {
         request: Request<SandboxTagsGetRequest>,
     ) -> Result<Response<SandboxTagsGetResponse>, Status> {
         let after = self.enter("SandboxTagsGetV2", request.metadata()).await?;
-        let machine = self.0.machines.find(&request.into_inner().sandbox_id)?;
+        let (metadata, _, request) = request.into_parts();
+        let machine = self.sandbox(&request.sandbox_id, &metadata)?;
         let tags = machine
             .tags
             .lock()
@@ -498,8 +369,8 @@ impl ModalClient for Control {
         request: Request<SandboxTagsSetRequest>,
     ) -> Result<Response<()>, Status> {
         let after = self.enter("SandboxTagsSetV2", request.metadata()).await?;
-        let request = request.into_inner();
-        let machine = self.0.machines.find(&request.sandbox_id)?;
+        let (metadata, _, request) = request.into_parts();
+        let machine = self.sandbox(&request.sandbox_id, &metadata)?;
         if let Ok(mut tags) = machine.tags.lock() {
             *tags = request.tags;
         }
@@ -513,7 +384,8 @@ impl ModalClient for Control {
         let after = self
             .enter("SandboxGetResourceUsage", request.metadata())
             .await?;
-        let machine = self.0.machines.find(&request.into_inner().sandbox_id)?;
+        let (metadata, _, request) = request.into_parts();
+        let machine = self.sandbox(&request.sandbox_id, &metadata)?;
         // As much as was asked for, for as long as it was there.
         let lived = machine.lived_nanoseconds();
         let usage = SandboxGetResourceUsageResponse {
@@ -528,7 +400,8 @@ impl ModalClient for Control {
         request: Request<SandboxSnapshotFsRequest>,
     ) -> Result<Response<SandboxSnapshotFsResponse>, Status> {
         let after = self.enter("SandboxSnapshotFs", request.metadata()).await?;
-        let machine = self.0.machines.find(&request.into_inner().sandbox_id)?;
+        let (metadata, _, request) = request.into_parts();
+        let machine = self.sandbox(&request.sandbox_id, &metadata)?;
         let snapshot = SandboxSnapshotFsResponse {
             image_id: self
                 .0
@@ -538,4 +411,10 @@ impl ModalClient for Control {
         };
         answer(snapshot, after)
     }
+}
+
+/// How long a poll takes that asks for `seconds`.
+fn seconds(seconds: f32) -> Duration {
+    let asked = Duration::try_from_secs_f32(seconds).unwrap_or_default();
+    asked.min(LONGEST_POLL)
 }

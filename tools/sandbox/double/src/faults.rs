@@ -18,8 +18,11 @@ pub enum Fault {
     Lost(Code),
     /// The server is busy and says how long, if it does.
     Busy(Option<f32>),
-    /// The answer is late.
+    /// The call is late, and nothing is done before.
     Late(Duration),
+    /// The work itself takes this long, whether or not somebody waits for it. It is for calls that make
+    /// something.
+    Slow(Duration),
 }
 
 #[derive(Debug)]
@@ -43,15 +46,18 @@ impl Faults {
         next.entry(name.to_owned()).or_default().extend(faults);
     }
 
-    fn take(&self, name: &str) -> Option<Fault> {
+    /// The next fault of a call, where it is one of its work and that is what `of_work` asks for, or neither.
+    fn take(&self, name: &str, of_work: bool) -> Option<Fault> {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        next.get_mut(name)?.pop_front()
+        let faults = next.get_mut(name)?;
+        let is_of_work = matches!(faults.front()?, Fault::Slow(_));
+        (is_of_work == of_work).then(|| faults.pop_front())?
     }
 
     /// Lets a call go wrong before its work; answers what is to go wrong after it.
     pub(crate) async fn before(&self, name: &str) -> Result<Option<Status>, Status> {
-        match self.take(name) {
-            None => Ok(None),
+        match self.take(name, false) {
+            None | Some(Fault::Slow(_)) => Ok(None),
             Some(Fault::Status(code)) => Err(Status::new(code, "as the test wants it")),
             Some(Fault::Lost(code)) => Ok(Some(Status::new(code, "the answer is lost"))),
             Some(Fault::Busy(wait)) => Err(busy(wait)),
@@ -59,6 +65,13 @@ impl Faults {
                 tokio::time::sleep(time).await;
                 Ok(None)
             }
+        }
+    }
+
+    /// Takes as long as the work is to take.
+    pub(crate) async fn during(&self, name: &str) {
+        if let Some(Fault::Slow(time)) = self.take(name, true) {
+            tokio::time::sleep(time).await;
         }
     }
 

@@ -4,9 +4,11 @@
 //! idempotency, and breaks what it is told to break. Images are not built: the `RUN` lines of a dockerfile
 //! are run once in an empty sandbox, for their log and their exit code, and what they changed is lost.
 
+mod apps;
 mod blobs;
 mod connections;
 mod control;
+mod deadline;
 mod faults;
 mod images;
 mod journal;
@@ -26,7 +28,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn;
 use axum::routing::put;
+use pullwright_sandbox::modal::wire::client::generic_result::GenericStatus;
 use pullwright_sandbox::modal::wire::client::modal_client_server::ModalClientServer;
 use pullwright_sandbox::modal::wire::client::{NetworkAccess, SandboxCreateV2Request};
 use pullwright_sandbox::modal::wire::task_command_router::task_command_router_server::TaskCommandRouterServer;
@@ -39,7 +43,7 @@ use connections::{Breaker, Connections};
 use control::Control;
 use faults::Faults;
 use journal::Journal;
-use machine::Machine;
+use machine::{Machine, Order};
 use machines::Machines;
 use once::Once;
 use tasks::Tasks;
@@ -62,6 +66,9 @@ pub struct Options {
     pub pullwright: PathBuf,
     /// How long its tokens live.
     pub token_lifetime: Duration,
+    /// Whether who makes a sandbox gets a token for it, which calls about the sandbox then must not contradict.
+    /// Those that show none are let through, as clients are that only know its id.
+    pub sandbox_tokens: bool,
 }
 
 /// A running double. Dropping it ends it, and every sandbox in it.
@@ -78,10 +85,12 @@ pub(crate) struct Shared {
     pub(crate) journal: Journal,
     pub(crate) machines: Machines,
     pub(crate) tokens: Tokens,
+    pub(crate) apps: apps::Apps,
     pub(crate) blobs: blobs::Blobs,
     pub(crate) images: images::Images,
     pub(crate) url: String,
     pub(crate) tasks: Tasks,
+    sandbox_tokens: bool,
     /// What was made for which key, so that the same call does not make another one.
     pub(crate) created: Once<Arc<Machine>>,
 }
@@ -94,8 +103,13 @@ impl Shared {
     ) -> Result<Arc<Machine>, tonic::Status> {
         let definition = request.definition.as_ref();
         let image_id = definition.map(|definition| definition.image_id.as_str());
-        let image = self.images.find(image_id.unwrap_or_default())?;
-        self.machines.create(request, &image).await
+        let order = Order {
+            image: self.images.find(image_id.unwrap_or_default())?,
+            environment: self.apps.environment_of(&request.app_id)?,
+            has_token: self.sandbox_tokens,
+            request,
+        };
+        self.machines.create(order).await
     }
 }
 
@@ -115,10 +129,12 @@ impl Double {
             journal: Journal::default(),
             machines: Machines::new(&options.pullwright, tasks.clone())?,
             tokens: Tokens::new(options.token_lifetime),
+            apps: apps::Apps::default(),
             blobs: blobs::Blobs::default(),
             images: images::Images::default(),
             url,
             tasks,
+            sandbox_tokens: options.sandbox_tokens,
             created: Once::default(),
         });
         let control = ModalClientServer::new(Control(Arc::clone(&shared)))
@@ -126,7 +142,8 @@ impl Double {
         let router = TaskCommandRouterServer::new(router::CommandRouter(Arc::clone(&shared)))
             .max_decoding_message_size(MAX_MESSAGE_BYTES);
         let grpc = tonic::service::Routes::new(control).add_service(router);
-        let app = grpc.into_axum_router().merge(
+        let grpc = grpc.into_axum_router().layer(from_fn(deadline::keep));
+        let app = grpc.merge(
             Router::new()
                 .route("/blobs/{id}", put(blobs::put))
                 .layer(DefaultBodyLimit::disable())
@@ -184,9 +201,20 @@ impl Double {
         self.shared.machines.networks()
     }
 
-    /// Takes every sandbox away, as a machine that is lost does.
-    pub async fn lose_sandboxes(&self) {
-        self.shared.machines.lose_all().await;
+    /// Ends every sandbox as Modal does it for this reason.
+    pub async fn lose_sandboxes(&self, how: GenericStatus) {
+        self.shared.machines.end_all(how).await;
+    }
+
+    /// Lets sandboxes that are made from now on wait for a machine: nobody is told their task, nor where they
+    /// are reached, until [`Self::let_start`].
+    pub fn hold_starts(&self) {
+        self.shared.machines.set_room(false);
+    }
+
+    /// Finds a machine for every sandbox.
+    pub fn let_start(&self) {
+        self.shared.machines.set_room(true);
     }
 
     /// Makes every token that was given out so far too old.

@@ -23,11 +23,18 @@ use crate::tasks::Tasks;
 /// Where clients of ours put our executable.
 const TOOL_HOST: &str = "/usr/local/bin/pullwright";
 
+/// The longest that one may be there.
+const MAX_TIMEOUT_SECS: u32 = 24 * 3600;
+
 /// A sandbox.
 pub(crate) struct Machine {
     pub(crate) id: String,
     pub(crate) task_id: String,
     pub(crate) app_id: String,
+    /// The environment that it and its app are in.
+    pub(crate) environment: String,
+    /// What its maker shows on calls about it, where that is given out.
+    pub(crate) token: Option<String>,
     pub(crate) image_id: String,
     pub(crate) tags: Mutex<Vec<SandboxTag>>,
     pub(crate) created_at: f64,
@@ -37,6 +44,16 @@ pub(crate) struct Machine {
     /// What it was allowed to reach, in order.
     networks: Mutex<Vec<NetworkAccess>>,
     result: watch::Sender<Option<GenericResult>>,
+    /// Whether a machine was found for it.
+    is_scheduled: watch::Sender<bool>,
+}
+
+/// What a sandbox is to be.
+pub(crate) struct Order {
+    pub(crate) request: SandboxCreateV2Request,
+    pub(crate) image: Known,
+    pub(crate) environment: String,
+    pub(crate) has_token: bool,
 }
 
 impl Machine {
@@ -45,14 +62,21 @@ impl Machine {
         tasks: &Tasks,
         name: &str,
         sandbox: Arc<dyn Sandbox>,
-        request: SandboxCreateV2Request,
-        image: &Known,
+        order: Order,
     ) -> Result<Arc<Self>, Status> {
+        let Order { request, image, .. } = order;
         let definition = request.definition.unwrap_or_default();
+        if definition.timeout_secs > MAX_TIMEOUT_SECS {
+            let why = "a sandbox may be there for 24 hours at most";
+            return Err(Status::invalid_argument(why));
+        }
+        let token = || uuid::Uuid::new_v4().to_string();
         let machine = Arc::new(Self {
             id: format!("sb-v2-{name}"),
             task_id: format!("ta-{name}V"),
             app_id: request.app_id,
+            environment: order.environment,
+            token: order.has_token.then(token),
             image_id: definition.image_id,
             tags: Mutex::new(request.tags),
             created_at: now(),
@@ -61,6 +85,7 @@ impl Machine {
             has_tool_host: image.files.iter().any(|file| file == TOOL_HOST),
             networks: Mutex::default(),
             result: watch::channel(None).0,
+            is_scheduled: watch::channel(false).0,
         });
         machine.set_network(definition.network_access).await?;
         if let Some(archive) = &image.archive {
@@ -128,6 +153,25 @@ impl Machine {
 
     fn lock_networks(&self) -> MutexGuard<'_, Vec<NetworkAccess>> {
         self.networks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets its task be known.
+    pub(crate) fn schedule(&self) {
+        self.is_scheduled.send_replace(true);
+    }
+
+    /// Whether a machine was found for it.
+    pub(crate) fn is_scheduled(&self) -> bool {
+        *self.is_scheduled.borrow()
+    }
+
+    /// Waits until a machine is found for it or it has ended, for as long as `limit`.
+    pub(crate) async fn scheduled(&self, limit: Duration) {
+        let mut is_scheduled = self.is_scheduled.subscribe();
+        tokio::select! {
+            _ = is_scheduled.wait_for(|is_so| *is_so) => {}
+            _ = self.wait(limit) => {}
+        }
     }
 
     /// How it ended, if it has.

@@ -8,20 +8,20 @@ use pullwright_core::config::SandboxConfig;
 use pullwright_core::sandbox::{Opening, Sandbox, SandboxHost};
 use pullwright_protocol::RunId;
 use pullwright_sandbox::LocalHost;
+use pullwright_sandbox::modal::wire::client::NetworkAccess;
 use pullwright_sandbox::modal::wire::client::generic_result::GenericStatus;
-use pullwright_sandbox::modal::wire::client::{NetworkAccess, SandboxCreateV2Request};
 use tempfile::TempDir;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tonic::Status;
 
-use crate::images::Known;
-use crate::machine::Machine;
+use crate::machine::{Machine, Order};
 use crate::tasks::Tasks;
 
 pub(crate) struct Machines {
     host: LocalHost,
     folder: TempDir,
     tasks: Tasks,
+    has_room: watch::Sender<bool>,
     all: Mutex<BTreeMap<String, Arc<Machine>>>,
 }
 
@@ -33,6 +33,7 @@ impl Machines {
             host,
             folder,
             tasks,
+            has_room: watch::channel(true).0,
             all: Mutex::default(),
         })
     }
@@ -56,16 +57,31 @@ impl Machines {
         opened.map_err(|error| Status::internal(error.to_string()))
     }
 
-    pub(crate) async fn create(
-        &self,
-        request: SandboxCreateV2Request,
-        image: &Known,
-    ) -> Result<Arc<Machine>, Status> {
+    pub(crate) async fn create(&self, order: Order) -> Result<Arc<Machine>, Status> {
         let name = uuid::Uuid::new_v4().simple().to_string();
         let sandbox = self.open(&name).await?;
-        let machine = Machine::begin(&self.tasks, &name, sandbox, request, image).await?;
+        let machine = Machine::begin(&self.tasks, &name, sandbox, order).await?;
         self.lock().insert(machine.id.clone(), Arc::clone(&machine));
+        self.schedule(&machine);
         Ok(machine)
+    }
+
+    /// Finds a machine for a sandbox, at once where there is room.
+    fn schedule(&self, machine: &Arc<Machine>) {
+        if *self.has_room.borrow() {
+            return machine.schedule();
+        }
+        let (mut has_room, machine) = (self.has_room.subscribe(), Arc::clone(machine));
+        self.tasks.spawn(async move {
+            // It is asked for as long as the double is there.
+            let _ = has_room.wait_for(|has_room| *has_room).await;
+            machine.schedule();
+        });
+    }
+
+    /// Says whether there are machines for sandboxes.
+    pub(crate) fn set_room(&self, has_room: bool) {
+        self.has_room.send_replace(has_room);
     }
 
     pub(crate) fn find(&self, id: &str) -> Result<Arc<Machine>, Status> {
@@ -98,9 +114,9 @@ impl Machines {
         all.iter().map(|machine| machine.networks()).collect()
     }
 
-    pub(crate) async fn lose_all(&self) {
+    pub(crate) async fn end_all(&self, how: GenericStatus) {
         for machine in self.all() {
-            machine.end(GenericStatus::InternalFailure, 0).await;
+            machine.end(how, 0).await;
         }
     }
 

@@ -20,6 +20,9 @@ struct Arguments {
     /// How long its tokens live, in seconds.
     #[arg(long, default_value_t = 1200)]
     token_lifetime_sec: u64,
+    /// Give out a token for each sandbox, and refuse calls about it that show another one.
+    #[arg(long)]
+    sandbox_tokens: bool,
 }
 
 #[tokio::main]
@@ -29,6 +32,7 @@ async fn main() -> anyhow::Result<()> {
         listen: arguments.listen,
         pullwright: arguments.pullwright,
         token_lifetime: Duration::from_secs(arguments.token_lifetime_sec),
+        sandbox_tokens: arguments.sandbox_tokens,
     })
     .await?;
     let mut out = std::io::stdout().lock();

@@ -23,12 +23,13 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::Shared;
+use crate::deadline;
 use crate::machine::Machine;
 use crate::processes::Process;
 use crate::stdin::Stdin;
 
 /// The most of one piece of output.
-const PIECE_BYTES: usize = 64 * 1024;
+const PIECE_BYTES: usize = 256 * 1024;
 
 /// The most arguments of a process, in bytes.
 const MAX_ARGUMENT_BYTES: usize = 65_536;
@@ -90,8 +91,9 @@ impl TaskCommandRouter for CommandRouter {
             return Err(Status::invalid_argument("no arguments, or too many"));
         }
         let env = environment(request.env, request.secret_sources);
-        let starter = Arc::clone(&machine);
+        let (shared, starter) = (Arc::clone(&self.0), Arc::clone(&machine));
         let starting = async move {
+            shared.faults.during("TaskExecStart").await;
             let (argv, cwd) = (request.command_args, request.workdir);
             starter.spawn(argv, env, cwd).await
         };
@@ -117,6 +119,7 @@ impl TaskCommandRouter for CommandRouter {
             .await?;
         let descriptor = request.file_descriptor();
         let (send, stream) = mpsc::channel(4);
+        let last = send.clone();
         let mut cuts = self.0.faults.cuts();
         cuts.mark_unchanged();
         let reading = async move {
@@ -144,7 +147,13 @@ impl TaskCommandRouter for CommandRouter {
                 }
             }
         };
-        self.0.tasks.spawn(reading);
+        let limit = deadline::of(&metadata);
+        self.0.tasks.spawn(async move {
+            let read = deadline::in_time(limit, reading).await;
+            if let Err(late) = read {
+                let _ = last.send(Err(late)).await;
+            }
+        });
         answer(ReceiverStream::new(stream), after)
     }
 

@@ -6,6 +6,9 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Mutex as AsyncMutex, watch};
 use tonic::Status;
 
+/// The most input of one call.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
+
 /// What a process reads. One writes at a time, but everybody may ask where it stands.
 pub(crate) struct Stdin {
     /// Gone once it is closed.
@@ -35,6 +38,10 @@ impl Stdin {
     /// Writes `data`, which belongs at `offset`. What is there already is not written again. Whoever breaks
     /// it off leaves what was written until then counted.
     pub(crate) async fn write(&self, offset: u64, data: &[u8], eof: bool) -> Result<(), Status> {
+        if data.len() > MAX_BYTES {
+            let why = format!("{} bytes of input are too many", data.len());
+            return Err(Status::invalid_argument(why));
+        }
         let mut writer = self.writer.lock().await;
         let mut rest = self.not_there_yet(offset, data)?;
         while !rest.is_empty() {
