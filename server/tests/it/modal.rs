@@ -2,6 +2,7 @@
 
 mod client;
 mod doctor;
+mod doomed;
 mod double_itself;
 mod faults;
 mod official;
@@ -73,31 +74,7 @@ impl Bench {
         &self,
         warm: Option<&str>,
     ) -> (Result<Arc<dyn Sandbox>, SandboxError>, Vec<String>) {
-        let run = RunId(uuid::Uuid::now_v7().to_string());
-        let checkout = self.folder.path().join(&run.0);
-        std::fs::create_dir(&checkout).unwrap();
-        std::fs::write(checkout.join("file"), "content\n").unwrap();
-        if warm.is_some() {
-            std::fs::write(checkout.join(".gitignore"), "ignored\n").unwrap();
-            git(&checkout, &["init", "--quiet"]);
-            git(&checkout, &["add", "."]);
-            git(&checkout, &["commit", "--quiet", "--message", "first"]);
-        }
-        let (notices, mut told) = mpsc::channel(1000);
-        let opening = Opening {
-            warm,
-            run: &run,
-            checkout: &checkout,
-            notices,
-        };
-        let opened = in_time(self.host.open(opening)).await;
-        let mut lines = Vec::new();
-        while let Ok(notice) = told.try_recv() {
-            if let SandboxNotice::Progress(line) = notice {
-                lines.push(line);
-            }
-        }
-        (opened, lines)
+        open_at(&self.host, self.folder.path(), warm).await
     }
 
     /// How often a call was made.
@@ -105,6 +82,39 @@ impl Bench {
         let calls = self.double.calls();
         calls.iter().filter(|call| call.name == name).count()
     }
+}
+
+/// What came of opening a sandbox for a fresh checkout in `folder`, and what was told meanwhile.
+async fn open_at(
+    host: &ModalHost,
+    folder: &Path,
+    warm: Option<&str>,
+) -> (Result<Arc<dyn Sandbox>, SandboxError>, Vec<String>) {
+    let run = RunId(uuid::Uuid::now_v7().to_string());
+    let checkout = folder.join(&run.0);
+    std::fs::create_dir(&checkout).unwrap();
+    std::fs::write(checkout.join("file"), "content\n").unwrap();
+    if warm.is_some() {
+        std::fs::write(checkout.join(".gitignore"), "ignored\n").unwrap();
+        git(&checkout, &["init", "--quiet"]);
+        git(&checkout, &["add", "."]);
+        git(&checkout, &["commit", "--quiet", "--message", "first"]);
+    }
+    let (notices, mut told) = mpsc::channel(1000);
+    let opening = Opening {
+        warm,
+        run: &run,
+        checkout: &checkout,
+        notices,
+    };
+    let opened = in_time(host.open(opening)).await;
+    let mut lines = Vec::new();
+    while let Ok(notice) = told.try_recv() {
+        if let SandboxNotice::Progress(line) = notice {
+            lines.push(line);
+        }
+    }
+    (opened, lines)
 }
 
 pub(crate) async fn double(token_lifetime: Duration) -> Double {
@@ -134,12 +144,16 @@ fn host(double: &Double, folder: &Path, dockerfile: &[&str]) -> ModalHost {
 }
 
 fn host_of(double: &Double, folder: &Path, modal: ModalConfig) -> ModalHost {
+    host_with(account(double), folder, modal)
+}
+
+fn host_with(account: Account, folder: &Path, modal: ModalConfig) -> ModalHost {
     let config = SandboxConfig {
         kind: SandboxKind::Modal,
         modal: Some(modal),
         ..SandboxConfig::default()
     };
-    ModalHost::new(&config, account(double), folder, Path::new(PROGRAM)).unwrap()
+    ModalHost::new(&config, account, folder, Path::new(PROGRAM)).unwrap()
 }
 
 fn config(folder: &Path, dockerfile: &[&str]) -> ModalConfig {
@@ -194,4 +208,11 @@ async fn until_told(is_so: impl AsyncFn() -> bool) {
         }
     })
     .await;
+}
+
+/// Whether this machine has a process with `word` in its command line.
+fn runs_here(word: &str) -> bool {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let mut lines = processes.filter_map(|one| std::fs::read(one.path().join("cmdline")).ok());
+    lines.any(|line| String::from_utf8_lossy(&line).contains(word))
 }

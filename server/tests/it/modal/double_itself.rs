@@ -13,7 +13,7 @@ use pullwright_sandbox::modal::wire::task_command_router::TaskExecStdioReadReque
 use tonic::{Code, Status};
 
 use super::raw::{Raw, RawRouter};
-use super::{double, until, until_told};
+use super::{double, runs_here, until, until_told};
 use crate::support::in_time;
 
 const LONG_LIVED: Duration = Duration::from_secs(1200);
@@ -268,13 +268,6 @@ async fn a_double_that_is_dropped_ends_its_sandboxes() {
     until(|| !runs_here(&mark)).await;
     // However it hears of that.
     let _ = in_time(waiting).await;
-}
-
-/// Whether this machine has a process with `word` in its command line.
-fn runs_here(word: &str) -> bool {
-    let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    let mut lines = processes.filter_map(|one| std::fs::read(one.path().join("cmdline")).ok());
-    lines.any(|line| String::from_utf8_lossy(&line).contains(word))
 }
 
 fn count(double: &Double, name: &str) -> usize {

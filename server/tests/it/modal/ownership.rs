@@ -9,8 +9,9 @@ use pullwright_modal_double::Fault;
 use tokio::runtime::Runtime;
 use tonic::Code;
 
+use super::doomed::Doomed;
 use super::runs::{SANDBOX, code_command, frames_of};
-use super::{Bench, double, run, sh, tool_host, until};
+use super::{Bench, double, run, runs_here, tool_host, until};
 use crate::runs::command_line::Desk;
 use crate::runs::lab::GREET;
 use crate::support::in_time;
@@ -20,17 +21,21 @@ const FOR_EVER: Duration = Duration::from_secs(600);
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sandbox_is_found_again_with_its_files_and_without_its_processes() {
     let bench = Bench::new().await;
-    let sandbox = bench.open().await;
-    run(&*sandbox, "echo work > new").await;
-    let left = sandbox.spawn(sh("sleep 1000")).await.unwrap();
-    let handle = serde_json::to_string(&sandbox.handle()).unwrap();
+    let mark = uuid::Uuid::new_v4().to_string();
+    let left = format!("sleep 1000; echo {mark}");
+    let server = Doomed::open(&bench, "echo work > new", &left).await;
+    let handle = serde_json::to_string(&server.handle).unwrap();
     let handle = serde_json::from_str(&handle).unwrap();
     let refused = in_time(next(&bench).attach(&handle)).await.err().unwrap();
     assert!(refused.to_string().contains("another server"), "{refused}");
 
-    std::mem::forget(left);
-    die(sandbox);
+    server.kill().await;
+    // Nobody told the spawner.
+    assert_eq!(spawners(&bench), 1);
+    assert!(runs_here(&mark));
     let again = in_time(next(&bench).attach(&handle)).await.unwrap();
+    assert!(!runs_here(&mark));
+    assert_eq!(spawners(&bench), 1, "the old one has ended");
     let (said, _) = run(&*again, "cat file new; pgrep -x sleep || echo none").await;
     assert_eq!(said, "content\nwork\nnone\n");
     assert_eq!(bench.count("SandboxCreateV2"), 1);
@@ -44,9 +49,10 @@ async fn a_sandbox_is_found_again_with_its_files_and_without_its_processes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sandbox_in_which_nothing_starts_any_more_is_ended() {
     let bench = Bench::new().await;
-    let sandbox = bench.open().await;
-    let handle = sandbox.handle();
-    die(sandbox);
+    let handle = Doomed::open(&bench, "true", "sleep 1000")
+        .await
+        .kill()
+        .await;
     let broken = [Fault::Status(Code::InvalidArgument)];
     bench.double.break_next("TaskExecStart", broken);
     in_time(next(&bench).attach(&handle)).await.err().unwrap();
@@ -56,10 +62,12 @@ async fn a_sandbox_in_which_nothing_starts_any_more_is_ended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_server_that_died_has_left_is_ended_by_the_next_one() {
     let bench = Bench::new().await;
-    let (left, kept) = (bench.open().await, bench.open().await);
+    let kept = bench.open().await;
+    let server = Doomed::open(&bench, "true", "sleep 1000").await;
     in_time(next(&bench).check()).await.unwrap();
     assert_eq!(bench.double.sandboxes(), 2, "both have a server");
-    die(left);
+    server.kill().await;
+    assert_eq!(spawners(&bench), 2);
     in_time(next(&bench).check()).await.unwrap();
     until(|| bench.double.sandboxes() == 1).await;
     assert_eq!(run(&*kept, "cat file").await.0, "content\n");
@@ -239,8 +247,7 @@ async fn a_sandbox_in_which_nobody_goes_on_is_ended_by_modal() {
     let bench = Bench { host, ..bench };
     let sandbox = bench.open().await;
     let handle = sandbox.handle();
-    // The spawner ends once it hears nothing any more.
-    die(sandbox);
+    leave(sandbox);
     until(|| bench.double.sandboxes() == 0).await;
     let ended = in_time(next(&bench).attach(&handle)).await.err().unwrap();
     assert!(ended.to_string().contains("idle for too long"), "{ended}");
@@ -251,8 +258,9 @@ fn next(bench: &Bench) -> pullwright_sandbox::ModalHost {
     super::host(&bench.double, bench.folder.path(), &[])
 }
 
-/// What is left where a server is killed: nobody ends the sandbox.
-fn die(sandbox: Arc<dyn Sandbox>) {
+/// Gives a sandbox up without ending it, but says goodbye to the spawner. To one that misses a killed server
+/// the same happens, after minutes.
+fn leave(sandbox: Arc<dyn Sandbox>) {
     let outside_of_any_runtime = std::thread::spawn(move || drop(sandbox));
     outside_of_any_runtime.join().unwrap();
 }
@@ -281,6 +289,15 @@ fn is_free(bench: &Bench) -> bool {
     let mut found = std::fs::read_dir(bench.folder.path().join("modal")).unwrap();
     let record = found.next().unwrap().unwrap().path();
     std::fs::File::open(record).unwrap().try_lock().is_ok()
+}
+
+/// How many spawners there are that may still be told something.
+fn spawners(bench: &Bench) -> usize {
+    let running = bench.double.running();
+    let spawners = running
+        .iter()
+        .filter(|one| one.is_input_open && one.command.contains(&"spawner".to_owned()));
+    spawners.count()
 }
 
 fn records(bench: &Bench) -> usize {

@@ -38,6 +38,7 @@ use tokio::net::TcpListener;
 
 pub use faults::Fault;
 pub use journal::Call;
+pub use processes::Running;
 
 use connections::{Breaker, Connections};
 use control::Control;
@@ -192,6 +193,14 @@ impl Double {
     #[must_use]
     pub fn sandboxes(&self) -> usize {
         self.shared.machines.alive()
+    }
+
+    /// What clients have started in all sandboxes and has not ended.
+    #[must_use]
+    pub fn running(&self) -> Vec<Running> {
+        let all = self.shared.machines.all().into_iter();
+        all.flat_map(|machine| machine.processes.running())
+            .collect()
     }
 
     /// What each sandbox was allowed to reach: when it was made, and each time that was changed. The oldest

@@ -37,6 +37,15 @@ impl<T: Clone + Send + Sync + 'static> Once<T> {
         self.cells().get(key)?.get().cloned()
     }
 
+    /// What came of all work that is done.
+    pub(crate) fn all(&self) -> Vec<T> {
+        let cells = self.cells();
+        cells
+            .values()
+            .filter_map(|cell| cell.get().cloned())
+            .collect()
+    }
+
     fn cell(&self, key: &str) -> Arc<OnceCell<T>> {
         Arc::clone(self.cells().entry(key.to_owned()).or_default())
     }

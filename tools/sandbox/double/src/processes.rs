@@ -19,7 +19,17 @@ pub(crate) struct Processes {
     running: watch::Sender<usize>,
 }
 
+/// A process that a client has started and that has not ended.
+#[derive(Clone, Debug)]
+pub struct Running {
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// Whether it may still be written to.
+    pub is_input_open: bool,
+}
+
 pub(crate) struct Process {
+    command: Vec<String>,
     pub(crate) stdout: Printed,
     pub(crate) stderr: Printed,
     pub(crate) stdin: Stdin,
@@ -36,16 +46,29 @@ impl Processes {
         &self,
         tasks: &Tasks,
         id: &str,
+        command: Vec<String>,
         starting: impl Future<Output = Result<SandboxProcess, Status>> + Send + 'static,
     ) -> Result<(), Status> {
         let running = self.running.clone();
-        let work = async move { Ok(Arc::new(Process::of(starting.await?, running))) };
+        let work = async move { Ok(Arc::new(Process::of(command, starting.await?, running))) };
         self.all.get_or_do(tasks, id, work).await.map(|_| ())
     }
 
     pub(crate) fn find(&self, id: &str) -> Result<Arc<Process>, Status> {
         let found = self.all.get(id);
         found.ok_or_else(|| Status::not_found(format!("there is no process {id}")))
+    }
+
+    /// Those that have not ended.
+    pub(crate) fn running(&self) -> Vec<Running> {
+        let all = self.all.all().into_iter();
+        let running = all.filter(|process| process.exited().is_none());
+        running
+            .map(|process| Running {
+                command: process.command.clone(),
+                is_input_open: !process.stdin.stands().is_closed,
+            })
+            .collect()
     }
 
     /// Until nothing has run for as long as `limit`.
@@ -63,7 +86,7 @@ impl Processes {
 }
 
 impl Process {
-    fn of(started: SandboxProcess, running: watch::Sender<usize>) -> Self {
+    fn of(command: Vec<String>, started: SandboxProcess, running: watch::Sender<usize>) -> Self {
         let (tell_exit, exit) = watch::channel(None);
         let ended = started.exit;
         running.send_modify(|count| *count += 1);
@@ -73,6 +96,7 @@ impl Process {
             running.send_modify(|count| *count -= 1);
         });
         Self {
+            command,
             stdout: Printed::of(started.stdout),
             stderr: Printed::of(started.stderr),
             stdin: Stdin::new(started.stdin),

@@ -91,6 +91,7 @@ impl TaskCommandRouter for CommandRouter {
             return Err(Status::invalid_argument("no arguments, or too many"));
         }
         let env = environment(request.env, request.secret_sources);
+        let command = request.command_args.clone();
         let (shared, starter) = (Arc::clone(&self.0), Arc::clone(&machine));
         let starting = async move {
             shared.faults.during("TaskExecStart").await;
@@ -99,7 +100,7 @@ impl TaskCommandRouter for CommandRouter {
         };
         machine
             .processes
-            .start(&self.0.tasks, &request.exec_id, starting)
+            .start(&self.0.tasks, &request.exec_id, command, starting)
             .await?;
         answer(TaskExecStartResponse {}, after)
     }
