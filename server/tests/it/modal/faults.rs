@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pullwright_core::sandbox::SandboxError;
+use pullwright_core::sandbox::{Sandbox, SandboxError};
 use pullwright_modal_double::Fault;
 use pullwright_sandbox::modal::wire::client::generic_result::GenericStatus;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -114,30 +114,57 @@ async fn pieces_that_arrived_in_part_are_neither_lost_nor_doubled() {
 
 /// A token that says it has long to live is not asked for again, as Modal's own clients do it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_was_taken_back_ends_the_sandbox_with_that_reason() {
+async fn a_token_that_was_taken_back_breaks_the_stream_and_the_sandbox_is_ended() {
     let bench = Bench::new().await;
     let sandbox = bench.open().await;
     bench.double.expire_tokens();
     let lost = in_time(sandbox.spawn(sh("cat file"))).await.err().unwrap();
-    assert!(matches!(lost, SandboxError::Lost { .. }), "{lost}");
+    let reason = reason(&*sandbox);
+    assert!(reason.starts_with("its stream ended; "), "{reason}");
+    assert_eq!(
+        lost.to_string(),
+        format!("the modal sandbox is gone: {reason}")
+    );
+    assert_eq!(bench.count("SandboxGetCommandRouterAccess"), 0);
+    assert_eq!(bench.double.sandboxes(), 1, "nobody has ended it yet");
     in_time(sandbox.close()).await.ok();
+    assert_eq!(bench.double.sandboxes(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_sandbox_ends_what_is_under_way_with_its_reason() {
-    let bench = Bench::new().await;
-    let sandbox = bench.open().await;
-    let mut process = sandbox.spawn(sh("sleep 1000")).await.unwrap();
-    bench
-        .double
-        .lose_sandboxes(GenericStatus::InternalFailure)
-        .await;
-    let mut said = Vec::new();
-    let ended = in_time(process.stdout.read_to_end(&mut said)).await;
-    assert!(ended.is_err() || said.is_empty());
-    let lost = sandbox.spawn(sh("true")).await.err().unwrap();
-    assert!(matches!(lost, SandboxError::Lost { .. }), "{lost}");
-    assert!(sandbox.lost().is_some());
+    for how in [
+        GenericStatus::InternalFailure,
+        GenericStatus::MemoryManagerEviction,
+    ] {
+        let bench = Bench::new().await;
+        let sandbox = bench.open().await;
+        let mut process = sandbox.spawn(sh("sleep 1000")).await.unwrap();
+        bench.double.lose_sandboxes(how).await;
+        let mut said = Vec::new();
+        let broke = in_time(process.stdout.read_to_end(&mut said)).await;
+        let broke = broke.expect_err("it ended as if it were whole");
+        assert_eq!(broke.kind(), std::io::ErrorKind::ConnectionAborted);
+        // It is told how the process that carries all others ended, and not only that it is gone.
+        let reason = reason(&*sandbox);
+        let told = reason.strip_prefix("its stream ended; ");
+        let told = told.unwrap_or_else(|| panic!("{reason}"));
+        assert_ne!(told, "it was left to its sandbox");
+        assert_eq!(broke.to_string(), reason);
+        let lost = sandbox.spawn(sh("true")).await.err().unwrap();
+        assert_eq!(
+            lost.to_string(),
+            format!("the modal sandbox is gone: {reason}")
+        );
+    }
+}
+
+/// Why a sandbox is gone.
+fn reason(sandbox: &dyn Sandbox) -> String {
+    match sandbox.lost() {
+        Some(SandboxError::Lost { reason, .. }) => reason,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
