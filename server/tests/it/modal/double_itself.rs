@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, stream};
 use pullwright_modal_double::{Double, Fault};
 use pullwright_sandbox::modal::wire::client::generic_result::GenericStatus;
 use pullwright_sandbox::modal::wire::client::sandbox_get_command_router_access_request::Target;
@@ -9,7 +10,10 @@ use pullwright_sandbox::modal::wire::client::{
     Sandbox, SandboxGetCommandRouterAccessRequest, SandboxGetTaskIdRequest, SandboxListRequest,
     SandboxTagsGetRequest, SandboxTerminateRequest, SandboxWaitRequest,
 };
-use pullwright_sandbox::modal::wire::task_command_router::TaskExecStdioReadRequest;
+use pullwright_sandbox::modal::wire::task_command_router::task_exec_stdin_write_stream_request::Payload;
+use pullwright_sandbox::modal::wire::task_command_router::{
+    TaskExecStdinWriteStreamRequest, TaskExecStdinWriteStreamStart, TaskExecStdioReadRequest,
+};
 use tonic::{Code, Status};
 
 use super::raw::{Raw, RawRouter};
@@ -100,6 +104,39 @@ async fn input_that_broke_off_half_way_is_taken_up_at_that_byte() {
     );
     let more = router.write("exec", BYTES + 1, vec![0], false).await;
     assert_eq!(more.unwrap_err().code(), Code::OutOfRange);
+}
+
+/// An answer comes only at the end, so whoever lost the stream asks where it stands.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_input_ends_when_somebody_asks_where_it_stands() {
+    let double = double(LONG_LIVED).await;
+    let router = Raw::new(&double).await.sandbox().await;
+    router.start("exec", "cat").await.unwrap();
+    let start = Payload::Start(TaskExecStdinWriteStreamStart {
+        task_id: router.task_id.clone(),
+        exec_id: "exec".to_owned(),
+        offset: 0,
+    });
+    let pieces = [start, Payload::Data(b"half ".to_vec().into())].map(|payload| {
+        TaskExecStdinWriteStreamRequest {
+            payload: Some(payload),
+        }
+    });
+    let pieces = stream::iter(pieces).chain(stream::pending());
+    let mut client = router.client.clone();
+    let streaming = client.task_exec_stdin_write_stream(router.signed(pieces));
+    let asking = async {
+        let first = router.read("exec").await.message().await;
+        assert_eq!(*first.unwrap().unwrap().data, *b"half ");
+        router.input("exec").await.num_bytes_written
+    };
+    let (evicted, stands) = in_time(async { tokio::join!(streaming, asking) }).await;
+    assert_eq!(stands, 5);
+    assert_eq!(evicted.unwrap_err().code(), Code::Aborted);
+    let rest = b"and half".to_vec();
+    router.write("exec", 5, rest, true).await.unwrap();
+    let came = in_time(router.pieces("exec")).await.concat();
+    assert_eq!(came, b"half and half");
 }
 
 #[tokio::test(flavor = "multi_thread")]

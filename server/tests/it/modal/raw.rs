@@ -11,10 +11,10 @@ use pullwright_sandbox::modal::wire::task_command_router::task_command_router_cl
 use pullwright_sandbox::modal::wire::task_command_router::{
     TaskExecPollRequest, TaskExecStartRequest, TaskExecStdinStatusRequest,
     TaskExecStdinStatusResponse, TaskExecStdinWriteRequest, TaskExecStdioFileDescriptor,
-    TaskExecStdioReadRequest,
+    TaskExecStdioReadRequest, TaskExecStdioReadResponse,
 };
 use tonic::transport::Channel;
-use tonic::{Request, Status};
+use tonic::{Request, Status, Streaming};
 
 /// The control plane.
 #[derive(Clone)]
@@ -199,8 +199,8 @@ impl RawRouter {
         stands.unwrap().into_inner()
     }
 
-    /// The pieces of all that a process prints.
-    pub(super) async fn pieces(&self, exec_id: &str) -> Vec<Vec<u8>> {
+    /// What a process prints, piece by piece.
+    pub(super) async fn read(&self, exec_id: &str) -> Streaming<TaskExecStdioReadResponse> {
         let request = self.signed(TaskExecStdioReadRequest {
             task_id: self.task_id.clone(),
             exec_id: exec_id.to_owned(),
@@ -208,7 +208,12 @@ impl RawRouter {
             file_descriptor: TaskExecStdioFileDescriptor::Stdout.into(),
         });
         let stream = self.client.clone().task_exec_stdio_read(request).await;
-        let mut stream = stream.unwrap().into_inner();
+        stream.unwrap().into_inner()
+    }
+
+    /// The pieces of all that a process prints.
+    pub(super) async fn pieces(&self, exec_id: &str) -> Vec<Vec<u8>> {
+        let mut stream = self.read(exec_id).await;
         let mut pieces = Vec::new();
         while let Some(piece) = stream.message().await.unwrap() {
             pieces.push(piece.data.to_vec());

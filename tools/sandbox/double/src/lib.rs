@@ -1,8 +1,9 @@
 //! A double of Modal: its control plane and its command router on one loopback port.
 //!
-//! It really runs processes, in `local` sandboxes of this machine, checks tokens, their age, offsets and
-//! idempotency, and breaks what it is told to break. Images are not built: the `RUN` lines of a dockerfile
-//! are run once in an empty sandbox, for their log and their exit code, and what they changed is lost.
+//! It really runs processes, in `local` sandboxes of this machine, checks tokens, their age, offsets,
+//! idempotency, limits and deadlines, and breaks what it is told to break, connections included. Images
+//! are not built: the `RUN` lines of a dockerfile are run once in an empty sandbox, for their log and their
+//! exit code, and what they changed is lost. An environment is there as soon as somebody names it.
 
 mod apps;
 mod blobs;
