@@ -129,11 +129,17 @@ pub(crate) async fn double(token_lifetime: Duration) -> Double {
 
 /// The account of the double, as its variables would say.
 fn account(double: &Double) -> Account {
+    account_in(double, "")
+}
+
+/// The same in an environment of this name.
+fn account_in(double: &Double, environment: &str) -> Account {
     let url = double.url();
     Account::find(|name| match name {
         "MODAL_SERVER_URL" => Some(url.clone()),
         "MODAL_TOKEN_ID" => Some(TOKEN_ID.to_owned()),
         "MODAL_TOKEN_SECRET" => Some(TOKEN_SECRET.to_owned()),
+        "MODAL_ENVIRONMENT" => Some(environment.to_owned()),
         _ => None,
     })
     .unwrap()

@@ -142,6 +142,45 @@ async fn a_sandbox_that_was_made_unheard_is_looked_for_whatever_was_said_last() 
     }
 }
 
+/// It is looked for where it was made.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_in_another_environment_is_found_there() {
+    let bench = Bench::new().await;
+    let account = super::account_in(&bench.double, "staging");
+    let host = super::host_with(
+        account,
+        bench.folder.path(),
+        super::config(bench.folder.path(), &[]),
+    );
+    let bench = Bench { host, ..bench };
+    let lost = vec![Fault::Lost(Code::Unavailable); 4];
+    bench.double.break_next("SandboxCreateV2", lost);
+    bench.try_open().await.0.err().unwrap();
+    until(|| bench.double.sandboxes() == 0 && records(&bench) == 0).await;
+}
+
+/// Modal's own token of a sandbox is shown in every call about it, and in no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_of_a_sandbox_is_shown_to_modal_alone() {
+    let bench = Bench::new().await;
+    let sandbox = bench.open().await;
+    let handle = serde_json::to_string(&sandbox.handle()).unwrap();
+    in_time(sandbox.close()).await.unwrap();
+    let calls = bench.double.calls();
+    let tokens = calls.iter().filter_map(|call| {
+        let token = call.headers.get("x-modal-sandbox-token")?;
+        Some((call.name.as_str(), token))
+    });
+    let tokens: Vec<_> = tokens.collect();
+    let names: Vec<&str> = tokens.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["SandboxGetResourceUsage", "SandboxTerminateV2"]);
+    assert!(
+        tokens
+            .iter()
+            .all(|(_, token)| !handle.contains(token.as_str()))
+    );
+}
+
 /// Modal may still be looking for a machine.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sandbox_that_is_not_there_yet_is_looked_for_again() {

@@ -212,19 +212,21 @@ fn seconds(nanoseconds: u64) -> f64 {
 
 /// How a sandbox ended, in words that say what to do.
 pub(super) fn said(result: &GenericResult) -> String {
-    let status = match result.status() {
-        GenericStatus::Timeout => "its time is over; raise `timeout_min` in `[sandbox.modal]`",
-        GenericStatus::Terminated => "it was terminated",
-        GenericStatus::IdleTimeout => "it was idle for too long",
+    let how = match result.status() {
+        GenericStatus::Timeout => {
+            "its time is over; raise `timeout_min` in `[sandbox.modal]`".to_owned()
+        }
+        GenericStatus::Terminated => "it was terminated".to_owned(),
+        GenericStatus::IdleTimeout => "it was idle for too long".to_owned(),
         GenericStatus::KernelOomKill
         | GenericStatus::MemoryManagerEviction
         | GenericStatus::MemoryThrashingEviction => {
-            "it had too little memory; raise `memory_mb` in `[sandbox]`"
+            "it had too little memory; raise `memory_mb` in `[sandbox]`".to_owned()
         }
-        status => status.as_str_name(),
+        other => format!("Modal says that it ended with {}", other.as_str_name()),
     };
     match result.exception.as_str() {
-        "" => status.to_owned(),
-        exception => format!("{status}: {exception}"),
+        "" => how,
+        exception => format!("{how}: {exception}"),
     }
 }

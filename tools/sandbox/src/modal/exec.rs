@@ -4,8 +4,8 @@
 //! broke is done again, and nothing is lost or doubled.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream};
 use tokio::sync::watch;
@@ -58,6 +58,8 @@ pub(super) struct Exec {
     stream: Option<(Input, Output)>,
     ended: watch::Receiver<Option<String>>,
     complaint: watch::Receiver<Vec<u8>>,
+    /// Why its streams broke off, if they did.
+    broke: Arc<OnceLock<String>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -102,10 +104,16 @@ impl Exec {
         let (from_writer, to_process) = tokio::io::duplex(BUFFER_BYTES);
         let (tell_end, ended) = watch::channel(None);
         let (complain, complaint) = watch::channel(Vec::new());
+        let broke = Arc::<OnceLock<String>>::default();
         let tasks = vec![
-            tokio::spawn(pipe(TaskExecStdioFileDescriptor::Stdout).read_into(to_reader)),
+            tokio::spawn(
+                pipe(TaskExecStdioFileDescriptor::Stdout).read_into(to_reader, Arc::clone(&broke)),
+            ),
             tokio::spawn(pipe(TaskExecStdioFileDescriptor::Stderr).keep_end(complain)),
-            tokio::spawn(pipe(TaskExecStdioFileDescriptor::Stdout).write_from(from_writer)),
+            tokio::spawn(
+                pipe(TaskExecStdioFileDescriptor::Stdout)
+                    .write_from(from_writer, Arc::clone(&broke)),
+            ),
             tokio::spawn(wait(Arc::clone(&router), id.clone(), tell_end)),
         ];
         let stream: (Input, Output) = (Box::new(to_process), Box::new(from_process));
@@ -114,6 +122,7 @@ impl Exec {
             stream: Some(stream),
             ended,
             complaint,
+            broke,
             tasks,
         }
     }
@@ -129,7 +138,10 @@ impl Exec {
         let ended = tokio::time::timeout(grace, ended).await;
         let how = match ended {
             Ok(Ok(how)) => how.clone().unwrap_or_default(),
-            _ => "it was left to its sandbox".to_owned(),
+            _ => {
+                let broke = self.broke.get().cloned();
+                broke.unwrap_or_else(|| "it was left to its sandbox".to_owned())
+            }
         };
         match readable(&self.complaint.borrow()) {
             said if said.is_empty() => how,
@@ -197,8 +209,9 @@ struct Pipe {
 
 impl Pipe {
     /// Passes output on until the process ends it or there is no hope.
-    async fn read_into(self, mut reader: DuplexStream) {
+    async fn read_into(self, mut reader: DuplexStream, broke: Arc<OnceLock<String>>) {
         if let Err(error) = self.read(&mut reader).await {
+            broke.get_or_init(|| error.to_string());
             tracing::warn!(%error, exec = self.exec_id, "the output of a process at Modal is lost");
         }
         let _ = reader.shutdown().await;
@@ -208,10 +221,15 @@ impl Pipe {
         let mut offset = 0;
         let mut breaks = 0;
         loop {
+            let begun = Instant::now();
             let status = match self.read_from(&mut offset, &mut breaks, reader).await {
                 Ok(()) => return Ok(()),
                 Err(status) => status,
             };
+            // A process may be silent for hours, in which connections come and go.
+            if begun.elapsed() > LONGEST_WAIT {
+                breaks = 0;
+            }
             if status.code() == Code::Unauthenticated && self.router.refresh().await? {
                 continue;
             }
@@ -275,7 +293,7 @@ impl Pipe {
     }
 
     /// Passes input on until its writer ends it or the process does.
-    async fn write_from(self, mut writer: DuplexStream) {
+    async fn write_from(self, mut writer: DuplexStream, broke: Arc<OnceLock<String>>) {
         let mut offset = 0;
         let mut piece = vec![0; MAX_PIECE_BYTES];
         loop {
@@ -283,6 +301,7 @@ impl Pipe {
             let data = bytes::Bytes::copy_from_slice(&piece[..count]);
             if let Err(error) = self.write(offset, data).await {
                 // The writer sees that its end is gone.
+                broke.get_or_init(|| error.to_string());
                 tracing::debug!(%error, exec = self.exec_id, "a process at Modal takes no more input");
                 return;
             }
