@@ -19,6 +19,7 @@ mod missing;
 mod output;
 mod reply;
 mod request;
+mod told;
 
 use compaction::Compacted;
 pub use reply::ResponsesReply;

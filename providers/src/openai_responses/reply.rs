@@ -302,8 +302,23 @@ impl ResponsesReply {
             Err(_) if !self.items.is_empty() => return Ok(()),
             Err(error) => return Err(error),
         };
-        for (place, item) in missing(output, &self.items) {
-            self.add_item(place, item, out)?;
+        // Without its place, an item is where it came.
+        self.items.sort_by_key(|(place, _)| *place);
+        let missing = missing(output, &self.items);
+        if missing.items.is_empty() {
+            return Ok(());
+        }
+        for ((place, _), at_the_end) in self.items.iter_mut().zip(missing.places) {
+            *place = at_the_end;
+        }
+        let nothing_came = self.items.is_empty();
+        for (place, item) in missing.items {
+            match self.add_item(place, item, out) {
+                Err(error) if nothing_came => return Err(error),
+                // The reply is complete without it.
+                Err(error) => tracing::debug!(%error, "an item at the end makes no sense"),
+                Ok(()) => {}
+            }
         }
         Ok(())
     }
