@@ -33,6 +33,7 @@ mod openai;
 mod openai_chat;
 mod openai_responses;
 mod presets;
+mod rejected_reasoning;
 mod scripted;
 mod secret;
 mod sse;

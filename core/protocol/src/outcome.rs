@@ -76,6 +76,8 @@ failure_kinds! {
     Refusal = "refusal",
     /// The conversation no longer fits the model.
     ContextOverflow = "context_overflow",
+    /// The provider does not take its own reasoning back.
+    ReasoningRejected = "reasoning_rejected",
     /// The model's reply makes no sense, again and again.
     MalformedReply = "malformed_reply",
     /// The model went in circles, also after it was told.

@@ -5,6 +5,7 @@ use pullwright_protocol::provider::ProviderError;
 
 use super::event::ErrorBody;
 use crate::exchange::{Refused, Rejection, header, retry_after};
+use crate::rejected_reasoning::is_rejected_reasoning;
 
 /// A 429 with this code is not about speed: the account's limit is used up.
 const SPEND_LIMIT_CODE: &str = "enforced_spend_limit_reached";
@@ -63,6 +64,9 @@ impl ErrorBody {
         }
         if self.is_overflow(status) {
             return (FailureKind::ContextOverflow, false);
+        }
+        if is_rejected_reasoning(status, &self.error.message) {
+            return (FailureKind::ReasoningRejected, false);
         }
         match (self.error.kind.as_str(), status) {
             ("authentication_error" | "permission_error", _) | (_, Some(401 | 403)) => {

@@ -7,6 +7,7 @@ use pullwright_protocol::provider::ProviderError;
 use serde_json::Value;
 
 use crate::exchange::{Refused, Rejection, retry_after};
+use crate::rejected_reasoning::is_rejected_reasoning;
 
 /// The API's error object, in the stream or in the body of a rejection.
 #[derive(Debug, Default)]
@@ -95,6 +96,9 @@ impl ErrorObject {
         }
         if self.is_overflow(http_status) {
             return (FailureKind::ContextOverflow, false);
+        }
+        if is_rejected_reasoning(http_status.or(self.code), &self.message) {
+            return (FailureKind::ReasoningRejected, false);
         }
         if self.is_about_the_key() {
             return (FailureKind::ProviderAuth, false);

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::REQUEST_ID_HEADER;
 use crate::exchange::{Refused, Rejection, header, rate_limit_reset, retry_after};
+use crate::rejected_reasoning::is_rejected_reasoning;
 
 mod overflow;
 mod wait;
@@ -166,6 +167,11 @@ impl Said {
         }
         if status == Some(413) || overflow::is_overflow(&self.names, &self.message) {
             return (FailureKind::ContextOverflow, false);
+        }
+        if self.is_named(&["invalid_encrypted_content"])
+            || is_rejected_reasoning(status, &self.message)
+        {
+            return (FailureKind::ReasoningRejected, false);
         }
         if self.is_malformed_call() && !matches!(status, Some(401 | 403 | 429 | 500..)) {
             return (FailureKind::MalformedReply, true);

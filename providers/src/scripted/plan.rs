@@ -1,5 +1,7 @@
 //! A reply of the script, made ready: its items are built once, not once per request.
 
+use std::sync::Arc;
+
 use pullwright_protocol::provider::{ProviderError, StopReason, StreamRequest, TokenUsage};
 use pullwright_protocol::{Content, FailureKind, Item, Native, Provenance, RawJson, ToolCall};
 use serde_json::{Value, json};
@@ -68,8 +70,13 @@ impl Plan {
     pub(super) fn acts_for(&self, request: &StreamRequest) -> impl Iterator<Item = &Act> {
         let compaction = |act: &Act| matches!(act, Act::Compaction(_));
         let is_compaction = request.compact && self.acts.iter().any(compaction);
-        let breaks_off = move |act: &&Act| is_compaction && matches!(act, Act::Fault(_));
-        self.acts.iter().filter(move |act| !breaks_off(act))
+        let reasoning = |item: &Arc<Item>| matches!(item.content, Content::Reasoning { .. });
+        let has_reasoning = request.items.iter().any(reasoning);
+        let is_spared = move |act: &&Act| match act {
+            Act::Fault(fault) => is_compaction || (fault.while_reasoning && !has_reasoning),
+            _ => false,
+        };
+        self.acts.iter().filter(move |act| !is_spared(act))
     }
 
     /// Whether it plays differently at another attempt.
@@ -174,6 +181,11 @@ impl Fault {
                 FailureKind::ContextOverflow,
                 false,
                 "says the conversation is too long",
+            ),
+            FaultKind::ReasoningRejected => (
+                FailureKind::ReasoningRejected,
+                false,
+                "does not take its reasoning back",
             ),
         };
         ProviderError {

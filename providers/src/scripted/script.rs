@@ -124,6 +124,9 @@ pub(super) struct Fault {
     pub(super) attempts: Option<u32>,
     #[serde(default)]
     pub(super) retry_after_ms: Option<u64>,
+    /// Whether it breaks only where reasoning of the model comes back.
+    #[serde(default)]
+    pub(super) while_reasoning: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -136,6 +139,7 @@ pub(super) enum FaultKind {
     Auth,
     Budget,
     ContextOverflow,
+    ReasoningRejected,
 }
 
 /// Why a script cannot be played.

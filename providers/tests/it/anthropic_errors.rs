@@ -125,6 +125,42 @@ async fn each_status_has_its_kind() {
     }
 }
 
+/// By hand, for want of a recording: preserved thinking that comes back in another conversation, from another
+/// account, changed, or not at all.
+#[tokio::test]
+async fn thinking_that_is_not_taken_back_has_a_kind_of_its_own() {
+    let rejections = [
+        "messages.1.content.0: Invalid `signature` in `thinking` block. The block is bound to a different conversation",
+        "messages.5.content.2: Invalid `signature` in `thinking` block",
+        "messages.1.content.0.thinking.signature: Field required",
+        "messages.1.content.18: `thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified. These blocks must remain as they were in the original response.",
+        "messages.3.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`. When `thinking` is enabled, a final assistant message must start with a thinking block",
+    ];
+    for message in rejections {
+        let rejection = body("invalid_request_error", message);
+        let error = rejected(Answer::error(400, &rejection)).await;
+        assert_eq!(
+            (error.kind, error.retryable),
+            (FailureKind::ReasoningRejected, false),
+            "{message}"
+        );
+        assert!(error.message.contains(message), "{}", error.message);
+        let event = crate::anthropic_reply::frames(&[rejection]);
+        let error = crate::anthropic_reply::play(&event, usize::MAX).error;
+        assert_eq!(error.unwrap().kind, FailureKind::ReasoningRejected);
+    }
+    // What is wrong with the request stays so without any reasoning.
+    let settings = [
+        "thinking.budget_tokens: Input should be greater than or equal to 1024",
+        "`thinking` is not supported by this model",
+    ];
+    for message in settings {
+        let rejection = body("invalid_request_error", message);
+        let error = rejected(Answer::error(400, &rejection)).await;
+        assert_eq!(error.kind, FailureKind::ProviderRequest, "{message}");
+    }
+}
+
 #[tokio::test]
 async fn the_wait_is_read_in_all_its_spellings() {
     type Headers = &'static [(&'static str, &'static str)];

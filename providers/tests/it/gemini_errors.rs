@@ -89,6 +89,20 @@ async fn each_status_has_its_kind() {
             K::ProviderBudget,
             false,
         ),
+        (
+            400,
+            "INVALID_ARGUMENT",
+            "Function call is missing a thought_signature in functionCall parts.",
+            K::ReasoningRejected,
+            false,
+        ),
+        (
+            400,
+            "INVALID_ARGUMENT",
+            "Corrupted thought signature.",
+            K::ReasoningRejected,
+            false,
+        ),
         (401, "UNAUTHENTICATED", "no", K::ProviderAuth, false),
         (403, "PERMISSION_DENIED", "no", K::ProviderAuth, false),
         (

@@ -43,6 +43,7 @@ async fn recorded_rejections_are_told_apart() {
             _ if is_auth => (K::ProviderAuth, false),
             429 => (K::RateLimited, true),
             400 if name.contains("tool_use_failed") => (K::MalformedReply, true),
+            400 if name.contains("thinking_with_modified_history") => (K::ReasoningRejected, false),
             _ => (K::ProviderRequest, false),
         };
         assert_eq!(
@@ -82,6 +83,32 @@ async fn each_rejection_has_its_kind() {
             false,
         ),
         (402, plain("Insufficient Balance"), K::ProviderBudget, false),
+        (
+            400,
+            body(
+                "The encrypted content gAAA could not be verified. Reason: Encrypted content could not be decrypted or parsed.",
+                json!("invalid_request_error"),
+                json!("invalid_encrypted_content"),
+            ),
+            K::ReasoningRejected,
+            false,
+        ),
+        (
+            400,
+            plain(
+                "Item 'fc_1' of type 'function_call' was provided without its required 'reasoning' item: 'rs_1'.",
+            ),
+            K::ReasoningRejected,
+            false,
+        ),
+        (
+            400,
+            plain(
+                "Provider returned error: messages.1.content.0: Invalid `signature` in `thinking` block",
+            ),
+            K::ReasoningRejected,
+            false,
+        ),
         (
             429,
             body("slow", json!("requests"), json!("rate_limit_exceeded")),

@@ -230,6 +230,7 @@ async fn every_fault_has_its_kind() {
         ("auth", FailureKind::ProviderAuth, false),
         ("budget", FailureKind::ProviderBudget, false),
         ("context_overflow", FailureKind::ContextOverflow, false),
+        ("reasoning_rejected", FailureKind::ReasoningRejected, false),
     ];
     for (name, kind, retryable) in kinds {
         let script = format!(
