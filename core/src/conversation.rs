@@ -17,6 +17,8 @@ pub struct Conversation {
     bytes: u64,
     /// The size of an earlier request: its tokens, as the provider counted them, and its bytes.
     measured: Option<(u64, u64)>,
+    /// How often it started anew without its reasoning.
+    forgot: u32,
 }
 
 /// A [`StreamRequest`](pullwright_protocol::provider::StreamRequest) whose items are JSON already:
@@ -51,6 +53,7 @@ impl Conversation {
             frozen_bytes,
             bytes: frozen_bytes,
             measured: None,
+            forgot: 0,
         }
     }
 
@@ -71,6 +74,24 @@ impl Conversation {
         };
         items.iter().for_each(|item| anew.push(item));
         anew
+    }
+
+    /// Another one that says the same to any provider: without reasoning, and without what else binds it
+    /// to its own. What has no other form than that stays as it is.
+    #[must_use]
+    pub fn without_reasoning(&self) -> Self {
+        let items = self.items().into_iter().filter_map(without_reasoning);
+        let anew = self.anew(&items.collect::<Vec<_>>());
+        Self {
+            forgot: self.forgot.saturating_add(1),
+            ..anew
+        }
+    }
+
+    /// How often it started anew [`without_reasoning`](Self::without_reasoning).
+    #[must_use]
+    pub fn forgot(&self) -> u32 {
+        self.forgot
     }
 
     /// The items, read back.
@@ -143,6 +164,14 @@ pub fn tokens_of(items: &[Item]) -> u64 {
     items.iter().map(size_of_item).sum::<u64>() / BYTES_PER_TOKEN
 }
 
+fn without_reasoning(item: Item) -> Option<Item> {
+    match item.content {
+        Content::Reasoning { .. } => None,
+        Content::Opaque => Some(item),
+        content => Some(Item::neutral(content)),
+    }
+}
+
 fn size_of_item(item: &Item) -> u64 {
     let parts_size = |parts: &[Part]| -> usize {
         let size = |part: &Part| match part {
@@ -169,6 +198,7 @@ mod tests {
     use std::sync::Arc;
 
     use pullwright_protocol::provider::StreamRequest;
+    use pullwright_protocol::{Native, Provenance, RawJson};
 
     use super::*;
 
@@ -203,6 +233,34 @@ mod tests {
         assert_eq!(conversation.tokens(), 90);
         conversation.measured(0);
         assert_eq!(conversation.tokens(), 90);
+    }
+
+    #[test]
+    fn one_without_reasoning_says_the_rest_to_any_provider() {
+        let native = |content: &Content| Item {
+            content: content.clone(),
+            native: Some(Native {
+                provenance: Provenance {
+                    provider: "p".to_owned(),
+                    wire: "w".to_owned(),
+                    model: "m".to_owned(),
+                    account: None,
+                },
+                json: RawJson::from(&serde_json::json!({ "signature": "s" })),
+            }),
+        };
+        let text = |text: &str| text.to_owned();
+        let reasoning = native(&Content::Reasoning { text: text("why") });
+        let said = Content::Text { text: text("so") };
+        let opaque = native(&Content::Opaque);
+        let user = Item::user("task");
+        let mut conversation = Conversation::new(String::new(), Vec::new());
+        for item in [&user, &reasoning, &native(&said), &opaque] {
+            conversation.push(item);
+        }
+        let anew = conversation.without_reasoning();
+        assert_eq!(anew.items(), [user, Item::neutral(said), opaque]);
+        assert_eq!(anew.anew(&[]).without_reasoning().forgot(), 2);
     }
 
     #[test]

@@ -41,6 +41,17 @@ pub enum Stage {
     Publish,
 }
 
+/// Why a conversation starts anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResetReason {
+    /// It no longer fits its model; a summary stands for it.
+    #[default]
+    TooLong,
+    /// The provider does not take its reasoning back; the rest of it stays.
+    ReasoningRejected,
+}
+
 /// One fact about a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -95,9 +106,12 @@ pub enum Event {
         /// The model that goes on.
         provenance: Provenance,
     },
-    /// The conversation no longer fits its model and starts anew: the same system prompt and tools, and
+    /// The conversation cannot go on as it is and starts anew: the same system prompt and tools, and
     /// these items instead of all before.
     ConversationReset {
+        /// Why.
+        #[serde(default)]
+        reason: ResetReason,
         /// What it starts with.
         items: Vec<Item>,
         /// About how many tokens a request had before.

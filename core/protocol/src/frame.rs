@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::check::CheckPhase;
-use crate::event::{Event, Stage};
+use crate::event::{Event, ResetReason, Stage};
 use crate::item::{Content, joined_text};
 use crate::outcome::{FailureKind, Outcome};
 use crate::request::RunId;
@@ -123,14 +123,15 @@ impl Frame {
                 message: message.clone(),
             },
             Event::ConversationReset {
+                reason,
                 tokens_before,
                 tokens_after,
                 ..
             } => NamedFrame::Status {
                 stage: Stage::Work,
                 message: format!(
-                    "the conversation became too long for the model's context; it goes on from a \
-                     summary (about {tokens_before} tokens before, {tokens_after} now)"
+                    "{} (about {tokens_before} tokens before, {tokens_after} now)",
+                    told(*reason)
                 ),
             },
             Event::CircleFound { what, ends } => NamedFrame::Status {
@@ -225,6 +226,17 @@ impl Frame {
             | Event::BranchPushed { .. } => return None,
         };
         Some(Self::Named(named))
+    }
+}
+
+fn told(reason: ResetReason) -> &'static str {
+    match reason {
+        ResetReason::TooLong => {
+            "the conversation became too long for the model's context; it goes on from a summary"
+        }
+        ResetReason::ReasoningRejected => {
+            "the provider does not take the model's reasoning back; the conversation goes on without it"
+        }
     }
 }
 

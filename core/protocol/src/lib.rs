@@ -22,7 +22,7 @@ pub mod tool;
 pub mod usage;
 
 pub use check::{CheckPhase, CheckReport};
-pub use event::{Event, LoggedEvent, Stage};
+pub use event::{Event, LoggedEvent, ResetReason, Stage};
 pub use frame::{Frame, FrameOptions};
 pub use item::{Content, Item, Native, Part, Provenance, ToolCall};
 pub use network::{NetworkAccess, NetworkVerdict};

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use pullwright_protocol::item::joined_text;
 use pullwright_protocol::provider::StopReason;
-use pullwright_protocol::{Content, Event, FailureKind, Item};
+use pullwright_protocol::{Content, Event, FailureKind, Item, ResetReason};
 
 use super::ask::Asked;
 use super::{Agent, Halt, Reply};
@@ -152,8 +152,21 @@ impl Agent<'_> {
     }
 
     async fn reset(&mut self, anew: Conversation, items: Vec<Item>, tokens_before: u64) {
+        let reason = ResetReason::TooLong;
+        self.start_anew(reason, anew, items, tokens_before).await;
+    }
+
+    /// Goes on with another conversation, which begins with `items`.
+    pub(super) async fn start_anew(
+        &mut self,
+        reason: ResetReason,
+        anew: Conversation,
+        items: Vec<Item>,
+        tokens_before: u64,
+    ) {
         *self.conversation = anew;
         let event = Event::ConversationReset {
+            reason,
             items,
             tokens_before,
             tokens_after: self.conversation.tokens(),

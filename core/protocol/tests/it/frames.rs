@@ -174,6 +174,27 @@ fn every_frame_has_its_shape() {
     }
 }
 
+/// Logs of earlier versions do not say why: there was one reason only.
+#[test]
+fn a_reset_says_why() {
+    let reset = |reason: Value| {
+        let mut event = json!({ "type": "conversation_reset", "items": [], "tokens_before": 9, "tokens_after": 4 });
+        if reason.is_string() {
+            event["reason"] = reason;
+        }
+        shown(&serde_json::from_value(event).unwrap(), false).unwrap()
+    };
+    assert_eq!(
+        reset(Value::Null),
+        r#"{"type":"Status","stage":"work","message":"the conversation became too long for the model's context; it goes on from a summary (about 9 tokens before, 4 now)"}"#
+    );
+    assert_eq!(reset(json!("too_long")), reset(Value::Null));
+    assert_eq!(
+        reset(json!("reasoning_rejected")),
+        r#"{"type":"Status","stage":"work","message":"the provider does not take the model's reasoning back; the conversation goes on without it (about 9 tokens before, 4 now)"}"#
+    );
+}
+
 #[test]
 fn deltas_are_shown_only_when_asked_for() {
     let message = Event::MessageDelta { delta: "d".into() };

@@ -259,6 +259,7 @@ async fn resets(lab: &Lab, played: &Played) -> Vec<Reset> {
             items,
             tokens_before,
             tokens_after,
+            ..
         } => Some((items, tokens_before, tokens_after)),
         _ => None,
     });
