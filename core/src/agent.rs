@@ -5,6 +5,7 @@ mod ask;
 mod circles;
 mod coalesce;
 mod compact;
+mod reasoning;
 
 use std::sync::Arc;
 

@@ -47,7 +47,7 @@ impl Agent<'_> {
         if self.is_nearly_full() {
             self.compact().await?;
         }
-        let overflow = match self.ask_until_answered(Asked::Reply).await? {
+        let overflow = match self.ask_without_rejected_reasoning().await? {
             Ok(reply) => return Ok(reply),
             Err(overflow) => overflow,
         };
@@ -57,7 +57,7 @@ impl Agent<'_> {
         again.map_err(|overflow| Halt::Failed(overflow.kind, overflow.message))
     }
 
-    /// What the model answers, or the error that says that the conversation does not fit.
+    /// What the model answers, or the error that says that the conversation cannot go on as it is.
     pub(super) async fn ask_until_answered(
         &mut self,
         asked: Asked,
@@ -65,7 +65,7 @@ impl Agent<'_> {
         let mut attempt = 1;
         loop {
             let error = match self.attempt(asked).await? {
-                Err(error) if error.kind != FailureKind::ContextOverflow => error,
+                Err(error) if !needs_another_conversation(error.kind) => error,
                 answered => return Ok(answered),
             };
             let wait = wait_before_retry(&error, attempt);
@@ -249,7 +249,15 @@ fn refused(reply: &Reply) -> Option<Halt> {
     }
 }
 
-fn error_event(error: &ProviderError, attempt: u32, retrying: bool) -> Event {
+/// Whether the same conversation would be refused again, and another one might not.
+fn needs_another_conversation(kind: FailureKind) -> bool {
+    matches!(
+        kind,
+        FailureKind::ContextOverflow | FailureKind::ReasoningRejected
+    )
+}
+
+pub(super) fn error_event(error: &ProviderError, attempt: u32, retrying: bool) -> Event {
     Event::Error {
         kind: error.kind,
         message: error.message.clone(),

@@ -139,7 +139,7 @@ impl Agent<'_> {
 
     /// The model's words, if it has any and the conversation fits.
     async fn summary(&mut self) -> Result<Option<String>, Halt> {
-        let reply = self.ask_until_answered(Asked::Reply).await?;
+        let reply = self.ask_without_rejected_reasoning().await?;
         let words = reply.map(|reply| reply.words()).unwrap_or_default();
         Ok((!words.trim().is_empty()).then_some(words))
     }

@@ -20,6 +20,7 @@ mod native;
 pub(crate) mod project;
 mod provider_links;
 mod publishing;
+mod reasoning;
 mod redact;
 mod registry;
 mod reload;
