@@ -139,6 +139,10 @@ fn none_comes_twice_where_the_end_was_read_anew() {
             vec![said("one"), said("two")],
             vec![said("one two, and more")],
         ),
+        (
+            vec![said("one two three"), call()],
+            vec![said("one"), said("two"), call()],
+        ),
     ];
     for (streamed, output) in cases {
         let output: Vec<Value> = output.into_iter().map(renamed).collect();
@@ -182,6 +186,25 @@ fn one_more_of_a_kind_is_missing_whatever_the_others_are_called() {
         let output: Vec<Value> = output.into_iter().map(renamed).collect();
         let (natives, _) = natives(&without_places(&streamed, &output));
         assert_eq!(natives, [streamed, output[1..].to_vec()].concat());
+    }
+}
+
+/// What an item says may be written anew, and its place be another's; its name stays its own.
+#[test]
+fn a_name_tells_more_than_the_place() {
+    let streamed = [called("c1", "{\"n\":1}")];
+    let mut rewritten = called("c1", "{\"n\":\"1\"}");
+    let other = called("c2", "{\"n\":2}");
+    for (id, call_id) in [("fc c1", "another"), ("another", "c1")] {
+        rewritten["id"] = json!(id);
+        rewritten["call_id"] = json!(call_id);
+        let output = [other.clone(), rewritten.clone()];
+        let (natives, _) = natives(&without_places(&streamed, &output));
+        assert_eq!(
+            natives,
+            [other.clone(), streamed[0].clone()],
+            "{id} {call_id}"
+        );
     }
 }
 
