@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::client::items;
 use crate::openai_stream::{chunk, done, frames, play_chat};
+use crate::properties::{as_event, in_every_cutting, nonsense};
 use crate::streams::streamed;
 
 /// Name and arguments of each call, and why the reply ended.
@@ -341,8 +342,7 @@ proptest! {
         let mut events: Vec<Value> = deltas.iter().map(|delta| chunk(delta, None)).collect();
         events.push(chunk(&json!({}), Some("stop")));
         let bytes = done(&events);
-        let (whole, finish) = play_chat(&bytes, usize::MAX);
-        prop_assert_eq!(&play_chat(&bytes, piece), &(whole.clone(), finish));
+        let (whole, _) = in_every_cutting(play_chat, &bytes, piece);
         let sent: String = deltas.iter().filter_map(|delta| delta["content"].as_str()).collect();
         let mut kept = String::new();
         for item in items(&whole) {
@@ -358,11 +358,9 @@ proptest! {
 
     /// Bytes that are no stream are an error, never a panic.
     #[test]
-    fn nonsense_is_survived(bytes in proptest::collection::vec(any::<u8>(), 0..200), piece in 1_usize..9) {
-        let framed = [b"data: ", &bytes[..], b"\n\n"].concat();
-        for bytes in [bytes.clone(), framed] {
-            let _ = play_chat(&bytes, piece);
-            let _ = crate::openai_stream::play_responses(&bytes, piece);
+    fn nonsense_is_survived(bytes in nonsense(), piece in 1_usize..9) {
+        for bytes in [as_event(&bytes), bytes] {
+            prop_assert!(in_every_cutting(play_chat, &bytes, piece).1.is_err());
         }
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::client::items;
 use crate::gemini_stream::{event, frames, new_reply, play};
+use crate::properties::{as_event, in_every_cutting, nonsense, words};
 
 fn finish(parts: &Value, reason: &str) -> (StopReason, String) {
     let (_, finish) = play(&frames(&[event(parts, Some(reason))]), usize::MAX);
@@ -281,25 +282,14 @@ proptest! {
         let mut events: Vec<Value> = turns.iter().map(|parts| event(&json!(parts), None)).collect();
         events.push(event(&json!([]), Some("STOP")));
         let bytes = frames(&events);
-        let whole = play(&bytes, usize::MAX);
-        prop_assert_eq!(&play(&bytes, piece), &whole);
-        prop_assert!(whole.1.is_ok());
+        let (deltas, finish) = in_every_cutting(play, &bytes, piece);
+        prop_assert!(finish.is_ok());
         let said: String = turns.iter().flatten().filter_map(|part| part["text"].as_str()).collect();
-        let mut kept = String::new();
-        for item in items(&whole.0) {
-            if let Content::Text { text } | Content::Reasoning { text } = item.content {
-                kept += &text;
-            }
-        }
-        prop_assert_eq!(kept, said);
+        prop_assert_eq!(words(&items(&deltas)), said);
     }
 
     #[test]
-    fn garbage_is_an_error_and_no_end(bytes in proptest::collection::vec(any::<u8>(), 0..200), piece in 1_usize..40) {
-        let mut stream = b"data: ".to_vec();
-        stream.extend(&bytes);
-        stream.extend(b"\n\n");
-        prop_assert_eq!(play(&stream, piece), play(&stream, usize::MAX));
-        prop_assert!(play(&stream, piece).1.is_err());
+    fn garbage_is_an_error_and_no_end(bytes in nonsense(), piece in 1_usize..40) {
+        prop_assert!(in_every_cutting(play, &as_event(&bytes), piece).1.is_err());
     }
 }

@@ -9,6 +9,7 @@
 mod access;
 mod anthropic_errors;
 mod anthropic_http;
+mod anthropic_properties;
 mod anthropic_recordings;
 mod anthropic_reply;
 mod anthropic_request;
@@ -39,8 +40,10 @@ mod openai_request;
 mod openai_stream;
 mod prefix;
 mod presets;
+mod properties;
 mod recordings;
 mod responses_missing;
+mod responses_properties;
 mod responses_recordings;
 mod scripted;
 mod sdk;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::client::items;
 use crate::ollama_stream::{CONTEXT, done, lines, new_reply, play, said};
+use crate::properties::{in_every_cutting, nonsense, words};
 
 fn call(id: Option<&str>, arguments: &Value) -> Value {
     let mut call = json!({ "function": { "name": "read", "arguments": arguments } });
@@ -210,21 +211,13 @@ proptest! {
         let said: String = stream.iter().map(text).collect();
         stream.push(done("stop"));
         let bytes = lines(&stream);
-        let whole = play(&bytes, usize::MAX);
-        prop_assert_eq!(&play(&bytes, piece), &whole);
-        prop_assert!(whole.1.is_ok());
-        let mut kept = String::new();
-        for item in items(&whole.0) {
-            if let Content::Text { text } | Content::Reasoning { text } = item.content {
-                kept += &text;
-            }
-        }
-        prop_assert_eq!(kept, said);
+        let (deltas, finish) = in_every_cutting(play, &bytes, piece);
+        prop_assert!(finish.is_ok());
+        prop_assert_eq!(words(&items(&deltas)), said);
     }
 
     #[test]
-    fn garbage_is_an_error_and_no_end(bytes in proptest::collection::vec(any::<u8>(), 0..200), piece in 1_usize..40) {
-        prop_assert_eq!(play(&bytes, piece), play(&bytes, usize::MAX));
-        prop_assert!(play(&bytes, piece).1.is_err());
+    fn garbage_is_an_error_and_no_end(bytes in nonsense(), piece in 1_usize..40) {
+        prop_assert!(in_every_cutting(play, &bytes, piece).1.is_err());
     }
 }
