@@ -1,8 +1,22 @@
 //! What a server counts of its runs.
 
 use super::lab::{GREET, Lab, Plan};
+use crate::support::in_time;
 
-/// What differs from run to run.
+/// What is counted of runs once none is under way: a client may hear of an end before it is counted.
+async fn counted(lab: &Lab) -> String {
+    let counting = async {
+        loop {
+            let text = lab.text("/metrics").await;
+            let none = |name| value(&text, name) == Some("0");
+            if none("pullwright_runs_active ") && none("pullwright_followers ") {
+                return text;
+            }
+        }
+    };
+    in_time(counting).await
+}
+
 fn value<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     let found = text.lines().find_map(|line| line.strip_prefix(name));
     found.map(str::trim)
@@ -25,7 +39,7 @@ async fn runs_are_counted_by_how_they_went() {
     assert_eq!(value(&before, "pullwright_runs_active "), Some("0"));
     assert!(before.ends_with("# EOF\n"), "{before}");
     lab.run().await.ended("branch only");
-    let text = lab.text("/metrics").await;
+    let text = counted(&lab).await;
     for (name, expected) in [
         ("pullwright_runs_active ", "0"),
         ("pullwright_followers ", "0"),
@@ -77,7 +91,7 @@ async fn a_failure_has_its_kind_and_every_retry_counts() {
     })
     .await;
     lab.run().await.ended("failed(provider_request)");
-    let text = lab.text("/metrics").await;
+    let text = counted(&lab).await;
     for (name, expected) in [
         (
             "pullwright_runs_total{outcome=\"failed\",failure=\"provider_request\"} ",
