@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use pullwright_protocol::{LoggedEvent, RunId};
 use tokio::sync::watch;
 
-use super::apply::EventRow;
+use super::sqlite::EventRow;
 use super::tail::Tail;
 
 /// Above this many entries, adding one first drops those nobody listens to any more: keeps the map

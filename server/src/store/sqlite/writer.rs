@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::apply::{Changes, Op, Reply};
 use super::single_append::SingleAppend;
-use super::watchers::Watchers;
+use crate::store::watchers::Watchers;
 
 /// How many commands may wait, before callers wait too.
 const QUEUED_COMMANDS: usize = 1024;

@@ -74,9 +74,9 @@ impl Lease {
 
 /// An event, and its JSON as stored.
 #[derive(Debug)]
-pub(super) struct EventRow {
-    pub(super) logged: LoggedEvent,
-    pub(super) json: String,
+pub(in crate::store) struct EventRow {
+    pub(in crate::store) logged: LoggedEvent,
+    pub(in crate::store) json: String,
 }
 
 impl EventRow {
