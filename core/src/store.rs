@@ -23,7 +23,9 @@ pub trait RunStore: Send + Sync {
     async fn heartbeat(&self, run: &RunId, epoch: Epoch, lease: Duration)
     -> Result<(), StoreError>;
 
-    /// Commits events. They are durable, and visible to [`RunStore::read`], when this returns.
+    /// Commits events. They are durable, and visible to [`RunStore::read`], when this returns. Events
+    /// that the same owner has committed already are not committed again, and are no error: after a
+    /// failure, the same call is the way to find out.
     async fn append(
         &self,
         run: &RunId,
@@ -49,7 +51,8 @@ pub trait RunStore: Send + Sync {
     /// The run's patch, if it has one.
     async fn patch(&self, run: &RunId) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Commits the last event (`Done`) and ends the run, in one step.
+    /// Commits the last event (`Done`) and ends the run, in one step. Like [`RunStore::append`], it
+    /// may be repeated.
     async fn finish(
         &self,
         run: &RunId,
@@ -129,11 +132,31 @@ pub enum StoreError {
     #[error("there is no run {0}")]
     UnknownRun(RunId),
     /// The database failed.
-    #[error("the run store failed while {what}: {source}")]
+    #[error("the run store failed while {what}: {failure}: {source}")]
     Database {
         /// What was tried.
         what: &'static str,
+        /// What that means for whoever tried it.
+        failure: StoreFailure,
         /// The reason.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// What a failure of the database means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreFailure {
+    /// It cannot be reached, is starting or stopping, or has too much to do. The same call may
+    /// succeed later.
+    #[error("the database cannot be reached or is busy")]
+    Unreachable,
+    /// There is no room left. What is written now is refused; what was written is safe.
+    #[error("the database has no room left")]
+    Full,
+    /// It can be read and not written.
+    #[error("the database is read-only")]
+    ReadOnly,
+    /// It refuses what was asked, and will again.
+    #[error("it was refused")]
+    Refused,
 }

@@ -61,7 +61,7 @@ impl Runs {
             tokio::time::sleep(lease / HEARTBEATS_PER_LEASE).await;
             match self.beat(claimed, lease).await {
                 Ok(()) => {}
-                Err(StoreError::Database { what, source }) => {
+                Err(StoreError::Database { what, source, .. }) => {
                     tracing::warn!(run = %claimed.id, what, %source, "a heartbeat failed");
                 }
                 Err(error) => {

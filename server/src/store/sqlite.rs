@@ -1,13 +1,14 @@
 //! The embedded run store: one SQLite file.
 //!
-//! One task writes (see `sqlite/writer.rs`); readers have connections of their own, so reading never waits
+//! One task writes (see `writer.rs`); readers have connections of their own, so reading never waits
 //! for a commit and nobody holds a connection between two pages.
 
 mod apply;
 mod reader;
+mod repeated;
 mod schema;
 mod single_append;
-mod writer;
+mod transaction;
 
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -21,12 +22,10 @@ use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use tokio::sync::watch;
 
-pub(super) use apply::EventRow;
-use apply::{Lease, Op, Reply};
 use reader::Reader;
-use writer::WriterHandle;
 
 use super::watchers::Watchers;
+use super::writer::WriterHandle;
 
 /// How long a connection waits for another process that holds the file's lock, before the write
 /// fails instead of hanging.
@@ -132,22 +131,11 @@ impl SqliteStore {
 #[async_trait]
 impl RunStore for SqliteStore {
     async fn create(&self, new: NewRun) -> Result<Created, StoreError> {
-        match self.writer.write(Op::Create(Box::new(new))).await? {
-            Reply::Created(created) => Ok(created),
-            _ => Err(writer::mixed_up("creating a run")),
-        }
+        self.writer.create(new).await
     }
 
     async fn claim(&self, run: &RunId, worker: &str, lease: Duration) -> Result<Epoch, StoreError> {
-        let claim = Op::Claim {
-            run: run.clone(),
-            worker: worker.to_owned(),
-            lease: Lease::from_now(lease),
-        };
-        match self.writer.write(claim).await? {
-            Reply::Claimed(epoch) => Ok(epoch),
-            _ => Err(writer::mixed_up("claiming a run")),
-        }
+        self.writer.claim(run, worker, lease).await
     }
 
     async fn heartbeat(
@@ -156,12 +144,7 @@ impl RunStore for SqliteStore {
         epoch: Epoch,
         lease: Duration,
     ) -> Result<(), StoreError> {
-        let heartbeat = Op::Heartbeat {
-            run: run.clone(),
-            epoch,
-            lease: Lease::from_now(lease),
-        };
-        self.writer.write(heartbeat).await.map(drop)
+        self.writer.heartbeat(run, epoch, lease).await
     }
 
     async fn append(
@@ -170,8 +153,7 @@ impl RunStore for SqliteStore {
         epoch: Epoch,
         events: Vec<LoggedEvent>,
     ) -> Result<(), StoreError> {
-        let append = Op::append(run.clone(), epoch, events)?;
-        self.writer.write(append).await.map(drop)
+        self.writer.append(run, epoch, events).await
     }
 
     async fn read(
@@ -191,12 +173,7 @@ impl RunStore for SqliteStore {
     }
 
     async fn put_patch(&self, run: &RunId, epoch: Epoch, patch: &[u8]) -> Result<(), StoreError> {
-        let put = Op::PutPatch {
-            run: run.clone(),
-            epoch,
-            patch: patch.to_vec(),
-        };
-        self.writer.write(put).await.map(drop)
+        self.writer.put_patch(run, epoch, patch).await
     }
 
     async fn patch(&self, run: &RunId) -> Result<Option<Vec<u8>>, StoreError> {
@@ -210,15 +187,11 @@ impl RunStore for SqliteStore {
         outcome: Outcome,
         done: LoggedEvent,
     ) -> Result<(), StoreError> {
-        let finish = Op::finish(run.clone(), epoch, outcome, done)?;
-        self.writer.write(finish).await.map(drop)
+        self.writer.finish(run, epoch, outcome, done).await
     }
 
     async fn cancel(&self, run: &RunId) -> Result<bool, StoreError> {
-        match self.writer.write(Op::Cancel(run.clone())).await? {
-            Reply::Cancelled(live) => Ok(live),
-            _ => Err(writer::mixed_up("cancelling a run")),
-        }
+        self.writer.cancel(run).await
     }
 
     async fn get(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {

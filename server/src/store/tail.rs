@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use pullwright_protocol::LoggedEvent;
 
-use super::sqlite::EventRow;
+use super::op::EventRow;
 
 /// How much a tail holds, in bytes of JSON. Followers that are further behind read the file.
 const MAX_BYTES: usize = 256 * 1024;

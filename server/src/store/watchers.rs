@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use pullwright_protocol::{LoggedEvent, RunId};
 use tokio::sync::watch;
 
-use super::sqlite::EventRow;
+use super::op::EventRow;
 use super::tail::Tail;
 
 /// Above this many entries, adding one first drops those nobody listens to any more: keeps the map
@@ -23,6 +23,17 @@ pub(super) struct Watchers {
 struct Watched {
     committed: watch::Sender<u64>,
     tail: Tail,
+}
+
+impl Watched {
+    /// A repeated append says less than is known.
+    fn know(&self, last_seq: u64) {
+        self.committed.send_if_modified(|known| {
+            let more = last_seq > *known;
+            *known = last_seq.max(*known);
+            more
+        });
+    }
 }
 
 impl Watchers {
@@ -49,7 +60,7 @@ impl Watchers {
             watched.remove(run);
         } else {
             entry.tail.extend(rows);
-            entry.committed.send_replace(last.logged.seq);
+            entry.know(last.logged.seq);
         }
     }
 
@@ -87,6 +98,16 @@ mod tests {
         assert!(watchers.lock().len() <= SWEEP_ABOVE);
         watchers.committed(&RunId("kept".to_owned()), &[row(6), row(7)]);
         assert_eq!(*kept.borrow(), 7);
+    }
+
+    #[test]
+    fn what_is_known_never_goes_back() {
+        let watchers = Watchers::default();
+        let run = RunId("run".to_owned());
+        let hint = watchers.watch(&run);
+        watchers.committed(&run, &[row(1), row(2)]);
+        watchers.committed(&run, &[row(1)]);
+        assert_eq!(*hint.borrow(), 2);
     }
 
     #[test]

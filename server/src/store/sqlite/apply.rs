@@ -6,138 +6,17 @@ use std::time::Duration;
 
 use pullwright_core::log::now_ms;
 use pullwright_core::store::{Created, Epoch, NewRun, StoreError};
-use pullwright_protocol::{LoggedEvent, Outcome, RunId};
+use pullwright_protocol::{Outcome, RunId};
 use sqlx::SqliteConnection;
 
-use super::writer::failed;
+use super::repeated::is_stored;
+use crate::store::failure::refused;
+use crate::store::op::{EventRow, Op, Reply};
 
 /// How many events one INSERT takes: larger statements gain nothing.
 const ROWS_PER_INSERT: usize = 128;
 
 static INSERT_MANY: LazyLock<String> = LazyLock::new(|| insert_sql(ROWS_PER_INSERT));
-
-/// A change to the store.
-#[derive(Debug)]
-pub(super) enum Op {
-    Create(Box<NewRun>),
-    Claim {
-        run: RunId,
-        worker: String,
-        lease: Lease,
-    },
-    Heartbeat {
-        run: RunId,
-        epoch: Epoch,
-        lease: Lease,
-    },
-    /// Appends events and, with an outcome, ends the run.
-    Append {
-        run: RunId,
-        epoch: Epoch,
-        events: Vec<EventRow>,
-        outcome: Option<Outcome>,
-    },
-    PutPatch {
-        run: RunId,
-        epoch: Epoch,
-        patch: Vec<u8>,
-    },
-    Cancel(RunId),
-}
-
-/// What a change answers.
-#[derive(Debug)]
-pub(super) enum Reply {
-    Created(Created),
-    Claimed(Epoch),
-    Cancelled(bool),
-    Done,
-}
-
-/// How long an ownership lasts without a heartbeat.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Lease {
-    now: i64,
-    until: i64,
-}
-
-impl Lease {
-    pub(super) fn from_now(lease: Duration) -> Self {
-        let now = now_ms().cast_signed();
-        let lasting = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
-        Self {
-            now,
-            until: now.saturating_add(lasting),
-        }
-    }
-}
-
-/// An event, and its JSON as stored.
-#[derive(Debug)]
-pub(in crate::store) struct EventRow {
-    pub(in crate::store) logged: LoggedEvent,
-    pub(in crate::store) json: String,
-}
-
-impl EventRow {
-    fn of(logged: LoggedEvent) -> Result<Self, StoreError> {
-        let json = serde_json::to_string(&logged.event).map_err(failed("encoding an event"))?;
-        Ok(Self { logged, json })
-    }
-}
-
-impl Op {
-    pub(super) fn append(
-        run: RunId,
-        epoch: Epoch,
-        events: Vec<LoggedEvent>,
-    ) -> Result<Self, StoreError> {
-        let events = events
-            .into_iter()
-            .map(EventRow::of)
-            .collect::<Result<_, _>>()?;
-        Ok(Self::Append {
-            run,
-            epoch,
-            events,
-            outcome: None,
-        })
-    }
-
-    pub(super) fn finish(
-        run: RunId,
-        epoch: Epoch,
-        outcome: Outcome,
-        done: LoggedEvent,
-    ) -> Result<Self, StoreError> {
-        Ok(Self::Append {
-            run,
-            epoch,
-            events: vec![EventRow::of(done)?],
-            outcome: Some(outcome),
-        })
-    }
-
-    pub(super) fn what(&self) -> &'static str {
-        match self {
-            Self::Create(_) => "creating a run",
-            Self::Claim { .. } => "claiming a run",
-            Self::Heartbeat { .. } => "extending a lease",
-            Self::Append { outcome: None, .. } => "appending events",
-            Self::Append { .. } => "ending a run",
-            Self::PutPatch { .. } => "storing a patch",
-            Self::Cancel(_) => "cancelling a run",
-        }
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        match self {
-            Self::Append { events, .. } => events.iter().map(|event| event.json.len()).sum(),
-            Self::PutPatch { patch, .. } => patch.len(),
-            _ => 0,
-        }
-    }
-}
 
 /// One transaction in the making. Events are gathered and written together.
 #[derive(Default)]
@@ -176,11 +55,13 @@ impl<'g> Changes<'g> {
     }
 
     /// Writes what was gathered.
-    pub(super) async fn flush(self, db: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    pub(super) async fn flush(&mut self, db: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         for rows in self.rows.chunks(ROWS_PER_INSERT) {
             insert(db, rows).await?;
         }
-        for (run, owned) in self.runs.into_iter().filter(|(_, owned)| owned.grown) {
+        self.rows.clear();
+        for (run, owned) in self.runs.iter_mut().filter(|(_, owned)| owned.grown) {
+            owned.grown = false;
             sqlx::query("UPDATE runs SET last_seq = ? WHERE id = ?")
                 .bind(owned.last_seq.cast_signed())
                 .bind(&run.0)
@@ -195,8 +76,9 @@ impl<'g> Changes<'g> {
         db: &mut SqliteConnection,
         run: &RunId,
         worker: &str,
-        lease: Lease,
+        lease: Duration,
     ) -> Applied {
+        let lease = Lease::from_now(lease);
         let Some(owned) = self.owned(db, run).await? else {
             return Ok(Err(StoreError::UnknownRun(run.clone())));
         };
@@ -222,8 +104,9 @@ impl<'g> Changes<'g> {
         db: &mut SqliteConnection,
         run: &RunId,
         epoch: Epoch,
-        lease: Lease,
+        lease: Duration,
     ) -> Applied {
+        let lease = Lease::from_now(lease);
         if let Err(refused) = self.fence(db, run, epoch).await? {
             return Ok(Err(refused));
         }
@@ -243,6 +126,12 @@ impl<'g> Changes<'g> {
         events: &'g [EventRow],
         outcome: Option<Outcome>,
     ) -> Applied {
+        if self.has_number_of(db, run, epoch, events).await? {
+            self.flush(db).await?;
+            if is_stored(db, run, events, outcome).await? {
+                return Ok(Ok(Reply::Done));
+            }
+        }
         let owned = match self.fence(db, run, epoch).await? {
             Ok(owned) => owned,
             Err(refused) => return Ok(Err(refused)),
@@ -253,7 +142,7 @@ impl<'g> Changes<'g> {
             .zip(owned.last_seq + 1..);
         if let Some((seq, expected)) = numbered.find(|(seq, expected)| seq != expected) {
             let gap = format!("event {seq} of run {run} is not number {expected}");
-            return Ok(Err(failed("appending events")(gap)));
+            return Ok(Err(refused("appending events")(gap)));
         }
         owned.last_seq += events.len() as u64;
         owned.grown |= !events.is_empty();
@@ -295,6 +184,21 @@ impl<'g> Changes<'g> {
             .execute(db)
             .await?;
         Ok(Ok(Reply::Cancelled(true)))
+    }
+
+    /// Whether this owner has given the number of the first of `events` before.
+    async fn has_number_of(
+        &mut self,
+        db: &mut SqliteConnection,
+        run: &RunId,
+        epoch: Epoch,
+        events: &[EventRow],
+    ) -> Result<bool, sqlx::Error> {
+        let owned = self.owned(db, run).await?;
+        let own = owned.filter(|owned| owned.epoch == epoch.0);
+        Ok(own
+            .zip(events.first())
+            .is_some_and(|(owned, first)| first.logged.seq <= owned.last_seq))
     }
 
     /// The run, if `epoch` owns it and it has not ended.
@@ -339,10 +243,28 @@ impl<'g> Changes<'g> {
     }
 }
 
+/// How long an ownership lasts without a heartbeat.
+#[derive(Clone, Copy, Debug)]
+struct Lease {
+    now: i64,
+    until: i64,
+}
+
+impl Lease {
+    fn from_now(lease: Duration) -> Self {
+        let now = now_ms().cast_signed();
+        let lasting = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
+        Self {
+            now,
+            until: now.saturating_add(lasting),
+        }
+    }
+}
+
 async fn create(db: &mut SqliteConnection, new: &NewRun) -> Applied {
     let request = match serde_json::to_string(&new.request) {
         Ok(request) => request,
-        Err(error) => return Ok(Err(failed("creating a run")(error))),
+        Err(error) => return Ok(Err(refused("creating a run")(error))),
     };
     if let Some(key) = &new.idempotency_key {
         let earlier: Option<(String, String)> =

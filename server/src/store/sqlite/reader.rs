@@ -9,7 +9,7 @@ use pullwright_protocol::{LoggedEvent, RunId};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
 use sqlx::{FromRow, Row};
 
-use super::writer::failed;
+use crate::store::failure::failed;
 
 /// How many reads run at the same time.
 const READERS: u32 = 4;

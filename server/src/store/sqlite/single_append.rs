@@ -9,7 +9,7 @@ use pullwright_core::store::Epoch;
 use pullwright_protocol::RunId;
 use sqlx::SqliteConnection;
 
-use super::apply::{EventRow, Op};
+use crate::store::op::{EventRow, Op};
 
 /// A larger append is written as part of a group.
 const MAX_ROWS: usize = 16;

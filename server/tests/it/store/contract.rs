@@ -18,6 +18,7 @@ pub(super) async fn keeps<F: AsyncFn() -> Store>(fresh: F) {
     a_key_joins_its_run(fresh().await).await;
     only_the_owner_writes(fresh().await).await;
     numbers_have_no_gap(fresh().await).await;
+    what_is_repeated_is_done_once(fresh().await).await;
     pages_are_read_in_order(fresh().await).await;
     a_watcher_hears_of_commits(fresh().await).await;
     the_end_is_final(fresh().await).await;
@@ -123,10 +124,41 @@ async fn numbers_have_no_gap(store: Store) {
         .append(&run, epoch, vec![status(1, "x"), status(2, "y")])
         .await
         .expect("append");
-    let again = store.append(&run, epoch, vec![status(2, "y")]).await;
+    let again = store.append(&run, epoch, vec![status(2, "z")]).await;
     assert!(again.is_err(), "a number is given once");
     let record = store.get(&run).await.expect("get").expect("a record");
     assert_eq!(record.last_seq, 2);
+}
+
+async fn what_is_repeated_is_done_once(store: Store) {
+    let (run, epoch) = owned(&store, "a").await;
+    let events = vec![status(1, "x"), status(2, "y")];
+    for _ in 0..2 {
+        let append = store.append(&run, epoch, events.clone());
+        append.await.expect("append");
+    }
+    let both_at_once = tokio::join!(
+        store.append(&run, epoch, vec![status(3, "z")]),
+        store.append(&run, epoch, events.clone()),
+    );
+    both_at_once.0.expect("a new one");
+    both_at_once.1.expect("an old one");
+    let longer = vec![events[1].clone(), status(3, "other")];
+    assert!(store.append(&run, epoch, longer).await.is_err());
+    let outcome = Outcome::NoChanges;
+    let end = done(4, outcome);
+    for _ in 0..2 {
+        let finish = store.finish(&run, epoch, outcome, end.clone());
+        finish.await.expect("finish");
+    }
+    let append = store.append(&run, epoch, events.clone());
+    append.await.expect("it is in the log of an ended run, too");
+    let other = Outcome::Cancelled;
+    is_fenced(store.finish(&run, epoch, other, end.clone()).await);
+    is_fenced(store.append(&run, Epoch(epoch.0 + 1), events.clone()).await);
+    let seen = all(&store, &run).await;
+    assert_eq!(seen[..2], events);
+    assert_eq!((seen.len(), &seen[3]), (4, &end));
 }
 
 async fn pages_are_read_in_order(store: Store) {

@@ -1,0 +1,113 @@
+//! The changes a store is asked for, and what they answer.
+
+use std::time::Duration;
+
+use pullwright_core::store::{Created, Epoch, NewRun, StoreError};
+use pullwright_protocol::{LoggedEvent, Outcome, RunId};
+
+use super::failure::refused;
+
+/// A change to the store.
+#[derive(Debug)]
+pub(super) enum Op {
+    Create(Box<NewRun>),
+    Claim {
+        run: RunId,
+        worker: String,
+        lease: Duration,
+    },
+    Heartbeat {
+        run: RunId,
+        epoch: Epoch,
+        lease: Duration,
+    },
+    /// Appends events and, with an outcome, ends the run.
+    Append {
+        run: RunId,
+        epoch: Epoch,
+        events: Vec<EventRow>,
+        outcome: Option<Outcome>,
+    },
+    PutPatch {
+        run: RunId,
+        epoch: Epoch,
+        patch: Vec<u8>,
+    },
+    Cancel(RunId),
+}
+
+/// What a change answers.
+#[derive(Debug)]
+pub(super) enum Reply {
+    Created(Created),
+    Claimed(Epoch),
+    Cancelled(bool),
+    Done,
+}
+
+/// An event, and its JSON as stored.
+#[derive(Debug)]
+pub(super) struct EventRow {
+    pub(super) logged: LoggedEvent,
+    pub(super) json: String,
+}
+
+impl EventRow {
+    fn of(logged: LoggedEvent) -> Result<Self, StoreError> {
+        let json = serde_json::to_string(&logged.event).map_err(refused("encoding an event"))?;
+        Ok(Self { logged, json })
+    }
+}
+
+impl Op {
+    pub(super) fn append(
+        run: RunId,
+        epoch: Epoch,
+        events: Vec<LoggedEvent>,
+    ) -> Result<Self, StoreError> {
+        let events = events
+            .into_iter()
+            .map(EventRow::of)
+            .collect::<Result<_, _>>()?;
+        Ok(Self::Append {
+            run,
+            epoch,
+            events,
+            outcome: None,
+        })
+    }
+
+    pub(super) fn finish(
+        run: RunId,
+        epoch: Epoch,
+        outcome: Outcome,
+        done: LoggedEvent,
+    ) -> Result<Self, StoreError> {
+        Ok(Self::Append {
+            run,
+            epoch,
+            events: vec![EventRow::of(done)?],
+            outcome: Some(outcome),
+        })
+    }
+
+    pub(super) fn what(&self) -> &'static str {
+        match self {
+            Self::Create(_) => "creating a run",
+            Self::Claim { .. } => "claiming a run",
+            Self::Heartbeat { .. } => "extending a lease",
+            Self::Append { outcome: None, .. } => "appending events",
+            Self::Append { .. } => "ending a run",
+            Self::PutPatch { .. } => "storing a patch",
+            Self::Cancel(_) => "cancelling a run",
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Append { events, .. } => events.iter().map(|event| event.json.len()).sum(),
+            Self::PutPatch { patch, .. } => patch.len(),
+            _ => 0,
+        }
+    }
+}
