@@ -1,14 +1,16 @@
 //! Where runs and their events live.
 //!
-//! [`SqliteStore`] is one file beside the server. What stands beside its folder is what every store
-//! needs: the changes it is asked for, the one task that writes them in groups, what a failure means,
+//! [`SqliteStore`] is one file beside the server, [`PostgresStore`] a database that several servers share.
+//! What stands beside their folders is what both need: the changes it is asked for, the one task that writes them in groups, what a failure means,
 //! who watches a run, and a run's last events in memory.
 
 mod failure;
 mod op;
+mod postgres;
 mod sqlite;
 mod tail;
 mod watchers;
 mod writer;
 
+pub use postgres::{AddressError, PostgresAddress, PostgresError, PostgresStore};
 pub use sqlite::{OpenError, SqliteStore, StoreOptions};

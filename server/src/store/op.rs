@@ -103,6 +103,18 @@ impl Op {
         }
     }
 
+    /// The run that is changed; a new one is none yet.
+    pub(super) fn run(&self) -> Option<&str> {
+        match self {
+            Self::Create(_) => None,
+            Self::Claim { run, .. }
+            | Self::Heartbeat { run, .. }
+            | Self::Append { run, .. }
+            | Self::PutPatch { run, .. }
+            | Self::Cancel(run) => Some(&run.0),
+        }
+    }
+
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Append { events, .. } => events.iter().map(|event| event.json.len()).sum(),

@@ -64,6 +64,27 @@ impl Watchers {
         }
     }
 
+    /// Says what another process has committed.
+    pub(super) fn heard(&self, run: &RunId, last_seq: u64) {
+        if let Some(entry) = self.lock().get(run) {
+            entry.know(last_seq);
+        }
+    }
+
+    /// Those of `runs` that somebody watches.
+    pub(super) fn watched(&self, mut runs: Vec<RunId>) -> Vec<RunId> {
+        let watched = self.lock();
+        runs.retain(|run| watched.contains_key(run));
+        runs
+    }
+
+    /// The runs that somebody watches.
+    pub(super) fn all_watched(&self) -> Vec<RunId> {
+        let mut watched = self.lock();
+        watched.retain(|_, watched| watched.committed.receiver_count() > 0);
+        watched.keys().cloned().collect()
+    }
+
     /// The committed events after `after`, at most `limit`, if they are at hand.
     pub(super) fn recent(&self, run: &RunId, after: u64, limit: usize) -> Option<Vec<LoggedEvent>> {
         self.lock().get(run)?.tail.after(after, limit)

@@ -1,4 +1,5 @@
-//! The run store: a contract that every store keeps, and what is SQLite's own.
+//! The run store: a contract that every store keeps, and what is each one's own.
 
 mod contract;
+mod postgres;
 mod sqlite;

@@ -8,9 +8,9 @@ use pullwright_protocol::{LoggedEvent, Outcome, RunId};
 
 use crate::support::{done, id, in_time, request, status};
 
-const LEASE: Duration = Duration::from_secs(60);
+pub(super) const LEASE: Duration = Duration::from_secs(60);
 
-type Store = Arc<dyn RunStore>;
+pub(super) type Store = Arc<dyn RunStore>;
 
 /// Runs the whole contract, each part on a fresh store.
 pub(super) async fn keeps<F: AsyncFn() -> Store>(fresh: F) {
@@ -20,6 +20,7 @@ pub(super) async fn keeps<F: AsyncFn() -> Store>(fresh: F) {
     numbers_have_no_gap(fresh().await).await;
     what_is_repeated_is_done_once(fresh().await).await;
     pages_are_read_in_order(fresh().await).await;
+    large_events_come_in_small_pages(fresh().await).await;
     a_watcher_hears_of_commits(fresh().await).await;
     the_end_is_final(fresh().await).await;
     an_expired_lease_is_claimed(fresh().await).await;
@@ -28,6 +29,33 @@ pub(super) async fn keeps<F: AsyncFn() -> Store>(fresh: F) {
     cancelling_is_noted(fresh().await).await;
     unknown_runs_are_refused(fresh().await).await;
     many_producers_lose_nothing(fresh().await).await;
+}
+
+/// What a store must still know after its server has ended. `open` opens the same store again.
+pub(super) async fn survives_reopening<F: AsyncFn() -> Store>(open: F) {
+    let before = open().await;
+    let (run, epoch) = owned(&before, "a").await;
+    let outcome = Outcome::PatchOnly;
+    let events = vec![status(1, "one"), status(2, "two")];
+    before
+        .append(&run, epoch, events.clone())
+        .await
+        .expect("append");
+    before.put_patch(&run, epoch, b"patch").await.expect("put");
+    before
+        .finish(&run, epoch, outcome, done(3, outcome))
+        .await
+        .expect("finish");
+    drop(before);
+    let after = open().await;
+    let record = after.get(&run).await.expect("get").expect("a record");
+    assert_eq!((record.outcome, record.last_seq), (Some(outcome), 3));
+    assert_eq!(record.request, request("do it"));
+    assert_eq!(all(&after, &run).await[..2], events);
+    assert_eq!(
+        after.patch(&run).await.expect("patch"),
+        Some(b"patch".to_vec())
+    );
 }
 
 pub(super) async fn create(store: &Store, run: &str) -> RunId {
@@ -184,6 +212,15 @@ async fn pages_are_read_in_order(store: Store) {
     assert_eq!(all(&store, &run).await, events);
 }
 
+async fn large_events_come_in_small_pages(store: Store) {
+    let (run, epoch) = owned(&store, "a").await;
+    let events: Vec<_> = (1..=8).map(|n| status(n, "x".repeat(400 << 10))).collect();
+    store.append(&run, epoch, events).await.expect("append");
+    let page = store.read(&run, 0, 100).await.expect("read");
+    assert_eq!(page.len(), 3, "a page ends after 1 MiB");
+    assert_eq!(all(&store, &run).await.len(), 8);
+}
+
 async fn a_watcher_hears_of_commits(store: Store) {
     let (run, epoch) = owned(&store, "a").await;
     let mut hint = store.watch(&run);
@@ -336,7 +373,7 @@ async fn many_producers_lose_nothing(store: Store) {
     }
 }
 
-fn message(logged: &LoggedEvent) -> String {
+pub(super) fn message(logged: &LoggedEvent) -> String {
     match &logged.event {
         pullwright_protocol::Event::Status { message, .. } => message.clone(),
         other => panic!("unexpected {other:?}"),

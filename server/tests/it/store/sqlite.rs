@@ -3,11 +3,10 @@ use std::sync::{Arc, Mutex};
 
 use pullwright::store::{OpenError, SqliteStore, StoreOptions};
 use pullwright_core::store::{RunStore, StoreError};
-use pullwright_protocol::Outcome;
 use tempfile::TempDir;
 
 use super::contract;
-use crate::support::{done, in_time, request, status};
+use crate::support::{in_time, status};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sqlite_keeps_the_contract() {
@@ -24,29 +23,7 @@ async fn sqlite_keeps_the_contract() {
 #[tokio::test]
 async fn everything_is_there_after_reopening() {
     let folder = TempDir::new().expect("a folder");
-    let before = open(&folder).await;
-    let (run, epoch) = contract::owned(&before, "a").await;
-    let outcome = Outcome::PatchOnly;
-    let events = vec![status(1, "one"), status(2, "two")];
-    before
-        .append(&run, epoch, events.clone())
-        .await
-        .expect("append");
-    before.put_patch(&run, epoch, b"patch").await.expect("put");
-    before
-        .finish(&run, epoch, outcome, done(3, outcome))
-        .await
-        .expect("finish");
-    drop(before);
-    let after = open(&folder).await;
-    let record = after.get(&run).await.expect("get").expect("a record");
-    assert_eq!((record.outcome, record.last_seq), (Some(outcome), 3));
-    assert_eq!(record.request, request("do it"));
-    assert_eq!(contract::all(&after, &run).await[..2], events);
-    assert_eq!(
-        after.patch(&run).await.expect("patch"),
-        Some(b"patch".to_vec())
-    );
+    contract::survives_reopening(async || open(&folder).await).await;
 }
 
 #[tokio::test]
@@ -109,18 +86,6 @@ async fn a_command_that_does_not_fit_fails_alone() {
         taken.expect("a small append");
     }
     assert_eq!(contract::all(&store, &small).await.len(), 20);
-}
-
-#[tokio::test]
-async fn large_events_come_in_small_pages() {
-    let folder = TempDir::new().expect("a folder");
-    let store = open(&folder).await;
-    let (run, epoch) = contract::owned(&store, "a").await;
-    let events: Vec<_> = (1..=8).map(|n| status(n, "x".repeat(400 << 10))).collect();
-    store.append(&run, epoch, events).await.expect("append");
-    let page = store.read(&run, 0, 100).await.expect("read");
-    assert_eq!(page.len(), 3, "a page ends after 1 MiB");
-    assert_eq!(contract::all(&store, &run).await.len(), 8);
 }
 
 #[tokio::test]

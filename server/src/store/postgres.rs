@@ -1,0 +1,215 @@
+//! The run store of many servers: a Postgres database.
+//!
+//! A server holds one connection that writes (see `writer.rs`), one on which the servers tell each other
+//! of new events (`hub.rs`), and a few for reading, each only for the length of a page. Leases are
+//! measured by the database's clock alone, since the servers' clocks may differ and jump.
+
+mod address;
+mod connection;
+mod create;
+mod group;
+mod hub;
+mod outbox;
+mod reader;
+mod row;
+mod schema;
+mod transaction;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pullwright_core::store::{
+    Created, Epoch, NewRun, RunRecord, RunStore, StoreError, StoreFailure,
+};
+use pullwright_protocol::{LoggedEvent, Outcome, RunId};
+use sqlx::PgConnection;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+pub use address::{AddressError, PostgresAddress};
+use connection::connect;
+use hub::Hub;
+use outbox::Outbox;
+use reader::Reader;
+use transaction::Writing;
+
+use super::failure::failure;
+use super::watchers::Watchers;
+use super::writer::WriterHandle;
+
+/// How long a database that is not up yet is waited for: it may have been started together with the
+/// server.
+const START_PATIENCE: Duration = Duration::from_secs(15);
+const START_RETRY_WAIT: Duration = Duration::from_millis(250);
+
+/// Runs and their events in a Postgres database.
+#[derive(Debug)]
+pub struct PostgresStore {
+    writer: WriterHandle,
+    reader: Reader,
+    watchers: Arc<Watchers>,
+    _hub: AbortOnDropHandle<()>,
+}
+
+/// Why a database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PostgresError {
+    /// It cannot be reached, or refuses us or our tables.
+    #[error(
+        "the run store at {address} cannot be opened: {source}; it needs a database of its own, \
+         which DATABASE_URL names, and a user who may make tables there"
+    )]
+    Open {
+        /// The database.
+        address: PostgresAddress,
+        /// The reason.
+        source: sqlx::Error,
+    },
+    /// A later version of Pullwright made the tables.
+    #[error(
+        "the run store at {address} has schema version {found}, and this version of pullwright \
+         knows {known}; use the newer pullwright, or another database"
+    )]
+    Newer {
+        /// The database.
+        address: PostgresAddress,
+        /// The database's version.
+        found: i64,
+        /// The newest version known here.
+        known: i64,
+    },
+}
+
+impl PostgresStore {
+    /// Opens the store, making or upgrading its tables as needed.
+    ///
+    /// # Errors
+    /// When the database cannot be reached or used, or was written by a later version.
+    pub async fn open(address: &PostgresAddress) -> Result<Self, PostgresError> {
+        let (connection, found) = ready(address).await.map_err(|source| PostgresError::Open {
+            address: address.clone(),
+            source,
+        })?;
+        if found > schema::VERSION {
+            return Err(PostgresError::Newer {
+                address: address.clone(),
+                found,
+                known: schema::VERSION,
+            });
+        }
+        let watchers = Arc::new(Watchers::default());
+        let outbox = Arc::new(Outbox::default());
+        let hub = Hub::new(address.clone(), Arc::clone(&watchers), Arc::clone(&outbox));
+        let writing = Writing::new(address.clone(), connection, outbox);
+        Ok(Self {
+            writer: WriterHandle::start(writing, Arc::clone(&watchers)),
+            reader: Reader::new(address.clone()),
+            watchers,
+            _hub: AbortOnDropHandle::new(tokio::spawn(hub.run())),
+        })
+    }
+}
+
+/// A connection to the database with our tables, and the version that they have.
+async fn ready(address: &PostgresAddress) -> Result<(PgConnection, i64), sqlx::Error> {
+    let begin = Instant::now();
+    loop {
+        let error = match try_ready(address).await {
+            Ok(ready) => return Ok(ready),
+            Err(error) => error,
+        };
+        let may_come = failure(&error) == StoreFailure::Unreachable;
+        if !may_come || begin.elapsed() > START_PATIENCE {
+            return Err(error);
+        }
+        tracing::warn!(%address, %error, "waiting for the database");
+        tokio::time::sleep(START_RETRY_WAIT).await;
+    }
+}
+
+async fn try_ready(address: &PostgresAddress) -> Result<(PgConnection, i64), sqlx::Error> {
+    let mut connection = connect(address).await?;
+    let version = schema::migrate(&mut connection).await?;
+    Ok((connection, version))
+}
+
+#[async_trait]
+impl RunStore for PostgresStore {
+    async fn create(&self, new: NewRun) -> Result<Created, StoreError> {
+        self.writer.create(new).await
+    }
+
+    async fn claim(&self, run: &RunId, worker: &str, lease: Duration) -> Result<Epoch, StoreError> {
+        self.writer.claim(run, worker, lease).await
+    }
+
+    async fn heartbeat(
+        &self,
+        run: &RunId,
+        epoch: Epoch,
+        lease: Duration,
+    ) -> Result<(), StoreError> {
+        self.writer.heartbeat(run, epoch, lease).await
+    }
+
+    async fn append(
+        &self,
+        run: &RunId,
+        epoch: Epoch,
+        events: Vec<LoggedEvent>,
+    ) -> Result<(), StoreError> {
+        self.writer.append(run, epoch, events).await
+    }
+
+    async fn read(
+        &self,
+        run: &RunId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<LoggedEvent>, StoreError> {
+        match self.watchers.recent(run, after, limit) {
+            Some(page) => Ok(page),
+            None => self.reader.events(run, after, limit).await,
+        }
+    }
+
+    fn watch(&self, run: &RunId) -> watch::Receiver<u64> {
+        self.watchers.watch(run)
+    }
+
+    async fn put_patch(&self, run: &RunId, epoch: Epoch, patch: &[u8]) -> Result<(), StoreError> {
+        self.writer.put_patch(run, epoch, patch).await
+    }
+
+    async fn patch(&self, run: &RunId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.reader.patch(run).await
+    }
+
+    async fn finish(
+        &self,
+        run: &RunId,
+        epoch: Epoch,
+        outcome: Outcome,
+        done: LoggedEvent,
+    ) -> Result<(), StoreError> {
+        self.writer.finish(run, epoch, outcome, done).await
+    }
+
+    async fn cancel(&self, run: &RunId) -> Result<bool, StoreError> {
+        self.writer.cancel(run).await
+    }
+
+    async fn get(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {
+        self.reader.record(run).await
+    }
+
+    async fn list(&self, limit: usize) -> Result<Vec<RunRecord>, StoreError> {
+        self.reader.latest(limit).await
+    }
+
+    async fn orphans(&self) -> Result<Vec<RunId>, StoreError> {
+        self.reader.orphans().await
+    }
+}

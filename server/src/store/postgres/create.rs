@@ -1,0 +1,59 @@
+//! Creates a run, or finds the one that was created before.
+
+use pullwright_core::store::{Created, NewRun, StoreError};
+use pullwright_protocol::RunId;
+use sqlx::PgConnection;
+
+use crate::store::failure::refused;
+use crate::store::op::Reply;
+
+const INSERT: &str = "INSERT INTO runs (id, request, idempotency_key, created_at_ms) \
+     VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+const EARLIER: &str = "SELECT id, request, idempotency_key FROM runs \
+     WHERE idempotency_key = $1 OR id = $2 ORDER BY id = $2 DESC LIMIT 1";
+
+type Applied = Result<Result<Reply, StoreError>, sqlx::Error>;
+
+/// Another server may create a run with the same key at the same time: the insert waits for it, and
+/// then finds its run.
+pub(super) async fn create(db: &mut PgConnection, new: &NewRun) -> Applied {
+    let request = match serde_json::to_string(&new.request) {
+        Ok(request) => request,
+        Err(error) => return Ok(Err(refused("creating a run")(error))),
+    };
+    let inserted = sqlx::query(INSERT)
+        .bind(&new.id.0)
+        .bind(&request)
+        .bind(&new.idempotency_key)
+        .bind(new.at_ms.cast_signed())
+        .execute(&mut *db)
+        .await?;
+    if inserted.rows_affected() == 1 {
+        return Ok(Ok(Reply::Created(Created::New)));
+    }
+    let earlier: (String, String, Option<String>) = sqlx::query_as(EARLIER)
+        .bind(&new.idempotency_key)
+        .bind(&new.id.0)
+        .fetch_one(db)
+        .await?;
+    Ok(joined(new, &request, earlier))
+}
+
+fn joined(
+    new: &NewRun,
+    request: &str,
+    (id, earlier, key): (String, String, Option<String>),
+) -> Result<Reply, StoreError> {
+    let same = earlier == request && key == new.idempotency_key;
+    let created = match (id == new.id.0, same) {
+        // The first try was committed, and its answer was lost.
+        (true, true) => Created::New,
+        (true, false) => {
+            let taken = format!("there is another run {id}");
+            return Err(refused("creating a run")(taken));
+        }
+        (false, true) => Created::Joined(RunId(id)),
+        (false, false) => Created::KeyReused,
+    };
+    Ok(Reply::Created(created))
+}

@@ -1,0 +1,89 @@
+//! The tables, and how a database of an earlier version gets them.
+
+use sqlx::{Connection, PgConnection};
+
+use super::connection::in_time;
+
+/// Servers that start together take turns under this number ("pullwrig" in ASCII).
+const LOCK: i64 = 0x7075_6c6c_7772_6967;
+
+/// One step per version; a released step is never changed, only followed.
+///
+/// The row of a run is written with each append. It stays in its page and touches no index as long as
+/// there is room for its next version, and no indexed column changes while it runs.
+const STEPS: &[&str] = &["
+    CREATE TABLE runs (
+        id               text PRIMARY KEY,
+        request          text NOT NULL,
+        idempotency_key  text UNIQUE,
+        created_at_ms    bigint NOT NULL,
+        finished_at_ms   bigint,
+        outcome          text,
+        cancel_requested boolean NOT NULL DEFAULT false,
+        last_seq         bigint NOT NULL DEFAULT 0,
+        epoch            bigint NOT NULL DEFAULT 0,
+        worker           text,
+        leased_until_ms  bigint NOT NULL DEFAULT 0
+    ) WITH (fillfactor = 50);
+    CREATE INDEX runs_by_age ON runs (created_at_ms, id);
+    CREATE INDEX runs_alive ON runs (created_at_ms) WHERE outcome IS NULL;
+    CREATE TABLE events (
+        run   text NOT NULL,
+        seq   bigint NOT NULL,
+        at_ms bigint NOT NULL,
+        event text NOT NULL,
+        PRIMARY KEY (run, seq)
+    );
+    CREATE TABLE patches (
+        run   text PRIMARY KEY,
+        patch bytea NOT NULL
+    );
+"];
+
+/// The version that this code writes.
+pub(super) const VERSION: i64 = STEPS.len() as i64;
+
+/// Brings the database up to [`VERSION`] and answers the version it then has; one of a later version
+/// is left alone.
+pub(super) async fn migrate(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    let mut change = in_time(connection.begin()).await?;
+    in_time(
+        sqlx::query("SELECT pg_advisory_xact_lock($1)")
+            .bind(LOCK)
+            .execute(&mut *change),
+    )
+    .await?;
+    let found = in_time(version(&mut change)).await?;
+    if found < VERSION {
+        in_time(upgrade(&mut change, found)).await?;
+    }
+    // Also when nothing changed: the lock must not wait for the connection's next use.
+    in_time(change.commit()).await?;
+    Ok(found.max(VERSION))
+}
+
+async fn version(change: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    let known: bool = sqlx::query_scalar("SELECT to_regclass('schema_version') IS NOT NULL")
+        .fetch_one(&mut *change)
+        .await?;
+    if !known {
+        return Ok(0);
+    }
+    sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM schema_version")
+        .fetch_one(change)
+        .await
+}
+
+async fn upgrade(change: &mut PgConnection, found: i64) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql("CREATE TABLE IF NOT EXISTS schema_version (version bigint PRIMARY KEY)")
+        .execute(&mut *change)
+        .await?;
+    for (step, version) in STEPS.iter().copied().zip(1..).filter(|(_, v)| *v > found) {
+        sqlx::raw_sql(step).execute(&mut *change).await?;
+        sqlx::query("INSERT INTO schema_version (version) VALUES ($1)")
+            .bind::<i64>(version)
+            .execute(&mut *change)
+            .await?;
+    }
+    Ok(())
+}

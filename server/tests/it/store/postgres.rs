@@ -1,0 +1,110 @@
+//! The Postgres store, on a real server that the tests start.
+
+mod cutting_proxy;
+mod failures;
+mod lost_answers;
+mod producers;
+mod replicas;
+mod restarts;
+mod server;
+mod sql;
+
+use std::sync::Arc;
+
+use pullwright::store::{PostgresAddress, PostgresError, PostgresStore};
+
+use super::contract::{self, Store};
+use crate::support::in_time;
+use server::Server;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_keeps_the_contract() {
+    let Some(server) = Server::shared("the store's contract on Postgres") else {
+        return;
+    };
+    contract::keeps(async || open(&server.database().await).await).await;
+}
+
+#[tokio::test]
+async fn everything_is_there_after_reopening() {
+    let Some(server) = Server::shared("reopening a store on Postgres") else {
+        return;
+    };
+    let url = server.database().await;
+    contract::survives_reopening(async || open(&url).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_start_together_make_the_tables_once() {
+    let Some(server) = Server::shared("servers that start together") else {
+        return;
+    };
+    let url = server.database().await;
+    let mut opening = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let url = url.clone();
+        opening.spawn(async move { open(&url).await });
+    }
+    let stores = in_time(opening.join_all()).await;
+    for (number, store) in stores.iter().enumerate() {
+        contract::create(store, &format!("run-{number}")).await;
+    }
+    assert_eq!(stores[0].list(100).await.expect("list").len(), stores.len());
+    let versions = sql::numbers(&url, "SELECT version FROM schema_version").await;
+    assert_eq!(versions, [1]);
+}
+
+#[tokio::test]
+async fn a_database_of_a_later_version_is_refused_and_left_alone() {
+    let Some(server) = Server::shared("a database of a later version") else {
+        return;
+    };
+    let url = server.database().await;
+    drop(open(&url).await);
+    sql::run(&url, "INSERT INTO schema_version VALUES (99)").await;
+    let error = PostgresStore::open(&address(&url))
+        .await
+        .expect_err("newer");
+    assert!(
+        matches!(error, PostgresError::Newer { found: 99, .. }),
+        "{error:?}"
+    );
+    let versions = "SELECT version FROM schema_version ORDER BY version";
+    assert_eq!(sql::numbers(&url, versions).await, [1, 99]);
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_there_is_named_without_the_password() {
+    let Some(server) = Server::shared("a database that is not there") else {
+        return;
+    };
+    let url = format!("{}&password=hunter2", server.url("nowhere"));
+    let error = PostgresStore::open(&address(&url)).await.expect_err("none");
+    let text = format!("{error} {error:?}");
+    assert!(text.contains("database nowhere"), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[tokio::test]
+async fn tables_of_somebody_else_are_left_alone() {
+    let Some(server) = Server::shared("a database with other tables") else {
+        return;
+    };
+    let url = server.database().await;
+    sql::run(&url, "CREATE TABLE runs (mine text)").await;
+    let error = PostgresStore::open(&address(&url))
+        .await
+        .expect_err("taken");
+    assert!(error.to_string().contains("of its own"), "{error}");
+    let ours = "SELECT 1::bigint WHERE to_regclass('events') IS NOT NULL \
+                OR to_regclass('schema_version') IS NOT NULL";
+    assert_eq!(sql::numbers(&url, ours).await, [0; 0]);
+}
+
+async fn open(url: &str) -> Store {
+    Arc::new(PostgresStore::open(&address(url)).await.expect("open"))
+}
+
+fn address(url: &str) -> PostgresAddress {
+    url.parse().expect("an address")
+}

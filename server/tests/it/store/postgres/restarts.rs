@@ -1,0 +1,79 @@
+//! A database that dies and comes back in the middle of appends: nothing is lost, nothing doubled.
+
+use std::process::Command;
+
+use super::producers::Producers;
+use super::server::Server;
+use super::{open, sql};
+use crate::store::contract;
+use crate::support::{in_time, status};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_break_lose_and_double_nothing() {
+    let Some(server) = Server::shared("connections that break") else {
+        return;
+    };
+    let url = server.database().await;
+    let store = open(&url).await;
+    let produced = Producers::start(&store);
+    while produced.are_at_work() {
+        produced.grow_by(20).await;
+        break_connections(&url).await;
+    }
+    produced.check(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_backend_loses_and_doubles_nothing() {
+    let Some(server) = Server::own("a killed backend") else {
+        return;
+    };
+    let url = server.database().await;
+    let store = open(&url).await;
+    let produced = Producers::start(&store);
+    for _ in 0..3 {
+        produced.grow_by(50).await;
+        kill_writer(&url).await;
+    }
+    produced.check(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restarted_database_loses_and_doubles_nothing() {
+    let Some(server) = Server::own("a restart of the database") else {
+        return;
+    };
+    let url = server.database().await;
+    let (store, other) = (open(&url).await, open(&url).await);
+    let produced = Producers::start(&store);
+    let (run, epoch) = contract::owned(&store, "watched").await;
+    let mut hint = other.watch(&run);
+    for (seq, mode) in (1..).zip(["fast", "immediate"]) {
+        produced.grow_by(50).await;
+        tokio::task::block_in_place(|| server.control(&["restart", "-m", mode]));
+        let append = store.append(&run, epoch, vec![status(seq, "x")]);
+        in_time(append).await.expect("append");
+        in_time(hint.wait_for(|known| *known >= seq))
+            .await
+            .expect("hint");
+    }
+    produced.check(&store).await;
+}
+
+async fn break_connections(url: &str) {
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+               WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    sql::numbers(url, end).await;
+}
+
+/// Its server then ends all others too and recovers, as after a crash.
+async fn kill_writer(url: &str) {
+    let writer = "SELECT pid::bigint FROM pg_stat_activity \
+                  WHERE datname = current_database() AND pid <> pg_backend_pid() \
+                  AND query ~ '^(BEGIN|COMMIT|UPDATE|INSERT|WITH)' LIMIT 1";
+    let [pid] = sql::numbers(url, writer).await[..] else {
+        panic!("nobody writes");
+    };
+    let kill = Command::new("kill").args(["-9", &pid.to_string()]).status();
+    assert!(kill.expect("kill").success());
+}
