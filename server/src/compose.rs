@@ -21,7 +21,7 @@ pub use lock_file::LockFile;
 pub use reload::Reload;
 
 use crate::metrics::{Metrics, ObservedStore};
-use crate::store::SqliteStore;
+use crate::store::{PostgresAddress, PostgresStore, SqliteStore};
 
 /// Who made a commit that nobody in particular made.
 const IDENTITY_NAME: &str = "Pullwright";
@@ -33,8 +33,10 @@ const MAX_BUNDLE_BYTES: u64 = 512 * 1024 * 1024;
 /// What differs between the commands that run runs.
 #[derive(Clone, Debug, Default)]
 pub struct Setting {
-    /// Where runs, mirrors and the store live.
+    /// Where runs, mirrors and, without a database, the store live.
     pub data_dir: PathBuf,
+    /// The database that holds the runs of several servers.
+    pub database: Option<PostgresAddress>,
     /// Whether a repository may be a local path: never for a server.
     pub allow_local_paths: bool,
     /// Where what happens is counted.
@@ -55,9 +57,19 @@ pub async fn parts(
     let data_dir = &setting.data_dir;
     std::fs::create_dir_all(data_dir)
         .with_context(|| format!("cannot make the data folder {}", data_dir.display()))?;
-    let store = SqliteStore::open(&store_file(data_dir)).await?;
-    let store = ObservedStore::new(Arc::new(store), setting.metrics.clone());
+    let store = open_store(setting).await?;
+    let store = ObservedStore::new(store, setting.metrics.clone());
     parts_on(Arc::new(store), config, sandboxes, setting)
+}
+
+async fn open_store(setting: &Setting) -> anyhow::Result<Arc<dyn RunStore>> {
+    match &setting.database {
+        Some(address) => Ok(Arc::new(PostgresStore::open(address).await?)),
+        None => {
+            let file = store_file(&setting.data_dir);
+            Ok(Arc::new(SqliteStore::open(&file).await?))
+        }
+    }
 }
 
 /// The store of a data folder, where it holds one.

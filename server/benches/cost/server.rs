@@ -103,6 +103,7 @@ async fn listen(config: Config, data_dir: PathBuf) -> SocketAddr {
     let sandboxes = pullwright_sandbox::open_host(&config.sandbox, &data_dir, tool_host).unwrap();
     let setting = Setting {
         data_dir,
+        database: None,
         allow_local_paths: true,
         ..Setting::default()
     };

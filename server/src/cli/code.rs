@@ -62,6 +62,8 @@ impl Code {
         let sandboxes = compose::sandbox_host(&config, &data_dir).await?;
         let setting = Setting {
             data_dir,
+            // The variable that names a server's database is, at a desk, one of another project.
+            database: None,
             allow_local_paths: true,
             metrics: Metrics::default(),
             config_file: Some(config::path(self.config.as_deref())?),

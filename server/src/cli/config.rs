@@ -1,11 +1,13 @@
 //! Finds the configuration and the data folder.
 
+use std::env::VarError;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use pullwright_core::config::Config;
 
 use crate::compose;
+use crate::store::PostgresAddress;
 
 /// The configuration named on the command line, else the one in the user's config folder. Never one
 /// in the current folder: it may be a repository somebody else wrote.
@@ -34,6 +36,15 @@ pub(super) fn data_dir(config: &Config) -> anyhow::Result<PathBuf> {
     match &config.server.data_dir {
         Some(dir) => Ok(dir.clone()),
         None => default_data_dir(),
+    }
+}
+
+/// The database that `serve` keeps its runs in, if `DATABASE_URL` names one.
+pub(super) fn database() -> anyhow::Result<Option<PostgresAddress>> {
+    match std::env::var("DATABASE_URL") {
+        Ok(url) => Ok(Some(url.parse()?)),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => bail!("DATABASE_URL is not UTF-8"),
     }
 }
 

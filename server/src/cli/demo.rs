@@ -76,6 +76,7 @@ impl Demo {
         let sandboxes = open_sandbox(&mut config, &data_dir).await?;
         let setting = Setting {
             data_dir,
+            database: None,
             allow_local_paths: true,
             metrics: Metrics::default(),
             config_file: None,

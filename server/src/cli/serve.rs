@@ -35,14 +35,19 @@ impl Serve {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let config = config::load(self.config.as_deref())?;
         api::check_listen(self.listen)?;
+        let database = config::database()?;
         let data_dir = config::data_dir(&config)?;
         pullwright_sandbox::harden_server()?;
         let sandboxes = compose::sandbox_host(&config, &data_dir).await?;
         if let Some(warning) = sandboxes.warning() {
             complain(&format!("WARNING: {warning}"));
         }
+        if let Some(address) = &database {
+            complain(&format!("keeping runs in Postgres at {address}"));
+        }
         let setting = Setting {
             data_dir,
+            database,
             allow_local_paths: false,
             metrics: Metrics::default(),
             config_file: Some(config::path(self.config.as_deref())?),

@@ -43,6 +43,7 @@ impl Settings {
                 let effective = json!({
                     "file": path,
                     "config": effective(&config),
+                    "database": config::database()?.map(|address| address.to_string()),
                     "missingVariables": missing,
                 });
                 say(&serde_json::to_string_pretty(&effective)?);

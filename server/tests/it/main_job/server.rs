@@ -67,6 +67,7 @@ impl Server {
         let mut process = Command::new(PULLWRIGHT)
             .args(["serve", "--listen", "127.0.0.1:0", "--config"])
             .arg(&config)
+            .env_remove("DATABASE_URL")
             .env("ANTHROPIC_API_KEY", KEY)
             .env("GITHUB_TOKEN", TOKEN)
             .envs(place.variables.clone())

@@ -38,6 +38,7 @@ impl Desk {
             .args(arguments)
             .current_dir(&self.path)
             .env_remove("PULLWRIGHT_LOG")
+            .env_remove("DATABASE_URL")
             .stdin(Stdio::null());
         command
     }
@@ -111,6 +112,24 @@ fn a_failed_run_is_a_failed_command() {
     assert!(!output.status.success());
     let shown = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(shown.contains("failed(provider_request)"), "{shown}");
+}
+
+#[test]
+fn a_database_of_another_kind_is_refused_without_its_password() {
+    let desk = Desk::new(GREET, "");
+    let serve = [
+        "serve",
+        "--config",
+        "plugins.toml",
+        "--listen",
+        "127.0.0.1:0",
+    ];
+    for url in ["mysql://me:hunter2@db/runs", "me:hunter2@db", ""] {
+        let output = desk.pullwright(&serve).env("DATABASE_URL", url).output();
+        let refused = refusal(&output.expect("start pullwright"));
+        assert!(refused.contains("DATABASE_URL"), "{refused}");
+        assert!(!refused.contains("hunter2"), "{refused}");
+    }
 }
 
 #[test]

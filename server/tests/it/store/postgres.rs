@@ -7,6 +7,7 @@ mod producers;
 mod replicas;
 mod restarts;
 mod server;
+mod servers;
 mod sql;
 
 use std::sync::Arc;

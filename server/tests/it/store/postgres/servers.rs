@@ -1,0 +1,146 @@
+//! Two real servers, as processes of their own, on one database.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+
+use super::server::Server;
+use crate::runs::lab::{PROGRAM, write_config};
+use crate::support::{http_client, in_time};
+
+/// A lease of 15 s has to run out, and is looked at every 15 s.
+const RECOVERY_LIMIT: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_of_a_killed_server_is_ended_by_the_other_and_seen_there() {
+    let Some(postgres) = Server::shared("two servers on one database") else {
+        return;
+    };
+    let url = postgres.database().await;
+    let git = SilentGit::start().await;
+    let (mut one, two) = (
+        Replica::start(&url, &git.host).await,
+        Replica::start(&url, &git.host).await,
+    );
+    let run = one.post(&git.repository()).await;
+    assert_eq!(two.post(&git.repository()).await, run, "the key joins it");
+    in_time(git.asked()).await;
+    let mut stream = two.stream(&run).await;
+    let mut seen = String::new();
+    in_time(read_until(&mut stream, &mut seen, "the run is accepted")).await;
+    one.process.kill().await.expect("kill");
+    let done = read_until(&mut stream, &mut seen, r#""type":"Done""#);
+    let ended = tokio::time::timeout(RECOVERY_LIMIT, done).await;
+    ended.expect("the run ends");
+    assert!(seen.contains("failed(interrupted)"), "{seen}");
+    let ids = seen.lines().filter_map(|line| line.strip_prefix("id: "));
+    let ids: Vec<u64> = ids.map(|id| id.parse().expect("a number")).collect();
+    assert!(ids.is_sorted_by(|one, next| one < next), "{ids:?}");
+}
+
+/// A server on the database, with a data folder of its own.
+struct Replica {
+    process: Child,
+    address: String,
+    _folder: TempDir,
+}
+
+impl Replica {
+    async fn start(database: &str, host: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("script.toml"), "replies = []").expect("write");
+        let sections = "[sandbox]\nkind = \"none\"\n[server]\ndata_dir = \"data\"\n";
+        write_config(folder.path(), sections, host);
+        let mut process = Command::new(PROGRAM)
+            .args([
+                "serve",
+                "--config",
+                "plugins.toml",
+                "--listen",
+                "127.0.0.1:0",
+            ])
+            .current_dir(folder.path())
+            .env("DATABASE_URL", database)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("start pullwright");
+        let mut lines = BufReader::new(process.stderr.take().expect("stderr")).lines();
+        let listening = async {
+            let mut said = Vec::new();
+            while let Some(line) = lines.next_line().await.expect("a line") {
+                if let Some(address) = line.strip_prefix("listening on ") {
+                    return address.to_owned();
+                }
+                said.push(line);
+            }
+            panic!("the server ended: {said:?}");
+        };
+        let address = in_time(listening).await;
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Self {
+            process,
+            address,
+            _folder: folder,
+        }
+    }
+
+    async fn post(&self, repository: &str) -> String {
+        let body = json!({ "repoUrl": repository, "prompt": "Greet" });
+        let post = http_client()
+            .post(format!("{}/v1/runs", self.address))
+            .header("Idempotency-Key", "once")
+            .header("Content-Type", "application/json")
+            .body(body.to_string());
+        let answer = in_time(post.send()).await.expect("an answer");
+        let text = answer.text().await.expect("a body");
+        let run: Value = serde_json::from_str(&text).expect("JSON");
+        run["id"].as_str().expect(&text).to_owned()
+    }
+
+    async fn stream(&self, run: &str) -> reqwest::Response {
+        let url = format!("{}/v1/runs/{run}/stream", self.address);
+        in_time(http_client().get(url).send())
+            .await
+            .expect("a stream")
+    }
+}
+
+async fn read_until(stream: &mut reqwest::Response, seen: &mut String, part: &str) {
+    while !seen.contains(part) {
+        let chunk = stream.chunk().await.expect("a chunk");
+        let chunk = chunk.unwrap_or_else(|| panic!("the stream ended: {seen}"));
+        seen.push_str(&String::from_utf8_lossy(&chunk));
+    }
+}
+
+/// A git server that takes connections and says nothing.
+struct SilentGit {
+    listener: TcpListener,
+    host: String,
+}
+
+impl SilentGit {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let host = listener.local_addr().expect("an address").to_string();
+        Self { listener, host }
+    }
+
+    fn repository(&self) -> String {
+        format!("http://{}/owner/repo", self.host)
+    }
+
+    /// Waits until somebody has asked; the answer never comes.
+    async fn asked(&self) {
+        let (connection, _) = self.listener.accept().await.expect("a connection");
+        std::mem::forget(connection);
+    }
+}
