@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pullwright::store::SqliteStore;
+use pullwright::store::{PostgresStore, SqliteStore};
 use pullwright_core::log::stamp;
 use pullwright_core::store::{Epoch, NewRun, RunStore};
 use pullwright_protocol::{BudgetLimits, Event, LoggedEvent, RunId, RunRequest};
@@ -26,24 +26,32 @@ pub(crate) fn measure(effort: Effort) {
     runtime.unwrap().block_on(async {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(folder.path().join("runs.sqlite")).await;
-        let store: Arc<dyn RunStore> = Arc::new(store.unwrap());
-        alone(&store, effort.events)
-            .await
-            .print("one event, stored durably");
-        let begin = Instant::now();
-        let writing = (0..RUNS).map(|run| {
-            let store = Arc::clone(&store);
-            tokio::spawn(async move { write(&store, &format!("run-{run}"), effort.events).await })
-        });
-        for writer in writing.collect::<Vec<_>>() {
-            writer.await.unwrap();
+        measure_store(Arc::new(store.unwrap()), "", effort).await;
+        // An empty database that may be filled.
+        if let Ok(url) = std::env::var("PULLWRIGHT_BENCH_DATABASE") {
+            let store = PostgresStore::open(&url.parse().unwrap()).await;
+            measure_store(Arc::new(store.unwrap()), " (Postgres)", effort).await;
         }
-        let per_second = (RUNS * effort.events) as f64 / begin.elapsed().as_secs_f64();
-        print_value(
-            "events/s, 64 runs that wait for each event",
-            format!("{per_second:.0}"),
-        );
     });
+}
+
+async fn measure_store(store: Arc<dyn RunStore>, name: &str, effort: Effort) {
+    alone(&store, effort.events)
+        .await
+        .print(&format!("one event, stored durably{name}"));
+    let begin = Instant::now();
+    let writing = (0..RUNS).map(|run| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { write(&store, &format!("run-{run}"), effort.events).await })
+    });
+    for writer in writing.collect::<Vec<_>>() {
+        writer.await.unwrap();
+    }
+    let per_second = (RUNS * effort.events) as f64 / begin.elapsed().as_secs_f64();
+    print_value(
+        &format!("events/s, 64 runs that wait for each event{name}"),
+        format!("{per_second:.0}"),
+    );
 }
 
 async fn alone(store: &Arc<dyn RunStore>, events: usize) -> Sample {

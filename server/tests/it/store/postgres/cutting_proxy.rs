@@ -1,4 +1,4 @@
-//! A way to the database that breaks off between a commit and its answer.
+//! A way to the database that breaks off between a commit and its answer, or falls silent before it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,8 +14,15 @@ const SOCKET: &str = ".s.PGSQL.5432";
 
 pub(super) struct CuttingProxy {
     folder: TempDir,
-    cuts: Arc<AtomicUsize>,
+    faults: Arc<Faults>,
     _accepting: AbortOnDropHandle<()>,
+}
+
+/// How many more commits meet which fault.
+#[derive(Default)]
+struct Faults {
+    cuts: AtomicUsize,
+    silences: AtomicUsize,
 }
 
 impl CuttingProxy {
@@ -23,8 +30,8 @@ impl CuttingProxy {
     pub(super) fn start(server: &Path) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let listener = UnixListener::bind(folder.path().join(SOCKET)).expect("bind");
-        let cuts = Arc::new(AtomicUsize::new(0));
-        let (server, armed) = (server.join(SOCKET), Arc::clone(&cuts));
+        let faults = Arc::new(Faults::default());
+        let (server, armed) = (server.join(SOCKET), Arc::clone(&faults));
         let accepting = async move {
             while let Ok((client, _)) = listener.accept().await {
                 let server = UnixStream::connect(&server).await.expect("the server");
@@ -33,7 +40,7 @@ impl CuttingProxy {
         };
         Self {
             folder,
-            cuts,
+            faults,
             _accepting: AbortOnDropHandle::new(tokio::spawn(accepting)),
         }
     }
@@ -44,25 +51,33 @@ impl CuttingProxy {
 
     /// Lets the next `times` commits take place and their answers be lost.
     pub(super) fn cut(&self, times: usize) {
-        self.cuts.store(times, Ordering::SeqCst);
+        self.faults.cuts.store(times, Ordering::SeqCst);
+    }
+
+    /// Lets the next connection that commits fall silent before it does, on both sides.
+    pub(super) fn fall_silent(&self) {
+        self.faults.silences.store(1, Ordering::SeqCst);
     }
 
     pub(super) fn has_cut(&self) -> bool {
-        self.cuts.load(Ordering::SeqCst) == 0
+        self.faults.cuts.load(Ordering::SeqCst) == 0
     }
 }
 
-async fn relay(mut client: UnixStream, mut server: UnixStream, cuts: Arc<AtomicUsize>) {
+async fn relay(mut client: UnixStream, mut server: UnixStream, faults: Arc<Faults>) {
     let (mut asked, mut answered) = (vec![0; 1 << 16], vec![0; 1 << 16]);
     loop {
         tokio::select! {
             read = client.read(&mut asked) => {
                 let Ok(1..) = read else { return };
                 let question = &asked[..read.unwrap_or(0)];
+                if is_commit(question) && take_one(&faults.silences) {
+                    std::future::pending::<()>().await;
+                }
                 if server.write_all(question).await.is_err() {
                     return;
                 }
-                if is_commit(question) && take_one(&cuts) {
+                if is_commit(question) && take_one(&faults.cuts) {
                     let _ = server.read(&mut answered).await;
                     return;
                 }
@@ -82,8 +97,8 @@ fn is_commit(question: &[u8]) -> bool {
     question.windows(7).any(|window| window == b"COMMIT\0")
 }
 
-fn take_one(cuts: &AtomicUsize) -> bool {
+fn take_one(faults: &AtomicUsize) -> bool {
     let less = |left: usize| left.checked_sub(1);
-    let taken = cuts.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
+    let taken = faults.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
     taken.is_ok()
 }

@@ -1,5 +1,7 @@
 //! Commits whose answers are lost: each takes place, is found again, and is done once.
 
+use std::time::Duration;
+
 use pullwright_core::store::{Created, NewRun, StoreError};
 use pullwright_protocol::Outcome;
 
@@ -9,6 +11,9 @@ use super::producers::Producers;
 use super::server::{self, Server};
 use crate::store::contract::{self, LEASE, Store};
 use crate::support::{done, id, in_time, request, status};
+
+/// A silent database is taken for gone after 15 s.
+const SILENCE_LIMIT: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_write_is_done_once() {
@@ -76,6 +81,20 @@ async fn a_group_is_done_once() {
     }
     assert!(proxy.has_cut());
     produced.check(&store).await;
+}
+
+/// Its database keeps the rows that it locked for no longer than it takes to notice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_falls_silent_is_given_up() {
+    let Some((proxy, store)) = behind_a_proxy("a connection that falls silent").await else {
+        return;
+    };
+    let (run, epoch) = contract::owned(&store, "a").await;
+    proxy.fall_silent();
+    let append = store.append(&run, epoch, vec![status(1, "x")]);
+    let appended = tokio::time::timeout(SILENCE_LIMIT, append).await;
+    appended.expect("an answer").expect("append");
+    assert_eq!(contract::all(&store, &run).await.len(), 1);
 }
 
 async fn behind_a_proxy(what: &str) -> Option<(CuttingProxy, Store)> {

@@ -1,5 +1,6 @@
 //! Several servers on one database.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pullwright_core::store::{Created, NewRun, StoreError};
@@ -8,7 +9,7 @@ use sqlx::postgres::PgListener;
 
 use super::server::Server;
 use super::{open, sql};
-use crate::store::contract::{self, LEASE};
+use crate::store::contract::{self, LEASE, Store};
 use crate::support::{done, id, in_time, request, status};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -41,17 +42,15 @@ async fn one_that_lost_its_run_cannot_write_to_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_orphan_is_claimed_once() {
-    const SERVERS: usize = 6;
     let Some(server) = Server::shared("claims at the same time") else {
         return;
     };
-    let url = server.database().await;
-    let first = open(&url).await;
-    for round in 0..10 {
-        let run = contract::create(&first, &format!("run-{round}")).await;
+    let stores = several(&server.database().await).await;
+    for round in 0..20 {
+        let run = contract::create(&stores[0], &format!("run-{round}")).await;
         let mut claims = tokio::task::JoinSet::new();
-        for worker in 0..SERVERS {
-            let (store, run) = (open(&url).await, run.clone());
+        for (worker, store) in stores.iter().enumerate() {
+            let (store, run) = (Arc::clone(store), run.clone());
             claims
                 .spawn(async move { store.claim(&run, &format!("worker-{worker}"), LEASE).await });
         }
@@ -59,24 +58,19 @@ async fn an_orphan_is_claimed_once() {
         let won = claims.iter().filter(|claim| claim.is_ok()).count();
         assert_eq!(won, 1, "{claims:?}");
     }
-    assert!(first.orphans().await.expect("orphans").is_empty());
+    assert!(stores[0].orphans().await.expect("orphans").is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_key_at_the_same_time_makes_one_run() {
-    const SERVERS: usize = 8;
     let Some(server) = Server::shared("one key at several servers") else {
         return;
     };
-    let url = server.database().await;
-    let mut stores = Vec::new();
-    for _ in 0..SERVERS {
-        stores.push(open(&url).await);
-    }
+    let stores = several(&server.database().await).await;
     for round in 0..10 {
         let mut creating = tokio::task::JoinSet::new();
         for (number, store) in stores.iter().enumerate() {
-            let store = std::sync::Arc::clone(store);
+            let store = Arc::clone(store);
             let new = NewRun {
                 id: id(&format!("run-{round}-{number}")),
                 request: request("do it"),
@@ -199,6 +193,8 @@ async fn only_the_database_s_clock_counts() {
     for hours in [-1, 1] {
         let url = server.database().await;
         shift_clock(&url, hours).await;
+        let shifted = "SELECT round(extract(epoch FROM clock_timestamp() - now()) / 3600)::bigint";
+        assert_eq!(sql::numbers(&url, shifted).await, [i64::from(hours)]);
         let (one, two) = (open(&url).await, open(&url).await);
         let (run, epoch) = contract::owned(&one, "a").await;
         assert!(two.orphans().await.expect("orphans").is_empty());
@@ -233,6 +229,15 @@ async fn a_run_that_is_being_written_is_no_orphan() {
     assert_eq!(in_time(store.orphans()).await.expect("orphans"), [free]);
     claiming.rollback().await.expect("rollback");
     assert_eq!(store.orphans().await.expect("orphans").len(), 2);
+}
+
+async fn several(url: &str) -> Vec<Store> {
+    const SERVERS: usize = 8;
+    let mut stores = Vec::new();
+    for _ in 0..SERVERS {
+        stores.push(open(url).await);
+    }
+    stores
 }
 
 async fn break_lines(url: &str) {
