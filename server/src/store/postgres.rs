@@ -7,6 +7,7 @@
 mod address;
 mod connection;
 mod create;
+mod grace;
 mod group;
 mod hub;
 mod outbox;
@@ -30,6 +31,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use address::{AddressError, PostgresAddress};
 use connection::connect;
+use grace::Grace;
 use hub::Hub;
 use outbox::Outbox;
 use reader::Reader;
@@ -101,11 +103,17 @@ impl PostgresStore {
         }
         let watchers = Arc::new(Watchers::default());
         let outbox = Arc::new(Outbox::default());
-        let hub = Hub::new(address.clone(), Arc::clone(&watchers), Arc::clone(&outbox));
+        let grace = Arc::new(Grace::default());
+        let hub = Hub::new(
+            address.clone(),
+            Arc::clone(&watchers),
+            Arc::clone(&outbox),
+            Arc::clone(&grace),
+        );
         let writing = Writing::new(address.clone(), connection, outbox);
         Ok(Self {
             writer: WriterHandle::start(writing, Arc::clone(&watchers)),
-            reader: Reader::new(address.clone()),
+            reader: Reader::new(address.clone(), grace),
             watchers,
             _hub: AbortOnDropHandle::new(tokio::spawn(hub.run())),
         })

@@ -183,10 +183,14 @@ impl<'g> Changes<'g> {
         events: &'g [EventRow],
         outcome: Option<Outcome>,
     ) -> Result<Reply, StoreError> {
-        if self.row(run)?.is_owned_by(epoch) && self.has(run, events, outcome) {
+        let now_ms = self.now_ms;
+        let row = self.row(run)?;
+        let taken = events
+            .first()
+            .is_some_and(|first| number(first) <= row.last_seq);
+        if taken && row.is_owned_by(epoch) && self.has(run, events, outcome) {
             return Ok(Reply::Done);
         }
-        let now_ms = self.now_ms;
         let row = self.row(run)?;
         row.fence(epoch)?;
         let mut numbered = events.iter().map(number).zip(row.last_seq + 1..);
@@ -209,7 +213,7 @@ impl<'g> Changes<'g> {
     fn has(&self, run: &RunId, events: &[EventRow], outcome: Option<Outcome>) -> bool {
         let ended = self.runs.get(&run.0).and_then(|row| row.outcome.as_deref());
         let same_end = outcome.is_none_or(|outcome| ended == Some(outcome.to_string().as_str()));
-        same_end && !events.is_empty() && events.iter().all(|event| self.has_event(run, event))
+        same_end && events.iter().all(|event| self.has_event(run, event))
     }
 
     fn has_event(&self, run: &RunId, event: &EventRow) -> bool {

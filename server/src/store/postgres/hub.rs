@@ -12,6 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::PostgresAddress;
 use super::connection::{ANSWER_LIMIT, in_time};
+use super::grace::Grace;
 use super::outbox::Outbox;
 use crate::store::watchers::Watchers;
 
@@ -35,6 +36,7 @@ pub(super) struct Hub {
     address: PostgresAddress,
     watchers: Arc<Watchers>,
     outbox: Arc<Outbox>,
+    grace: Arc<Grace>,
 }
 
 /// A connection that listens, and the number by which we know our own notifications.
@@ -55,11 +57,13 @@ impl Hub {
         address: PostgresAddress,
         watchers: Arc<Watchers>,
         outbox: Arc<Outbox>,
+        grace: Arc<Grace>,
     ) -> Self {
         Self {
             address,
             watchers,
             outbox,
+            grace,
         }
     }
 
@@ -67,7 +71,9 @@ impl Hub {
         let mut wait = FIRST_WAIT;
         loop {
             let begin = Instant::now();
-            if let Err(error) = self.connect_and_serve().await {
+            let served = self.connect_and_serve().await;
+            self.grace.begin();
+            if let Err(error) = served {
                 tracing::warn!(address = %self.address, %error, "the line to the other servers broke");
             }
             if begin.elapsed() > GOOD_AFTER {
@@ -80,6 +86,7 @@ impl Hub {
 
     async fn connect_and_serve(&self) -> Result<(), sqlx::Error> {
         let mut line = in_time(Line::open(&self.address)).await?;
+        self.grace.renew();
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -91,9 +98,10 @@ impl Hub {
             match next {
                 Next::Heard(None) => return Ok(()),
                 Next::Heard(Some(first)) => {
-                    let named = line.named(first);
-                    self.look_at(&mut line, self.watchers.watched(named))
-                        .await?;
+                    let watched = self.watchers.watched(line.named(first));
+                    if !watched.is_empty() {
+                        self.look_at(&mut line, watched).await?;
+                    }
                 }
                 Next::Tell => self.tell(&mut line).await?,
                 Next::Look => self.look_at(&mut line, self.watchers.all_watched()).await?,

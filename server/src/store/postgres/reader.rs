@@ -1,5 +1,6 @@
 //! The store's reading side.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pullwright_core::store::{RunRecord, StoreError, StoreFailure};
@@ -11,6 +12,7 @@ use tokio::time::Instant;
 
 use super::PostgresAddress;
 use super::connection::{Connections, in_time};
+use super::grace::Grace;
 use crate::store::failure::{failed, failure};
 
 /// How long a read waits for a database that is away, before it fails: shorter than a write, since
@@ -41,12 +43,14 @@ type Question<'q> = Query<'q, Postgres, PgArguments>;
 #[derive(Debug)]
 pub(super) struct Reader {
     connections: Connections,
+    grace: Arc<Grace>,
 }
 
 impl Reader {
-    pub(super) fn new(address: PostgresAddress) -> Self {
+    pub(super) fn new(address: PostgresAddress, grace: Arc<Grace>) -> Self {
         Self {
             connections: Connections::new(address),
+            grace,
         }
     }
 
@@ -85,7 +89,12 @@ impl Reader {
     pub(super) async fn orphans(&self) -> Result<Vec<RunId>, StoreError> {
         let question = || sqlx::query(ORPHANS);
         let id = |row: &PgRow| row.try_get(0).map(RunId);
-        self.ask("looking for orphaned runs", question, id).await
+        let found = self.ask("looking for orphaned runs", question, id).await?;
+        Ok(if self.grace.is_over() {
+            found
+        } else {
+            Vec::new()
+        })
     }
 
     /// Asks until there is an answer: asking again does no harm.

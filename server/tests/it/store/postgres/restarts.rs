@@ -1,11 +1,12 @@
 //! A database that dies and comes back in the middle of appends: nothing is lost, nothing doubled.
 
 use std::process::Command;
+use std::time::Duration;
 
 use super::producers::Producers;
 use super::server::Server;
 use super::{open, sql};
-use crate::store::contract;
+use crate::store::contract::{self, LEASE};
 use crate::support::{in_time, status};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -58,6 +59,36 @@ async fn a_restarted_database_loses_and_doubles_nothing() {
             .expect("hint");
     }
     produced.check(&store).await;
+}
+
+/// While the database was away, nobody could extend a lease.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_makes_no_orphans_of_runs_whose_owners_live() {
+    let Some(server) = Server::own("leases that run out in an outage") else {
+        return;
+    };
+    let url = server.database().await;
+    let (one, two) = (open(&url).await, open(&url).await);
+    let (run, epoch) = contract::owned(&one, "a").await;
+    let short = one.heartbeat(&run, epoch, Duration::ZERO);
+    short.await.expect("heartbeat");
+    assert_eq!(two.orphans().await.expect("orphans").len(), 1);
+    tokio::task::block_in_place(|| server.control(&["restart", "-m", "fast"]));
+    assert_eq!(two.orphans().await.expect("orphans"), []);
+    let beat = one.heartbeat(&run, epoch, LEASE);
+    beat.await.expect("its owner still has it");
+    let dead = contract::create(&one, "dead").await;
+    let found = async {
+        let mut look = tokio::time::interval(Duration::from_millis(100));
+        loop {
+            look.tick().await;
+            let orphans = two.orphans().await.expect("orphans");
+            if !orphans.is_empty() {
+                return orphans;
+            }
+        }
+    };
+    assert_eq!(in_time(found).await, [dead]);
 }
 
 async fn break_connections(url: &str) {
