@@ -1,6 +1,7 @@
 //! What a failure of a database means for whoever called.
 
 use std::error::Error;
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use pullwright_core::store::{StoreError, StoreFailure};
@@ -41,6 +42,10 @@ where
 pub(super) fn failure(error: &sqlx::Error) -> StoreFailure {
     let sqlx::Error::Database(database) = error else {
         return match error {
+            // A certificate that is not to be trusted comes as such, and stays.
+            sqlx::Error::Io(error) if error.kind() == ErrorKind::InvalidData => {
+                StoreFailure::Refused
+            }
             sqlx::Error::Io(_)
             | sqlx::Error::Protocol(_)
             | sqlx::Error::PoolTimedOut

@@ -134,5 +134,6 @@ async fn transaction(
 /// After another failure the connection may be broken, or lead to a database that is not the right one
 /// any more.
 fn is_about_the_group(error: &sqlx::Error) -> bool {
-    matches!(failure(error), StoreFailure::Full | StoreFailure::Refused)
+    let said_by_database = matches!(error, sqlx::Error::Database(_));
+    said_by_database && matches!(failure(error), StoreFailure::Full | StoreFailure::Refused)
 }

@@ -9,6 +9,7 @@ mod restarts;
 mod server;
 mod servers;
 mod sql;
+mod tls;
 
 use std::sync::Arc;
 

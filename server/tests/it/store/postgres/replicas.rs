@@ -157,10 +157,7 @@ async fn a_busy_run_is_spoken_of_only_so_often() {
         heard += 1;
     }
     let windows = 1 + begin.elapsed().as_millis() / 250;
-    assert!(
-        (1..=windows).contains(&heard),
-        "{heard} in {windows} windows"
-    );
+    assert!(heard <= windows, "{heard} in {windows} windows");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,7 @@
 //! A Postgres server of the tests' own: on a socket in a temporary folder, as a user who is not root.
 
 use std::fs;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,8 +12,12 @@ use super::sql;
 
 const CONFIGURATION: &str = "
 listen_addresses = ''
-max_connections = 200
+max_connections = 1000
 shared_buffers = 32MB
+";
+
+/// Faster, and good for all but the machine's own end.
+const NOT_DURABLE: &str = "
 fsync = off
 full_page_writes = off
 ";
@@ -36,15 +40,15 @@ impl Server {
     pub(super) fn shared(what: &str) -> Option<&'static Self> {
         static SHARED: OnceLock<Server> = OnceLock::new();
         let programs = programs(what)?;
-        Some(SHARED.get_or_init(|| Self::start(programs)))
+        Some(SHARED.get_or_init(|| Self::start(programs, NOT_DURABLE)))
     }
 
     /// A server for a test that breaks it.
     pub(super) fn own(what: &str) -> Option<Self> {
-        Some(Self::start(programs(what)?))
+        Some(Self::start(programs(what)?, ""))
     }
 
-    fn start(programs: PathBuf) -> Self {
+    fn start(programs: PathBuf, configuration: &str) -> Self {
         let user = rustix::process::geteuid().is_root().then(unprivileged);
         let folder = tempfile::tempdir().expect("a folder").keep();
         chown(&folder, user, user).expect("chown");
@@ -59,6 +63,9 @@ impl Server {
             folder,
         };
         server.initialise();
+        let folder = server.folder.display();
+        let socket = format!("unix_socket_directories = '{folder}'\n");
+        server.configure(&[CONFIGURATION, configuration, &socket].concat());
         server.control(&["start"]);
         server
     }
@@ -66,10 +73,22 @@ impl Server {
     fn initialise(&self) {
         let arguments = "-D data -U tests -A trust -E UTF8 --no-locale --no-sync";
         self.program("initdb", &arguments.split(' ').collect::<Vec<_>>());
+    }
+
+    /// Adds lines to its configuration, which count from its next start on.
+    pub(super) fn configure(&self, lines: &str) {
         let file = self.folder.join("data/postgresql.conf");
-        let socket = format!("unix_socket_directories = '{}'\n", self.folder.display());
-        let configuration = fs::read_to_string(&file).expect("the configuration");
-        fs::write(file, configuration + CONFIGURATION + &socket).expect("write");
+        let before = fs::read_to_string(&file).expect("the configuration");
+        fs::write(file, before + lines).expect("write");
+    }
+
+    /// Gives it a file that nobody else may read.
+    pub(super) fn give(&self, name: &str, content: &str) -> PathBuf {
+        let file = self.folder.join(name);
+        fs::write(&file, content).expect("write");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("chmod");
+        chown(&file, self.user, self.user).expect("chown");
+        file
     }
 
     /// Lets `pg_ctl` start, stop or restart the server, and waits until it has.
