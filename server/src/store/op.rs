@@ -57,6 +57,15 @@ impl EventRow {
         let json = serde_json::to_string(&logged.event).map_err(refused("encoding an event"))?;
         Ok(Self { logged, json })
     }
+
+    /// As databases count.
+    pub(super) fn number(&self) -> i64 {
+        self.logged.seq.cast_signed()
+    }
+
+    pub(super) fn at(&self) -> i64 {
+        self.logged.at_ms.cast_signed()
+    }
 }
 
 impl Op {

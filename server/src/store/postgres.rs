@@ -5,6 +5,7 @@
 //! measured by the database's clock alone, since the servers' clocks may differ and jump.
 
 mod address;
+mod appends;
 mod connection;
 mod create;
 mod grace;

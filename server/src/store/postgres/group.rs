@@ -124,11 +124,11 @@ impl<'g> Changes<'g> {
             };
             let known = self.runs.get(&run.0).map_or(0, |row| row.last_seq);
             if let [first, ..] = &events[..]
-                && number(first) <= known
+                && first.number() <= known
             {
                 runs.push(run.0.as_str());
-                firsts.push(number(first));
-                lasts.push(events.last().map_or(0, number));
+                firsts.push(first.number());
+                lasts.push(events.last().map_or(0, EventRow::number));
             }
         }
         if runs.is_empty() {
@@ -187,13 +187,13 @@ impl<'g> Changes<'g> {
         let row = self.row(run)?;
         let taken = events
             .first()
-            .is_some_and(|first| number(first) <= row.last_seq);
+            .is_some_and(|first| first.number() <= row.last_seq);
         if taken && row.is_owned_by(epoch) && self.has(run, events, outcome) {
             return Ok(Reply::Done);
         }
         let row = self.row(run)?;
         row.fence(epoch)?;
-        let mut numbered = events.iter().map(number).zip(row.last_seq + 1..);
+        let mut numbered = events.iter().map(EventRow::number).zip(row.last_seq + 1..);
         if let Some((seq, expected)) = numbered.find(|(seq, expected)| seq != expected) {
             let gap = format!("event {seq} of run {run} is not number {expected}");
             return Err(refused("appending events")(gap));
@@ -217,8 +217,8 @@ impl<'g> Changes<'g> {
     }
 
     fn has_event(&self, run: &RunId, event: &EventRow) -> bool {
-        if let Some((at_ms, json)) = self.stored.get(&(run.0.clone(), number(event))) {
-            return (*at_ms, json) == (at(event), &event.json);
+        if let Some((at_ms, json)) = self.stored.get(&(run.0.clone(), event.number())) {
+            return (*at_ms, json) == (event.at(), &event.json);
         }
         let same = |(other, written): &(&RunId, &EventRow)| {
             *other == run && written.logged == event.logged
@@ -257,8 +257,8 @@ async fn insert(db: &mut PgConnection, events: &[(&RunId, &EventRow)]) -> Result
         .collect();
     let insert = sqlx::query(INSERT)
         .bind(runs)
-        .bind(column(number))
-        .bind(column(at))
+        .bind(column(EventRow::number))
+        .bind(column(EventRow::at))
         .bind(json);
     insert.execute(db).await.map(drop)
 }
@@ -292,14 +292,6 @@ async fn update(db: &mut PgConnection, rows: &[&Row]) -> Result<(), sqlx::Error>
         .execute(db)
         .await
         .map(drop)
-}
-
-fn number(event: &EventRow) -> i64 {
-    event.logged.seq.cast_signed()
-}
-
-fn at(event: &EventRow) -> i64 {
-    event.logged.at_ms.cast_signed()
 }
 
 fn millis(lease: Duration) -> i64 {

@@ -11,6 +11,7 @@ use sqlx::{Connection, PgConnection};
 use tokio::time::Instant;
 
 use super::PostgresAddress;
+use super::appends::Appends;
 use super::connection::{connect, in_time};
 use super::group::{Claimed, carry_out};
 use super::outbox::Outbox;
@@ -120,6 +121,12 @@ async fn transaction(
     group: &[Command],
     claimed: &mut Claimed,
 ) -> Result<Replies, sqlx::Error> {
+    // Those that were committed here are found below if others were refused.
+    if let Some(appends) = Appends::of(group)
+        && appends.commit(db).await?
+    {
+        return Ok(group.iter().map(|_| Ok(Reply::Done)).collect());
+    }
     let mut change = db.begin().await?;
     let replies = carry_out(&mut change, group, claimed).await?;
     for (place, reply) in replies.iter().enumerate() {

@@ -319,8 +319,8 @@ async fn insert(
     for (run, event) in rows {
         query = query
             .bind(&run.0)
-            .bind(event.logged.seq.cast_signed())
-            .bind(event.logged.at_ms.cast_signed())
+            .bind(event.number())
+            .bind(event.at())
             .bind(&event.json);
     }
     query.execute(db).await.map(drop)

@@ -16,12 +16,10 @@ pub(super) async fn is_stored(
         let stored: Option<(i64, String)> =
             sqlx::query_as("SELECT at_ms, event FROM events WHERE run = ? AND seq = ?")
                 .bind(&run.0)
-                .bind(event.logged.seq.cast_signed())
+                .bind(event.number())
                 .fetch_optional(&mut *db)
                 .await?;
-        let same = |(at_ms, json): (i64, String)| {
-            at_ms.cast_unsigned() == event.logged.at_ms && json == event.json
-        };
+        let same = |(at_ms, json): (i64, String)| at_ms == event.at() && json == event.json;
         if !stored.is_some_and(same) {
             return Ok(false);
         }

@@ -51,8 +51,8 @@ impl<'g> SingleAppend<'g> {
         for event in self.events {
             query = query
                 .bind(&self.run.0)
-                .bind(event.logged.seq.cast_signed())
-                .bind(event.logged.at_ms.cast_signed())
+                .bind(event.number())
+                .bind(event.at())
                 .bind(&event.json);
         }
         // The update answers a row if it found the run as its owner left it.

@@ -66,18 +66,20 @@ impl CuttingProxy {
 
 async fn relay(mut client: UnixStream, mut server: UnixStream, faults: Arc<Faults>) {
     let (mut asked, mut answered) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    let mut commits = Commits::default();
     loop {
         tokio::select! {
             read = client.read(&mut asked) => {
                 let Ok(1..) = read else { return };
                 let question = &asked[..read.unwrap_or(0)];
-                if is_commit(question) && take_one(&faults.silences) {
+                let is_commit = commits.recognise(question);
+                if is_commit && take_one(&faults.silences) {
                     std::future::pending::<()>().await;
                 }
                 if server.write_all(question).await.is_err() {
                     return;
                 }
-                if is_commit(question) && take_one(&faults.cuts) {
+                if is_commit && take_one(&faults.cuts) {
                     let _ = server.read(&mut answered).await;
                     return;
                 }
@@ -93,8 +95,30 @@ async fn relay(mut client: UnixStream, mut server: UnixStream, faults: Arc<Fault
     }
 }
 
-fn is_commit(question: &[u8]) -> bool {
-    question.windows(7).any(|window| window == b"COMMIT\0")
+/// What commits: the statement of that name, and one that appends by itself, which is sent once and then
+/// named.
+#[derive(Default)]
+struct Commits {
+    append: Option<Vec<u8>>,
+}
+
+impl Commits {
+    fn recognise(&mut self, question: &[u8]) -> bool {
+        if let Some(start) = find(question, b"\0WITH appended AS") {
+            let name = question[..start].rsplit(|byte| *byte == 0).next();
+            let name = name.expect("a name");
+            // The letter and the length of the message come before it.
+            let name = &name[find(name, b"sqlx_s_").expect("a name of sqlx's")..];
+            self.append = Some([b"\0", name, b"\0"].concat());
+        }
+        let append = self.append.as_deref();
+        find(question, b"COMMIT\0").is_some()
+            || append.is_some_and(|name| find(question, name).is_some())
+    }
+}
+
+fn find(text: &[u8], part: &[u8]) -> Option<usize> {
+    text.windows(part.len()).position(|window| window == part)
 }
 
 fn take_one(faults: &AtomicUsize) -> bool {
