@@ -96,8 +96,11 @@ impl Database for Writing {
                 }
                 Err(error) => error,
             };
-            let may_pass = failure(&error) == StoreFailure::Unreachable;
-            if !may_pass || !self.may_try_again() {
+            if failure(&error) != StoreFailure::Unreachable {
+                self.failing_since = None;
+                return Err(error);
+            }
+            if !self.may_try_again() {
                 return Err(error);
             }
             tracing::warn!(address = %self.address, %error, "a commit failed and is tried again");
