@@ -41,6 +41,49 @@ async fn one_that_lost_its_run_cannot_write_to_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_an_owner_comes_after_the_next_one_took_over() {
+    let Some(server) = Server::shared("a change of owners amid appends") else {
+        return;
+    };
+    let url = server.database().await;
+    let (one, two) = (open(&url).await, open(&url).await);
+    for round in 0..10 {
+        let run = contract::create(&one, &format!("run-{round}")).await;
+        let first = one.claim(&run, "one", Duration::ZERO).await.expect("claim");
+        let mut hint = one.watch(&run);
+        let writing = tokio::spawn({
+            let (one, run) = (Arc::clone(&one), run.clone());
+            async move {
+                let mut written = 0;
+                while one
+                    .append(&run, first, vec![status(written + 1, "one")])
+                    .await
+                    .is_ok()
+                {
+                    written += 1;
+                }
+                written
+            }
+        });
+        in_time(hint.wait_for(|known| *known >= 5))
+            .await
+            .expect("hint");
+        let second = two.claim(&run, "two", LEASE).await.expect("claim");
+        let record = two.get(&run).await.expect("get").expect("a record");
+        let next = status(record.last_seq + 1, "two");
+        let append = two.append(&run, second, vec![next]).await;
+        append.expect("what was there at the claim is all there is");
+        let written = in_time(writing).await.expect("the writer");
+        assert_eq!(written, record.last_seq);
+        let seen = contract::all(&two, &run).await;
+        let two_s = seen
+            .iter()
+            .filter(|event| contract::message(event) == "two");
+        assert_eq!((seen.len() as u64, two_s.count()), (written + 1, 1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_orphan_is_claimed_once() {
     let Some(server) = Server::shared("claims at the same time") else {
         return;
