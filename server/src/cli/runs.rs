@@ -17,6 +17,7 @@ use pullwright_protocol::FrameOptions;
 use super::view::View;
 use super::{config, say};
 use crate::compose;
+use crate::store::PostgresStore;
 
 pub(super) use follow::{Shown, follow};
 
@@ -34,6 +35,9 @@ pub(super) struct Runs {
     /// The configuration; the one in the user's config folder if absent.
     #[arg(long, global = true)]
     config: Option<PathBuf>,
+    /// Look into the database that `DATABASE_URL` names, as `serve` does, and not into this machine's own.
+    #[arg(long, global = true)]
+    database: bool,
     #[command(subcommand)]
     task: Task,
 }
@@ -95,6 +99,11 @@ impl Runs {
     }
 
     async fn store(&self) -> anyhow::Result<Arc<dyn RunStore>> {
+        if self.database {
+            let address = config::database()?;
+            let address = address.context("`--database` needs DATABASE_URL")?;
+            return Ok(Arc::new(PostgresStore::open(&address).await?));
+        }
         let named = self.config.as_deref();
         let data_dir = match named.is_some() || config::path(None)?.exists() {
             true => config::data_dir(&config::load(named)?)?,
