@@ -87,6 +87,17 @@ impl Metrics {
                 self.went_on(progress, fact);
             }
         }
+        self.show(&active);
+    }
+
+    /// Another server has the run now, and counts its end.
+    fn lost(&self, run: &RunId) {
+        let mut active = self.active();
+        active.remove(run);
+        self.show(&active);
+    }
+
+    fn show(&self, active: &HashMap<RunId, Progress>) {
         let count = i64::try_from(active.len()).unwrap_or(i64::MAX);
         self.0.families.active.set(count);
     }

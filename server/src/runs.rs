@@ -33,6 +33,11 @@ pub trait Execute: Send + Sync {
 
     /// Gives back what a run of a dead server has left on this machine.
     async fn clean_up(&self, _run: &RunId) {}
+
+    /// The runs of which something is on this machine.
+    fn leftovers(&self) -> Vec<RunId> {
+        Vec::new()
+    }
 }
 
 /// Refuses a request that cannot be carried out, before a run is created.
@@ -217,8 +222,13 @@ impl Runs {
     pub async fn recover(&self) -> Result<usize, StoreError> {
         let mut recovered = 0;
         for run in self.shared.store.orphans().await? {
-            if !self.active().contains_key(&run) && self.end_orphan(&run).await? {
-                recovered += 1;
+            if self.active().contains_key(&run) {
+                continue;
+            }
+            match self.end_orphan(&run).await {
+                Ok(ended) => recovered += usize::from(ended),
+                // It must not hold up the others; the next look tries it again.
+                Err(error) => tracing::error!(%run, %error, "an orphaned run cannot be ended"),
             }
         }
         Ok(recovered)
@@ -226,12 +236,23 @@ impl Runs {
 
     /// Recovers now, and again whenever a lease may have run out, until `stop` fires.
     pub async fn keep_recovering(&self, stop: CancellationToken) {
+        self.give_back().await;
         let mut tick = tokio::time::interval(self.shared.config.lease);
         while stop.run_until_cancelled(tick.tick()).await.is_some() {
             match self.recover().await {
                 Ok(0) => {}
                 Ok(runs) => tracing::warn!(runs, "ended runs that a dead server left behind"),
                 Err(error) => tracing::error!(%error, "looking for orphaned runs failed"),
+            }
+        }
+    }
+
+    /// Gives back what is here of runs that another server has ended.
+    async fn give_back(&self) {
+        for run in self.shared.execute.leftovers() {
+            let record = self.shared.store.get(&run).await.ok().flatten();
+            if record.is_some_and(|record| record.outcome.is_some()) {
+                self.shared.execute.clean_up(&run).await;
             }
         }
     }

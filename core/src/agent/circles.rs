@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use pullwright_protocol::item::joined_text;
-use pullwright_protocol::{Content, Item, ToolCall};
+use pullwright_protocol::{Content, Item, Part, ToolCall};
 
 /// The longest round that is looked for, in turns.
 const LONGEST_ROUND: usize = 4;
@@ -52,7 +51,12 @@ impl Turn {
             parts, is_error, ..
         } = &result.content
         {
-            joined_text(parts).hash(&mut self.hasher);
+            for part in parts {
+                match part {
+                    Part::Text { text } => text.hash(&mut self.hasher),
+                    Part::Image { data, .. } => data.hash(&mut self.hasher),
+                }
+            }
             self.succeeded |= !is_error;
         }
     }
@@ -149,6 +153,30 @@ mod tests {
     fn another_result_is_no_circle() {
         let waiting = (0..50).map(|second| turn("bash", &second.to_string(), false));
         assert_eq!(found(waiting), []);
+    }
+
+    #[test]
+    fn another_picture_is_another_result() {
+        let call = ToolCall {
+            call_id: "1".to_owned(),
+            name: "screenshot".to_owned(),
+            arguments: "{}".to_owned(),
+        };
+        let looking = (0..20).map(|number| {
+            let mut turn = Turn::default();
+            let picture = Part::Image {
+                media_type: "image/png".to_owned(),
+                data: format!("{number}"),
+            };
+            let result = Content::ToolResult {
+                call_id: "1".to_owned(),
+                parts: vec![picture],
+                is_error: false,
+            };
+            turn.add(&call, &Item::neutral(result));
+            turn
+        });
+        assert_eq!(found(looking), []);
     }
 
     #[test]

@@ -58,6 +58,13 @@ impl Execute for Executor {
     async fn clean_up(&self, run: &RunId) {
         clean_up(&self.parts(), run).await;
     }
+
+    fn leftovers(&self) -> Vec<RunId> {
+        let entries = std::fs::read_dir(&self.parts().runs_dir);
+        let names = entries.into_iter().flatten().flatten();
+        let names = names.filter_map(|entry| entry.file_name().into_string().ok());
+        names.map(RunId).collect()
+    }
 }
 
 impl Validate for Executor {

@@ -169,7 +169,7 @@ impl Families {
         registry.register("model_usd", "Cost in US dollars", self.usd.clone());
         registry.register(
             "conversation_resets",
-            "Conversations that started anew because they no longer fitted",
+            "Conversations that started anew",
             self.resets.clone(),
         );
         registry.register(

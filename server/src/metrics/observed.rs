@@ -24,6 +24,20 @@ impl ObservedStore {
         Self { store, metrics }
     }
 
+    fn count(
+        &self,
+        run: &RunId,
+        facts: Vec<Fact>,
+        committed: Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        match &committed {
+            Ok(()) => self.metrics.committed(run, facts),
+            Err(StoreError::Fenced(_)) => self.metrics.lost(run),
+            Err(_) => {}
+        }
+        committed
+    }
+
     async fn timed<T>(&self, commit: impl Future<Output = T>) -> T {
         let begun = Instant::now();
         let committed = commit.await;
@@ -42,9 +56,8 @@ impl RunStore for ObservedStore {
         events: Vec<LoggedEvent>,
     ) -> Result<(), StoreError> {
         let facts = events.iter().filter_map(Fact::of).collect();
-        self.timed(self.store.append(run, epoch, events)).await?;
-        self.metrics.committed(run, facts);
-        Ok(())
+        let appended = self.timed(self.store.append(run, epoch, events)).await;
+        self.count(run, facts, appended)
     }
 
     async fn finish(
@@ -55,10 +68,9 @@ impl RunStore for ObservedStore {
         done: LoggedEvent,
     ) -> Result<(), StoreError> {
         let facts = Fact::of(&done).into_iter().collect();
-        self.timed(self.store.finish(run, epoch, outcome, done))
-            .await?;
-        self.metrics.committed(run, facts);
-        Ok(())
+        let finishing = self.store.finish(run, epoch, outcome, done);
+        let finished = self.timed(finishing).await;
+        self.count(run, facts, finished)
     }
 
     async fn create(&self, new: NewRun) -> Result<Created, StoreError> {
@@ -75,7 +87,8 @@ impl RunStore for ObservedStore {
         epoch: Epoch,
         lease: Duration,
     ) -> Result<(), StoreError> {
-        self.store.heartbeat(run, epoch, lease).await
+        let beaten = self.store.heartbeat(run, epoch, lease).await;
+        self.count(run, Vec::new(), beaten)
     }
 
     async fn read(

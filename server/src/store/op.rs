@@ -7,6 +7,9 @@ use pullwright_protocol::{LoggedEvent, Outcome, RunId};
 
 use super::failure::refused;
 
+/// How long a new run waits for its creator to claim it, before it is one that nobody owns.
+pub(super) const NEW_RUN_LEASE: Duration = Duration::from_secs(60);
+
 /// A change to the store.
 #[derive(Debug)]
 pub(super) enum Op {

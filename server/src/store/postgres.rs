@@ -91,10 +91,11 @@ impl PostgresStore {
     /// # Errors
     /// When the database cannot be reached or used, or was written by a later version.
     pub async fn open(address: &PostgresAddress) -> Result<Self, PostgresError> {
-        let (connection, found) = ready(address).await.map_err(|source| PostgresError::Open {
-            address: address.clone(),
-            source,
-        })?;
+        let (connection, found, was_away) =
+            ready(address).await.map_err(|source| PostgresError::Open {
+                address: address.clone(),
+                source,
+            })?;
         if found > schema::VERSION {
             return Err(PostgresError::Newer {
                 address: address.clone(),
@@ -105,6 +106,9 @@ impl PostgresStore {
         let watchers = Arc::new(Watchers::default());
         let outbox = Arc::new(Outbox::default());
         let grace = Arc::new(Grace::default());
+        if was_away {
+            grace.begin();
+        }
         let hub = Hub::new(
             address.clone(),
             Arc::clone(&watchers),
@@ -121,12 +125,14 @@ impl PostgresStore {
     }
 }
 
-/// A connection to the database with our tables, and the version that they have.
-async fn ready(address: &PostgresAddress) -> Result<(PgConnection, i64), sqlx::Error> {
+/// A connection to the database with our tables, the version that they have, and whether the database had to
+/// be waited for.
+async fn ready(address: &PostgresAddress) -> Result<(PgConnection, i64, bool), sqlx::Error> {
     let begin = Instant::now();
+    let mut was_away = false;
     loop {
         let error = match try_ready(address).await {
-            Ok(ready) => return Ok(ready),
+            Ok((connection, version)) => return Ok((connection, version, was_away)),
             Err(error) => error,
         };
         let may_come = failure(&error) == StoreFailure::Unreachable;
@@ -134,6 +140,7 @@ async fn ready(address: &PostgresAddress) -> Result<(PgConnection, i64), sqlx::E
             return Err(error);
         }
         tracing::warn!(%address, %error, "waiting for the database");
+        was_away = true;
         tokio::time::sleep(START_RETRY_WAIT).await;
     }
 }

@@ -35,7 +35,7 @@ pub(in crate::cli) async fn follow(
 ) -> anyhow::Result<Option<Outcome>> {
     let mut committed = store.watch(run);
     let mut after = 0;
-    loop {
+    while until.is_none_or(|until| after < until) {
         let events = store.read(run, after, PAGE_EVENTS).await?;
         for logged in &events {
             after = logged.seq;
@@ -44,9 +44,6 @@ pub(in crate::cli) async fn follow(
             }
             if let Event::Done { outcome, .. } = logged.event {
                 return Ok(Some(outcome));
-            }
-            if until.is_some_and(|until| after >= until) {
-                return Ok(None);
             }
         }
         if events.is_empty() {
@@ -58,4 +55,5 @@ pub(in crate::cli) async fn follow(
             }
         }
     }
+    Ok(None)
 }

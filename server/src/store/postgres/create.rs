@@ -5,10 +5,12 @@ use pullwright_protocol::RunId;
 use sqlx::PgConnection;
 
 use crate::store::failure::refused;
-use crate::store::op::Reply;
+use crate::store::op::{NEW_RUN_LEASE, Reply};
 
-const INSERT: &str = "INSERT INTO runs (id, request, idempotency_key, created_at_ms) \
-     VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+const INSERT: &str = "INSERT INTO runs \
+       (id, request, idempotency_key, created_at_ms, leased_until_ms) \
+     VALUES ($1, $2, $3, $4, (extract(epoch FROM clock_timestamp()) * 1000)::bigint + $5) \
+     ON CONFLICT DO NOTHING";
 const EARLIER: &str = "SELECT id, request, idempotency_key FROM runs \
      WHERE idempotency_key = $1 OR id = $2 ORDER BY id = $2 DESC LIMIT 1";
 
@@ -26,6 +28,7 @@ pub(super) async fn create(db: &mut PgConnection, new: &NewRun) -> Applied {
         .bind(&request)
         .bind(&new.idempotency_key)
         .bind(new.at_ms.cast_signed())
+        .bind(i64::try_from(NEW_RUN_LEASE.as_millis()).unwrap_or(i64::MAX))
         .execute(&mut *db)
         .await?;
     if inserted.rows_affected() == 1 {

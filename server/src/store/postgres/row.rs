@@ -72,7 +72,8 @@ impl Row {
         if let Some(epoch) = before.filter(ours) {
             return Ok(epoch);
         }
-        if self.has_ended() || self.leased_until_ms > now_ms {
+        let is_owned = self.epoch > 0 && self.leased_until_ms > now_ms;
+        if self.has_ended() || is_owned {
             return Err(StoreError::Fenced(self.run()));
         }
         self.epoch += 1;

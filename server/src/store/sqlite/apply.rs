@@ -11,7 +11,7 @@ use sqlx::SqliteConnection;
 
 use super::repeated::is_stored;
 use crate::store::failure::refused;
-use crate::store::op::{EventRow, Op, Reply};
+use crate::store::op::{EventRow, NEW_RUN_LEASE, Op, Reply};
 
 /// How many events one INSERT takes: larger statements gain nothing.
 const ROWS_PER_INSERT: usize = 128;
@@ -84,7 +84,7 @@ impl<'g> Changes<'g> {
         };
         let claimed: Option<i64> = sqlx::query_scalar(
             "UPDATE runs SET epoch = epoch + 1, worker = ?, leased_until_ms = ? \
-             WHERE id = ? AND outcome IS NULL AND leased_until_ms <= ? RETURNING epoch",
+             WHERE id = ? AND outcome IS NULL AND (epoch = 0 OR leased_until_ms <= ?) RETURNING epoch",
         )
         .bind(worker)
         .bind(lease.until)
@@ -279,12 +279,14 @@ async fn create(db: &mut SqliteConnection, new: &NewRun) -> Applied {
         }
     }
     sqlx::query(
-        "INSERT INTO runs (id, request, idempotency_key, created_at_ms) VALUES (?, ?, ?, ?)",
+        "INSERT INTO runs (id, request, idempotency_key, created_at_ms, leased_until_ms) \
+         VALUES (?, ?, ?, ?, ?)",
     )
     .bind(&new.id.0)
     .bind(request)
     .bind(&new.idempotency_key)
     .bind(new.at_ms.cast_signed())
+    .bind(Lease::from_now(NEW_RUN_LEASE).until)
     .execute(db)
     .await?;
     Ok(Ok(Reply::Created(Created::New)))

@@ -120,3 +120,30 @@ fn a_run_of_another_process_is_followed_and_ended() {
     let done: Value = serde_json::from_str(&last).unwrap();
     assert_eq!(done["outcome"], "cancelled");
 }
+
+/// Another server has ended the run of one that died, and cannot reach this machine.
+#[test]
+fn what_is_here_of_an_ended_run_is_given_back_by_a_server_that_starts() {
+    let desk = Desk::new(GREET, "");
+    code(&desk).wait_with_output().expect("an end");
+    let left = desk.path.join("data/runs").join(only_run(&desk));
+    let unknown = desk.path.join("data/runs/unknown");
+    for folder in [&left, &unknown] {
+        std::fs::create_dir_all(folder.join("workspace")).unwrap();
+    }
+    let arguments = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--config",
+        "plugins.toml",
+    ];
+    let mut server = desk.pullwright(&arguments).spawn().expect("start");
+    while left.exists() {
+        assert!(server.try_wait().expect("wait").is_none(), "it ended");
+        std::thread::yield_now();
+    }
+    server.kill().expect("kill");
+    server.wait().expect("an end");
+    assert!(unknown.exists(), "nobody knows whose it is");
+}

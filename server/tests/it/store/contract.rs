@@ -261,10 +261,8 @@ async fn the_end_is_final(store: Store) {
 
 async fn an_expired_lease_is_claimed(store: Store) {
     let run = create(&store, "a").await;
-    assert_eq!(
-        store.orphans().await.expect("orphans"),
-        std::slice::from_ref(&run)
-    );
+    // Whoever created it is about to claim it.
+    assert!(store.orphans().await.expect("orphans").is_empty());
     let first = store
         .claim(&run, "one", Duration::ZERO)
         .await

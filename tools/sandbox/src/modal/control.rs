@@ -143,7 +143,8 @@ impl Control {
             // The server may have forgotten the token before its time; it is asked for another, once.
             Err(ModalError::Call { status, .. }) if status.code() == Code::Unauthenticated => {
                 self.auth().token = None;
-                call.auth = Some(self.auth_token().await?.text);
+                let renewed = self.auth_token().await;
+                call.auth = Some(renewed.map_err(|error| call.opened(error))?.text);
                 self.attempt(&mut call, request, &send).await
             }
             answered => answered,
@@ -308,6 +309,22 @@ impl Call {
             options,
             key: uuid::Uuid::new_v4().to_string(),
             is_open: false,
+        }
+    }
+
+    /// An error of another call that keeps this one from being made again.
+    fn opened(&self, error: ModalError) -> ModalError {
+        match error {
+            ModalError::Call {
+                call,
+                status,
+                is_open,
+            } => ModalError::Call {
+                call,
+                status,
+                is_open: is_open || self.is_open,
+            },
+            other => other,
         }
     }
 

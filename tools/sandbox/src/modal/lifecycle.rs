@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use pullwright_core::sandbox::SandboxNotice;
 use pullwright_protocol::RunId;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +25,10 @@ const SLACK: Duration = Duration::from_secs(60);
 
 /// How long Modal may take to say what a sandbox used: it costs money for as long as that takes.
 const USAGE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often a sandbox that could not be ended is tried again, and how long apart.
+const AGAIN: u32 = 60;
+const AGAIN_PAUSE: Duration = Duration::from_secs(60);
 
 /// The sandboxes of this server.
 pub(super) struct Lifecycle {
@@ -106,6 +111,23 @@ impl Lifecycle {
         }
     }
 
+    /// Ends what could not be ended, as soon as that can be. Nobody waits for it: a process that ends
+    /// leaves it to the next one.
+    fn try_again(self: &Arc<Self>, note: Note, record: Record) {
+        let (lifecycle, Ok(runtime)) = (Arc::clone(self), Handle::try_current()) else {
+            return;
+        };
+        runtime.spawn(async move {
+            for _ in 0..AGAIN {
+                tokio::time::sleep(AGAIN_PAUSE).await;
+                if lifecycle.is_gone(&note, &record).await {
+                    record.remove();
+                    return;
+                }
+            }
+        });
+    }
+
     /// Ends what a record tells of, and says whether that is settled.
     async fn is_gone(&self, note: &Note, record: &Record) -> bool {
         match &note.sandbox_id {
@@ -164,14 +186,20 @@ impl OwnedSandbox {
     ) -> impl Future<Output = bool> + use<> {
         let (tell, ended) = oneshot::channel();
         if let Some(sandbox) = self.sandbox.take() {
-            let (control, record) = (Arc::clone(&self.lifecycle.control), self.record.take());
+            let (lifecycle, record) = (Arc::clone(&self.lifecycle), self.record.take());
+            let note = Note {
+                run: self.run.clone(),
+                sandbox_id: Some(sandbox.id.clone()),
+            };
             self.lifecycle.background.spawn(&self.run, async move {
                 if let Some(notices) = notices {
-                    tell_usage(&control, &sandbox, &notices).await;
+                    tell_usage(&lifecycle.control, &sandbox, &notices).await;
                 }
-                let is_ended = terminate(&control, &sandbox).await;
-                if let Some(record) = record.filter(|_| is_ended) {
-                    record.remove();
+                let is_ended = terminate(&lifecycle.control, &sandbox).await;
+                match record {
+                    Some(record) if is_ended => record.remove(),
+                    Some(record) => lifecycle.try_again(note, record),
+                    None => {}
                 }
                 // Nobody may wait for it.
                 let _ = tell.send(is_ended);
@@ -251,8 +279,7 @@ impl Making {
         }
     }
 
-    /// Ends what Modal may have made all the same. What comes even later is found by the next server,
-    /// whom the record tells of it.
+    /// Ends what Modal may have made all the same, and what comes even later.
     async fn clean_up(self, is_open: bool) {
         let Some(record) = self.record else {
             return;
@@ -263,7 +290,13 @@ impl Making {
         };
         if is_settled {
             record.remove();
+            return;
         }
+        let note = Note {
+            run: self.run,
+            sandbox_id: None,
+        };
+        self.lifecycle.try_again(note, record);
     }
 }
 

@@ -260,6 +260,11 @@ async fn a_run_that_is_being_written_is_no_orphan() {
         contract::create(&store, "free").await,
     );
     let mut connection = sql::connect(&url).await;
+    // Their creator has had its time to claim them.
+    sqlx::query("UPDATE runs SET leased_until_ms = 0")
+        .execute(&mut connection)
+        .await
+        .expect("update");
     let mut claiming = connection.begin().await.expect("begin");
     sqlx::query("UPDATE runs SET epoch = epoch + 1 WHERE id = $1")
         .bind(&held.0)

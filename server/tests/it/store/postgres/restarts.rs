@@ -77,7 +77,9 @@ async fn an_outage_makes_no_orphans_of_runs_whose_owners_live() {
     assert_eq!(two.orphans().await.expect("orphans"), []);
     let beat = one.heartbeat(&run, epoch, LEASE);
     beat.await.expect("its owner still has it");
-    let dead = contract::create(&one, "dead").await;
+    let (dead, epoch) = contract::owned(&one, "dead").await;
+    let last = one.heartbeat(&dead, epoch, Duration::ZERO);
+    last.await.expect("heartbeat");
     let found = async {
         let mut look = tokio::time::interval(Duration::from_millis(100));
         loop {
