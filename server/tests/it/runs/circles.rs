@@ -1,16 +1,6 @@
 //! Models that go in circles.
 
-use super::lab::{Lab, Plan, Played};
-
-async fn play(script: &str) -> (Lab, Played) {
-    let lab = Lab::start(Plan {
-        script,
-        ..Plan::default()
-    })
-    .await;
-    let played = lab.run().await;
-    (lab, played)
-}
+use super::lab::{Played, play};
 
 /// A reply that calls bash.
 fn again(command: &str) -> String {

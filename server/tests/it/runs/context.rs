@@ -3,7 +3,7 @@
 use pullwright_protocol::item::joined_text;
 use pullwright_protocol::{Content, Event, Item};
 
-use super::lab::{Lab, Plan, Played};
+use super::lab::{Lab, Played, play};
 
 /// Two long results fill the context; the summary and what follows are said in a conversation anew.
 const LONG: &str = r##"
@@ -31,16 +31,6 @@ steps = [{ tool_call = { name = "edit", arguments = { path = "src/greeting.txt",
 expect = { results_contain = ["edited"] }
 steps = [{ text = "Greet shortly" }]
 "##;
-
-async fn play(script: &str) -> (Lab, Played) {
-    let lab = Lab::start(Plan {
-        script,
-        ..Plan::default()
-    })
-    .await;
-    let played = lab.run().await;
-    (lab, played)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conversation_that_becomes_too_long_goes_on_from_a_summary() {

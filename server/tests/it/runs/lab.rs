@@ -83,6 +83,17 @@ pub(crate) struct Played {
     pub(crate) frames: Vec<Value>,
 }
 
+/// Plays a script in the usual lab, to the end of its run.
+pub(crate) async fn play(script: &str) -> (Lab, Played) {
+    let lab = Lab::start(Plan {
+        script,
+        ..Plan::default()
+    })
+    .await;
+    let played = lab.run().await;
+    (lab, played)
+}
+
 impl Lab {
     pub(crate) async fn start(plan: Plan<'_>) -> Self {
         Self::start_with(plan, |_| {}).await

@@ -2,7 +2,7 @@
 
 use pullwright_protocol::{Content, Event, Item, ResetReason};
 
-use super::lab::{Lab, Plan, Played};
+use super::lab::{Lab, Played, play};
 
 /// The model's second reply is refused while the reasoning of the first comes back.
 const REJECTED: &str = r#"
@@ -22,16 +22,6 @@ steps = [
 expect = { results_contain = ["edited"] }
 steps = [{ text = "Greet shortly" }]
 "#;
-
-async fn play(script: &str) -> (Lab, Played) {
-    let lab = Lab::start(Plan {
-        script,
-        ..Plan::default()
-    })
-    .await;
-    let played = lab.run().await;
-    (lab, played)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conversation_whose_reasoning_is_rejected_goes_on_without_it() {
