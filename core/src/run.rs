@@ -97,17 +97,41 @@ pub struct OwnedRun {
     pub epoch: Epoch,
     /// The number of its last event.
     pub last_seq: u64,
+    /// Whether it had another owner before, so that its log says where to go on.
+    pub is_resumed: bool,
     /// Fires when somebody cancels it.
     pub cancel: CancellationToken,
+    /// Fires when this owner wants to be rid of it.
+    pub hand_over: HandOver,
 }
 
-/// Runs a run to its end. Whatever happens, its last event is `Done`.
+/// Tells a run to stop where another owner can go on. One that publishes is finished all the same.
+#[derive(Clone, Debug, Default)]
+pub struct HandOver {
+    /// Fires when the run is to stop before the model's next turn.
+    pub soon: CancellationToken,
+    /// Fires when it is to stop at once; a call that is under way is interrupted.
+    pub now: CancellationToken,
+}
+
+/// How an owner is done with a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Executed {
+    /// It has ended: its last event is `Done`.
+    Ended,
+    /// It stopped where another owner can go on.
+    HandedOver,
+}
+
+/// Runs a run to its end, or until it can be handed over. Where it ends, its last event is `Done`,
+/// whatever happened.
 #[must_use]
-pub fn execute(parts: &RunParts, owned: OwnedRun) -> BoxFuture<'_, ()> {
+pub fn execute(parts: &RunParts, owned: OwnedRun) -> BoxFuture<'_, Executed> {
     async move {
         let mut run = Run::new(parts, owned);
         let ended = run.stages().await;
         run.finish(ended).await;
+        Executed::Ended
     }
     .boxed()
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pullwright_core::log::{now_ms, stamp};
-use pullwright_core::run::OwnedRun;
+use pullwright_core::run::{Executed, HandOver, OwnedRun};
 use pullwright_core::store::{Created, NewRun, RunStore, StoreError};
 use pullwright_protocol::{Event, FailureKind, Outcome, RunId, RunRequest, Stage};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -28,8 +28,8 @@ const RETRY_AFTER_SECS: u64 = 30;
 /// Carries out a run.
 #[async_trait]
 pub trait Execute: Send + Sync {
-    /// Runs a run to its end, which [`RunStore::finish`] marks.
-    async fn execute(&self, claimed: OwnedRun);
+    /// Runs a run to its end, which [`RunStore::finish`] marks, or until it can be handed over.
+    async fn execute(&self, claimed: OwnedRun) -> Executed;
 
     /// Gives back what a run of a dead server has left on this machine.
     async fn clean_up(&self, _run: &RunId) {}
@@ -348,7 +348,9 @@ impl Runs {
             request,
             epoch,
             last_seq,
+            is_resumed: false,
             cancel: CancellationToken::new(),
+            hand_over: HandOver::default(),
         })
     }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use axum::http::StatusCode;
 use pullwright_core::budget::Limits;
 use pullwright_core::config::ProviderLink;
-use pullwright_core::run::{OwnedRun, RunParts, clean_up, execute, limits_of};
+use pullwright_core::run::{Executed, OwnedRun, RunParts, clean_up, execute, limits_of};
 use pullwright_protocol::{FailureKind, RunId, RunRequest};
 
 use crate::problem::ApiProblem;
@@ -51,8 +51,8 @@ impl Executor {
 
 #[async_trait]
 impl Execute for Executor {
-    async fn execute(&self, owned: OwnedRun) {
-        execute(&self.parts(), owned).await;
+    async fn execute(&self, owned: OwnedRun) -> Executed {
+        execute(&self.parts(), owned).await
     }
 
     async fn clean_up(&self, run: &RunId) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pullwright_core::run::Executed;
 use pullwright_core::store::StoreError;
 use pullwright_protocol::{FailureKind, Outcome};
 use tokio::task::JoinHandle;
@@ -32,7 +33,7 @@ impl Runs {
         self.make_sure_it_ended(&claimed, stopped).await;
     }
 
-    async fn wait(&self, work: &mut JoinHandle<()>, claimed: &OwnedRun) -> Stopped {
+    async fn wait(&self, work: &mut JoinHandle<Executed>, claimed: &OwnedRun) -> Stopped {
         let grace = self.shared.config.cancel_grace;
         let too_slow = async {
             claimed.cancel.cancelled().await;
@@ -41,7 +42,7 @@ impl Runs {
         tokio::select! {
             biased;
             ended = &mut *work => match ended {
-                Ok(()) => Stopped::ByItself,
+                Ok(_) => Stopped::ByItself,
                 Err(error) => {
                     tracing::error!(run = %claimed.id, %error, "a run's task broke");
                     Stopped::Panicked

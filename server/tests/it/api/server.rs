@@ -9,7 +9,7 @@ use pullwright::api::{self, ApiConfig, ApiProblem, ApiState};
 use pullwright::runs::{Execute, Runs, RunsConfig};
 use pullwright::store::{SqliteStore, StoreOptions};
 use pullwright_core::log::stamp;
-use pullwright_core::run::OwnedRun;
+use pullwright_core::run::{Executed, OwnedRun};
 use pullwright_core::store::RunStore;
 use pullwright_protocol::{Event, FailureKind, Outcome, RunId, RunRequest, Stage, ToolView};
 use reqwest::{Client, RequestBuilder, Response};
@@ -176,7 +176,7 @@ struct Player {
 
 #[async_trait]
 impl Execute for Player {
-    async fn execute(&self, claimed: OwnedRun) {
+    async fn execute(&self, claimed: OwnedRun) -> Executed {
         let prompt = claimed.request.prompt.clone();
         let (play, count) = prompt.split_once(' ').unwrap_or((&prompt, "0"));
         match play {
@@ -189,6 +189,7 @@ impl Execute for Player {
             "fill" => self.fill(&claimed).await,
             other => panic!("unknown play {other}"),
         }
+        Executed::Ended
     }
 }
 
