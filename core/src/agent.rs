@@ -5,6 +5,7 @@ mod ask;
 mod circles;
 mod coalesce;
 mod compact;
+mod last_reply;
 mod reasoning;
 
 use std::sync::Arc;
@@ -12,13 +13,17 @@ use std::sync::Arc;
 use pullwright_protocol::provider::StopReason;
 use pullwright_protocol::{Event, FailureKind, Item, ToolCall};
 use rmcp::model::RequestMetaObject;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use circles::{Circle, Circles, Turn};
 
+pub(crate) use answer::result_item;
+pub use last_reply::LastReply;
+
 use crate::budget::{Budget, BudgetReached};
 use crate::conversation::Conversation;
-use crate::log::EventLog;
+use crate::log::{EventLog, LogBroken};
 use crate::provider::Provider;
 use crate::tools::ToolBox;
 
@@ -41,6 +46,10 @@ pub struct Agent<'a> {
     pub conversation: &'a mut Conversation,
     /// Fires when the run must end.
     pub cancel: &'a CancellationToken,
+    /// Fires when it is to stop before the model's next turn.
+    pub hand_over: &'a CancellationToken,
+    /// Told after each turn in which the workspace may have changed.
+    pub changed: &'a Notify,
 }
 
 /// Why a run stops before its time.
@@ -55,10 +64,13 @@ pub enum Halt {
     /// A budget was used up.
     #[error("{0}")]
     Budget(BudgetReached),
+    /// Another owner goes on with the run.
+    #[error("another owner goes on with the run")]
+    HandedOver,
 }
 
 /// One reply of the model, complete.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Reply {
     items: Vec<Item>,
     stop: StopReason,
@@ -72,6 +84,9 @@ impl Agent<'_> {
     pub async fn work(&mut self) -> Result<String, Halt> {
         let (mut useless, mut circles) = (0, Circles::default());
         loop {
+            if self.hand_over.is_cancelled() {
+                return Err(Halt::HandedOver);
+            }
             let reply = self.ask().await?;
             let calls = reply.calls();
             let is_of_use = match reply.complaint() {
@@ -160,6 +175,12 @@ impl Reply {
             ),
             _ => None,
         }
+    }
+}
+
+impl From<LogBroken> for Halt {
+    fn from(error: LogBroken) -> Self {
+        Self::Failed(FailureKind::Internal, error.to_string())
     }
 }
 

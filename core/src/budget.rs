@@ -68,6 +68,16 @@ impl Budget {
         }
     }
 
+    /// Counts what was spent before.
+    #[must_use]
+    pub fn after(self, turns: u32, usage: RunUsage) -> Self {
+        Self {
+            turns,
+            usage,
+            ..self
+        }
+    }
+
     /// The limits.
     #[must_use]
     pub fn limits(&self) -> Limits {

@@ -34,6 +34,7 @@ pub struct EventLog {
     queue: Arc<Mutex<Queue>>,
     committed: watch::Receiver<u64>,
     broken: CancellationToken,
+    lost: CancellationToken,
 }
 
 /// The log of a run could not be written any more.
@@ -59,19 +60,21 @@ impl EventLog {
     pub fn start(store: Arc<dyn RunStore>, run: RunId, epoch: Epoch, last_seq: u64) -> Self {
         let (sender, batches) = mpsc::channel(QUEUED_BATCHES);
         let (committed_sender, committed) = watch::channel(last_seq);
-        let broken = CancellationToken::new();
+        let (broken, lost) = (CancellationToken::new(), CancellationToken::new());
         let writer = Writer {
             store,
             run,
             epoch,
             committed: committed_sender,
             broken: broken.clone(),
+            lost: lost.clone(),
         };
         tokio::spawn(writer.write(batches));
         Self {
             queue: Arc::new(Mutex::new(Queue { last_seq, sender })),
             committed,
             broken,
+            lost,
         }
     }
 
@@ -116,6 +119,12 @@ impl EventLog {
         reached.map(|_| emitted).map_err(|_| LogBroken)
     }
 
+    /// Fires when the run belongs to another owner now.
+    #[must_use]
+    pub fn lost(&self) -> &CancellationToken {
+        &self.lost
+    }
+
     /// Fires when the store failed for good.
     #[must_use]
     pub fn broken(&self) -> &CancellationToken {
@@ -148,6 +157,7 @@ struct Writer {
     epoch: Epoch,
     committed: watch::Sender<u64>,
     broken: CancellationToken,
+    lost: CancellationToken,
 }
 
 impl Writer {
@@ -163,12 +173,21 @@ impl Writer {
                 waiting.drain(..).flat_map(|batch| batch.events).collect();
             let last = events.last().map_or(0, |event| event.seq);
             if let Err(error) = self.append(events).await {
-                tracing::error!(run = %self.run, %error, "the run's events cannot be stored");
-                self.broken.cancel();
+                self.give_up(&error);
                 return;
             }
             self.committed.send_replace(last);
         }
+    }
+
+    fn give_up(&self, error: &StoreError) {
+        if let StoreError::Fenced(run) = error {
+            tracing::warn!(%run, "another worker goes on with the run");
+            self.lost.cancel();
+            return;
+        }
+        tracing::error!(run = %self.run, %error, "the run's events cannot be stored");
+        self.broken.cancel();
     }
 
     async fn append(&self, events: Vec<LoggedEvent>) -> Result<(), StoreError> {

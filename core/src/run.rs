@@ -6,10 +6,13 @@ mod detect;
 mod evidence;
 mod finish;
 mod forge;
+mod keep;
 mod notices;
+mod past;
 mod prepare;
 mod prompt;
 mod publish;
+mod resume;
 mod servers;
 mod summary;
 mod warm;
@@ -18,6 +21,7 @@ mod work;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -35,11 +39,13 @@ use crate::conversation::Conversation;
 use crate::log::EventLog;
 use crate::provider::Provider;
 use crate::sandbox::{Sandbox, SandboxError, SandboxHost};
-use crate::source::{Base, Repository, RepositoryFiles, Source, SourceError, Work};
-use crate::store::{Epoch, RunStore};
+use crate::source::{Base, Pushed, Repository, RepositoryFiles, Source, SourceError, Work};
+use crate::store::{Epoch, RunStore, StoreError};
 use crate::tools::{Approval, ToolIo, ToolServer, ToolServerError};
 
 use notices::Used;
+use past::{Past, Spent};
+use resume::Begun;
 
 pub use prompt::SYSTEM;
 pub use servers::{HostRow, SandboxRow};
@@ -68,6 +74,9 @@ pub struct RunParts {
     pub approval: Arc<dyn Approval>,
     /// Where checkouts go: one folder per run.
     pub runs_dir: PathBuf,
+    /// Whether the work is kept after each of the model's turns that may have changed it, and not only at
+    /// the end: where a sandbox may be lost without its server, or a server's machine with the sandbox.
+    pub keeps_up: bool,
     /// What every run tells at its start, such as that the configuration on disk cannot be used.
     pub notice: Option<String>,
 }
@@ -128,12 +137,25 @@ pub enum Executed {
 #[must_use]
 pub fn execute(parts: &RunParts, owned: OwnedRun) -> BoxFuture<'_, Executed> {
     async move {
-        let mut run = Run::new(parts, owned);
-        let ended = run.stages().await;
-        run.finish(ended).await;
-        Executed::Ended
+        let past = match past_of(parts, &owned).await {
+            Ok(past) => past,
+            Err(error) => {
+                tracing::error!(run = %owned.id, %error, "the run's log cannot be read");
+                return Executed::HandedOver;
+            }
+        };
+        let mut run = Run::new(parts, owned, past.as_ref());
+        let ended = run.stages(past).await;
+        run.finish(ended).await
     }
     .boxed()
+}
+
+async fn past_of(parts: &RunParts, owned: &OwnedRun) -> Result<Option<Past>, StoreError> {
+    match owned.is_resumed {
+        true => past::read(parts.store.as_ref(), &owned.id).await.map(Some),
+        false => Ok(None),
+    }
 }
 
 /// Gives back what a run of a dead server has left on this machine: processes, folders, quarantine.
@@ -167,14 +189,22 @@ struct Run<'a> {
     host_servers: Vec<Arc<ToolServer>>,
     forge: Option<forge::Forge>,
     conversation: Option<Conversation>,
+    /// What an earlier owner has left to do in the conversation.
+    begun: Option<Begun>,
     work: Option<Work>,
     /// Whether the model may have changed the workspace since the work was last taken in.
     unsaved: bool,
-    branch: Option<String>,
+    pushed: Option<Pushed>,
     pr_url: Option<String>,
     before: Vec<CheckReport>,
     after: Vec<CheckReport>,
     last_words: String,
+    /// Whether a patch is stored.
+    is_kept: Arc<AtomicBool>,
+    /// Whether an earlier owner may have left something that is not taken over yet.
+    is_left_behind: bool,
+    /// How often the model was asked to mend what its change broke.
+    repairs: u32,
     /// The provider rows to go on with, in order.
     fallback: VecDeque<String>,
 }
@@ -194,15 +224,30 @@ struct Prepared {
     edit_tool: EditTool,
 }
 
+/// What is left to do for a change.
+enum Left {
+    /// The model is at work.
+    Work(Prepared),
+    /// Its work is to be checked.
+    Check(Prepared),
+    /// Its work is checked.
+    Nothing,
+}
+
 impl<'a> Run<'a> {
-    fn new(parts: &'a RunParts, owned: OwnedRun) -> Self {
+    /// A run as far as `past` has brought it.
+    fn new(parts: &'a RunParts, owned: OwnedRun, past: Option<&Past>) -> Self {
         let store = Arc::clone(&parts.store);
-        let log = EventLog::start(store, owned.id.clone(), owned.epoch, owned.last_seq);
+        let last_seq = past.map_or(owned.last_seq, |past| past.last_seq);
+        let log = EventLog::start(store, owned.id.clone(), owned.epoch, last_seq);
+        let spent = past.map_or_else(Spent::default, |past| past.spent);
+        let now = Instant::now();
+        let started = now.checked_sub(spent.time).unwrap_or(now);
         let limits = limits_of(&parts.config).lowered_by(&owned.request.budget);
-        Self {
+        let mut run = Self {
             parts,
             log,
-            budget: Budget::new(limits, Instant::now()),
+            budget: Budget::new(limits, started).after(spent.turns, spent.usage),
             // Who names a provider wants that one.
             fallback: match owned.request.provider {
                 Some(_) => VecDeque::new(),
@@ -216,22 +261,36 @@ impl<'a> Run<'a> {
             host_servers: Vec::new(),
             forge: None,
             conversation: None,
+            begun: None,
             work: None,
             unsaved: false,
-            branch: None,
+            pushed: None,
             pr_url: None,
             before: Vec::new(),
             after: Vec::new(),
             last_words: String::new(),
+            is_kept: Arc::default(),
+            is_left_behind: false,
+            repairs: 0,
+        };
+        if let Some(past) = past {
+            run.know(past);
         }
+        run
     }
 
     /// Everything up to the checks can be interrupted; publishing cannot, so that no half-made
     /// pull request is left behind.
-    async fn stages(&mut self) -> Result<Ended, Halt> {
+    async fn stages(&mut self, past: Option<Past>) -> Result<Ended, Halt> {
+        if past.is_some() {
+            self.log.emit(Event::Resumed).await;
+        }
+        if self.pr_url.is_some() {
+            return Ok(self.ended_in_pull_request());
+        }
         let interrupted = self.interruption();
         let ended = {
-            let making = self.make_change();
+            let making = self.make_change(past);
             tokio::pin!(making);
             let halt = tokio::select! {
                 biased;
@@ -240,6 +299,7 @@ impl<'a> Run<'a> {
             };
             match halt {
                 Err(made) => made,
+                Ok(Halt::HandedOver) => Err(Halt::HandedOver),
                 // The tools are told to stop, which takes a moment.
                 Ok(halt) => match tokio::time::timeout(STOP_GRACE, making).await {
                     Ok(Err(own)) => Err(own),
@@ -254,25 +314,44 @@ impl<'a> Run<'a> {
     }
 
     /// Prepare, work, check. Answers how the run ended where there is nothing to publish.
-    async fn make_change(&mut self) -> Result<Option<Ended>, Halt> {
-        let mut prepared = self.prepare().await?;
-        let mut tools = self.open_tools(prepared.edit_tool).await?;
-        self.start_conversation(&prepared, &tools).await?;
-        for repair in 0.. {
-            self.last_words = self.work(&mut prepared, &tools).await?;
-            self.take_in(&prepared.base).await?;
+    async fn make_change(&mut self, past: Option<Past>) -> Result<Option<Ended>, Halt> {
+        let left = match past {
+            Some(past) => self.go_on(past).await?,
+            None => Left::Work(self.prepare().await?),
+        };
+        let (mut prepared, mut is_worked_out) = match left {
+            Left::Work(prepared) => (prepared, false),
+            Left::Check(prepared) => (prepared, true),
+            Left::Nothing => return Ok(None),
+        };
+        loop {
+            if !is_worked_out {
+                self.make_work(&mut prepared).await?;
+            }
             if self.work.as_ref().is_none_or(Work::is_empty) {
                 return Ok(Some(self.no_changes()));
             }
-            drop(tools);
-            let broken = self.check(&prepared).await?;
-            if broken.is_empty() || repair >= self.parts.config.checks.max_repairs {
-                break;
+            if self.owned.hand_over.soon.is_cancelled() {
+                return Err(Halt::HandedOver);
             }
-            tools = self.open_tools(prepared.edit_tool).await?;
+            let broken = self.check(&prepared).await?;
+            if broken.is_empty() || self.repairs >= self.parts.config.checks.max_repairs {
+                return Ok(None);
+            }
+            self.repairs += 1;
             self.ask_for_repair(&broken).await;
+            is_worked_out = false;
         }
-        Ok(None)
+    }
+
+    /// Lets the model work, and takes in what it made.
+    async fn make_work(&mut self, prepared: &mut Prepared) -> Result<(), Halt> {
+        let tools = self.open_tools(prepared.edit_tool).await?;
+        if self.conversation.is_none() {
+            self.start_conversation(prepared, &tools).await?;
+        }
+        self.last_words = self.work(prepared, &tools).await?;
+        self.take_in(&prepared.base).await
     }
 
     fn no_changes(&self) -> Ended {
@@ -289,6 +368,7 @@ impl<'a> Run<'a> {
     fn interruption(&self) -> impl Future<Output = Halt> + use<> {
         let cancel = self.owned.cancel.clone();
         let broken = self.log.broken().clone();
+        let (lost, hand_over) = (self.log.lost().clone(), self.owned.hand_over.now.clone());
         let deadline = self.budget.deadline();
         let over = self.budget.time_is_over();
         async move {
@@ -298,6 +378,8 @@ impl<'a> Run<'a> {
                     FailureKind::Internal,
                     crate::log::LogBroken.to_string(),
                 ),
+                () = lost.cancelled() => Halt::HandedOver,
+                () = hand_over.cancelled() => Halt::HandedOver,
                 () = tokio::time::sleep_until(deadline.into()) => Halt::Budget(over),
             }
         }
@@ -326,6 +408,15 @@ impl<'a> Run<'a> {
 impl From<SourceError> for Halt {
     fn from(error: SourceError) -> Self {
         Self::Failed(error.kind, error.message)
+    }
+}
+
+impl From<StoreError> for Halt {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Fenced(_) => Self::HandedOver,
+            error => Self::Failed(FailureKind::Internal, error.to_string()),
+        }
     }
 }
 

@@ -39,8 +39,22 @@ pub trait SandboxHost: Send + Sync {
     /// Opens a sandbox. Nothing can be reached from inside before [`Sandbox::allow`].
     async fn open(&self, opening: Opening<'_>) -> Result<Arc<dyn Sandbox>, SandboxError>;
 
-    /// Finds a sandbox again by the handle of an earlier [`Sandbox::handle`].
-    async fn attach(&self, handle: &SandboxHandle) -> Result<Arc<dyn Sandbox>, SandboxError>;
+    /// Finds a sandbox again by the handle of an earlier [`Sandbox::handle`], whose owner has died or
+    /// [left](Sandbox::leave) it: its files are there, its processes are not. It tells `notices` what
+    /// happens in it from now on.
+    async fn attach(
+        &self,
+        handle: &SandboxHandle,
+        notices: mpsc::Sender<SandboxNotice>,
+    ) -> Result<Arc<dyn Sandbox>, SandboxError>;
+
+    /// The runs of which a dead server has left a sandbox that is still there.
+    fn deserted(&self) -> Vec<RunId> {
+        Vec::new()
+    }
+
+    /// Begins to end what a dead server has left of a run that nobody goes on with.
+    fn end_deserted(&self, _run: &RunId) {}
 
     /// Waits until nothing goes on for a run whose sandboxes are all given up: one that was still being
     /// opened then, or did not close in time, may be ended in the background.
@@ -111,6 +125,9 @@ pub trait Sandbox: Send + Sync {
 
     /// What [`SandboxHost::attach`] needs to find this sandbox again.
     fn handle(&self) -> SandboxHandle;
+
+    /// Kills every process inside and keeps the rest for whoever [attaches](SandboxHost::attach).
+    async fn leave(&self) -> Result<(), SandboxError>;
 
     /// Kills every process inside and gives everything back but the workspace.
     async fn close(&self) -> Result<(), SandboxError>;

@@ -41,6 +41,16 @@ pub trait Source: Send + Sync {
         bundle: &mut (dyn AsyncRead + Send + Unpin),
     ) -> Result<Work, SourceError>;
 
+    /// Finds work again that was taken in before, perhaps on another machine: by its tree, or else from
+    /// its patch, whose tree is another where the patch did not hold everything.
+    async fn restore(
+        &self,
+        run: &RunId,
+        base: &Base,
+        tree: &str,
+        patch: &[u8],
+    ) -> Result<Work, SourceError>;
+
     /// Rebuilds the work as one commit of our own identity and pushes it with a lease.
     async fn push(&self, push: Push<'_>) -> Result<Pushed, SourceError>;
 
@@ -68,6 +78,8 @@ pub struct Fetch<'a> {
     pub repository: &'a Repository,
     /// The base branch; the remote's default branch if absent.
     pub branch: Option<&'a str>,
+    /// The base commit to go on from; the branch's newest if absent.
+    pub commit: Option<&'a str>,
     /// What to authenticate with, if anything.
     pub credential: Option<&'a ForgeCredential>,
 }

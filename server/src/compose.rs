@@ -98,6 +98,7 @@ fn parts_on(
     let config = Arc::new(config);
     let source = Arc::new(GitSource::new(source_config(&config, setting))?);
     Ok(RunParts {
+        keeps_up: keeps_up(sandboxes.as_ref(), setting),
         store,
         files: Arc::clone(&source) as _,
         source,
@@ -109,6 +110,13 @@ fn parts_on(
         notice: None,
         config,
     })
+}
+
+/// Keeping the work costs a look at all its files after each turn. A server that goes on by itself, on the
+/// same machine, finds them where they are.
+fn keeps_up(sandboxes: &dyn SandboxHost, setting: &Setting) -> bool {
+    let is_command_line = setting.allow_local_paths;
+    setting.database.is_some() || is_command_line || !sandboxes.shares_checkout()
 }
 
 fn source_config(config: &Config, setting: &Setting) -> SourceConfig {

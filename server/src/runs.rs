@@ -12,13 +12,12 @@ use async_trait::async_trait;
 use pullwright_core::log::{now_ms, stamp};
 use pullwright_core::run::{Executed, HandOver, OwnedRun};
 use pullwright_core::store::{Created, NewRun, RunStore, StoreError};
-use pullwright_protocol::{Event, FailureKind, Outcome, RunId, RunRequest, Stage};
+use pullwright_protocol::{Event, RunId, RunRequest, Stage};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::problem::ApiProblem;
-use ending::Ending;
 
 pub use limits::RequestLimits;
 
@@ -215,7 +214,7 @@ impl Runs {
         self.active().get(run).map(|active| active.ended.clone())
     }
 
-    /// Ends the runs that a dead server left behind, and answers how many there were.
+    /// Goes on with the runs that a dead server left behind, and answers how many there were.
     ///
     /// # Errors
     /// When the store fails.
@@ -225,10 +224,10 @@ impl Runs {
             if self.active().contains_key(&run) {
                 continue;
             }
-            match self.end_orphan(&run).await {
-                Ok(ended) => recovered += usize::from(ended),
+            match self.go_on(&run).await {
+                Ok(is_ours) => recovered += usize::from(is_ours),
                 // It must not hold up the others; the next look tries it again.
-                Err(error) => tracing::error!(%run, %error, "an orphaned run cannot be ended"),
+                Err(error) => tracing::error!(%run, %error, "an orphaned run cannot go on"),
             }
         }
         Ok(recovered)
@@ -241,7 +240,9 @@ impl Runs {
         while stop.run_until_cancelled(tick.tick()).await.is_some() {
             match self.recover().await {
                 Ok(0) => {}
-                Ok(runs) => tracing::warn!(runs, "ended runs that a dead server left behind"),
+                Ok(runs) => {
+                    tracing::warn!(runs, "goes on with runs that a dead server left behind")
+                }
                 Err(error) => tracing::error!(%error, "looking for orphaned runs failed"),
             }
         }
@@ -376,11 +377,10 @@ impl Runs {
         }
     }
 
-    /// Answers false when somebody else was faster.
-    async fn end_orphan(&self, run: &RunId) -> Result<bool, StoreError> {
+    /// Goes on with a run that nobody owns. Answers false when somebody else was faster.
+    async fn go_on(&self, run: &RunId) -> Result<bool, StoreError> {
         let Shared {
             store,
-            execute,
             worker,
             config,
             ..
@@ -389,12 +389,21 @@ impl Runs {
             Err(StoreError::Fenced(_)) => return Ok(false),
             claimed => claimed?,
         };
-        execute.clean_up(run).await;
-        let ending = Ending {
-            outcome: Outcome::Failed(FailureKind::Interrupted),
-            why: "the server stopped while the run was under way; start the run again",
+        let record = store.get(run).await?;
+        let record = record.ok_or_else(|| StoreError::UnknownRun(run.clone()))?;
+        let owned = OwnedRun {
+            id: run.clone(),
+            request: record.request,
+            epoch,
+            last_seq: record.last_seq,
+            is_resumed: true,
+            cancel: CancellationToken::new(),
+            hand_over: HandOver::default(),
         };
-        ending.write(store.as_ref(), run, epoch).await?;
+        if record.cancel_requested {
+            owned.cancel.cancel();
+        }
+        self.launch(owned, None, None);
         Ok(true)
     }
 

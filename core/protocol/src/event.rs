@@ -61,6 +61,8 @@ pub enum Event {
         /// The request, as accepted.
         request: RunRequest,
     },
+    /// Another owner goes on with the run: the one before stopped, or died.
+    Resumed,
     /// A stage begins, or has something to say.
     Status {
         /// The stage.
@@ -78,6 +80,13 @@ pub enum Event {
         commit: String,
         /// The base commit's tree.
         tree: String,
+    },
+    /// The commands of the run are fixed.
+    CommandsChosen {
+        /// What installs dependencies.
+        setup: Vec<String>,
+        /// The checks.
+        checks: Vec<String>,
     },
     /// A sandbox is open. A later one replaces it.
     SandboxOpened {
@@ -230,6 +239,9 @@ pub enum Event {
         files: u64,
         /// The tree it leads to.
         tree: String,
+        /// Whether the model was still at work: it is kept in case the sandbox is lost.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        during_work: bool,
     },
     /// The branch is pushed.
     BranchPushed {

@@ -122,6 +122,10 @@ impl Frame {
                 stage: *stage,
                 message: message.clone(),
             },
+            Event::Resumed => NamedFrame::Status {
+                stage: Stage::Queued,
+                message: "another server process goes on with the run".to_owned(),
+            },
             Event::ConversationReset {
                 reason,
                 tokens_before,
@@ -215,6 +219,7 @@ impl Frame {
             },
             Event::RunCreated { .. }
             | Event::RepositoryFetched { .. }
+            | Event::CommandsChosen { .. }
             | Event::SandboxOpened { .. }
             | Event::ConversationStarted { .. }
             | Event::ProviderChanged { .. }

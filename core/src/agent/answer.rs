@@ -31,9 +31,22 @@ const MAX_PICTURE_BYTES: usize = 5 * 1024 * 1024;
 /// The most parts of one result.
 const MAX_RESULT_PARTS: usize = 64;
 
+/// Answers a call of which nobody knows what became.
+const INTERRUPTED: &str = "\
+This call was interrupted: the server stopped while it was under way. It may have run as a whole, in \
+part, or not at all. Look at what it left before you call it again.";
+
 /// A call that is understood, or the reason why not.
 enum Understood {
-    Runnable { tool: Tool, arguments: JsonObject },
+    Runnable {
+        tool: Tool,
+        arguments: JsonObject,
+    },
+    /// An earlier owner of the run may have run it.
+    Interrupted {
+        tool: Tool,
+        arguments: JsonObject,
+    },
     Refused(String),
 }
 
@@ -45,18 +58,32 @@ impl Agent<'_> {
         calls: Vec<Arc<ToolCall>>,
         stop: StopReason,
     ) -> Result<(bool, Turn), Halt> {
-        let is_cut = stop == StopReason::MaxTokens;
-        let last = calls.len().saturating_sub(1);
-        let calls = calls.into_iter().enumerate();
-        let understood: Vec<(Arc<ToolCall>, Understood)> = calls
-            .map(|(at, call)| {
-                (
-                    Arc::clone(&call),
-                    self.understand(&call, is_cut && at == last),
-                )
-            })
-            .collect();
+        let understood = self.understand_all(calls, stop);
         let is_of_use = understood.iter().any(|(_, call)| call.is_runnable());
+        let turn = self.answer_all(&understood).await?;
+        if understood.iter().any(|(_, call)| call.may_change_files()) {
+            self.changed.notify_one();
+        }
+        Ok((is_of_use, turn))
+    }
+
+    /// Answers calls of which an earlier owner of the run may have run some. Those that only read run again.
+    pub(super) async fn answer_interrupted(
+        &mut self,
+        calls: Vec<Arc<ToolCall>>,
+        stop: StopReason,
+    ) -> Result<(), Halt> {
+        let understood = self.understand_all(calls, stop).into_iter();
+        let understood: Vec<_> = understood
+            .map(|(call, understood)| (call, understood.interrupted()))
+            .collect();
+        self.answer_all(&understood).await.map(drop)
+    }
+
+    async fn answer_all(
+        &mut self,
+        understood: &[(Arc<ToolCall>, Understood)],
+    ) -> Result<Turn, Halt> {
         let mut turn = Turn::default();
         let groups = understood.chunk_by(|(_, a), (_, b)| a.is_read_only() && b.is_read_only());
         for group in groups {
@@ -76,7 +103,21 @@ impl Agent<'_> {
                 self.conversation.push(&result);
             }
         }
-        Ok((is_of_use, turn))
+        Ok(turn)
+    }
+
+    fn understand_all(
+        &self,
+        calls: Vec<Arc<ToolCall>>,
+        stop: StopReason,
+    ) -> Vec<(Arc<ToolCall>, Understood)> {
+        let is_cut = stop == StopReason::MaxTokens;
+        let last = calls.len().saturating_sub(1);
+        let understand = |(at, call): (usize, Arc<ToolCall>)| {
+            let understood = self.understand(&call, is_cut && at == last);
+            (call, understood)
+        };
+        calls.into_iter().enumerate().map(understand).collect()
     }
 
     fn understand(&self, call: &ToolCall, may_be_cut: bool) -> Understood {
@@ -114,35 +155,29 @@ impl Agent<'_> {
 
     async fn answer_one(&self, call: &ToolCall, understood: &Understood) -> Result<Event, Halt> {
         let started = Instant::now();
-        let (server, name, view, arguments, answer) = match understood {
-            Understood::Refused(reason) => {
-                let raw = Value::String(call.arguments.clone());
-                let refused = refusal(reason.clone());
-                (
-                    String::new(),
-                    call.name.clone(),
-                    ToolView::Plain,
-                    raw,
-                    refused,
-                )
-            }
+        let answer = match understood {
+            Understood::Refused(reason) => refusal(reason.clone()),
+            Understood::Interrupted { .. } => refusal(INTERRUPTED.to_owned()),
             Understood::Runnable { tool, arguments } => {
-                let answer = self.run(call, tool, arguments.clone()).await?;
+                self.run(call, tool, arguments.clone()).await?
+            }
+        };
+        let (server, tool, view, arguments) = match understood {
+            Understood::Refused(_) => {
+                let raw = Value::String(call.arguments.clone());
+                (String::new(), call.name.clone(), ToolView::Plain, raw)
+            }
+            Understood::Runnable { tool, arguments }
+            | Understood::Interrupted { tool, arguments } => {
                 let server = tool.server.name().to_owned();
                 let arguments = Value::Object(arguments.clone());
-                (
-                    server,
-                    tool.name.clone(),
-                    tool.view.clone(),
-                    arguments,
-                    answer,
-                )
+                (server, tool.name.clone(), tool.view.clone(), arguments)
             }
         };
         Ok(Event::ToolAnswered {
             call_id: call.call_id.clone(),
             server,
-            tool: name,
+            tool,
             arguments,
             parts: bounded(answer.parts),
             is_error: answer.is_error,
@@ -211,8 +246,21 @@ impl Agent<'_> {
 }
 
 impl Understood {
+    fn interrupted(self) -> Self {
+        match self {
+            Self::Runnable { tool, arguments } if !tool.read_only => {
+                Self::Interrupted { tool, arguments }
+            }
+            other => other,
+        }
+    }
+
     fn is_runnable(&self) -> bool {
         matches!(self, Self::Runnable { .. })
+    }
+
+    fn may_change_files(&self) -> bool {
+        self.is_runnable() && !self.is_read_only()
     }
 
     fn is_read_only(&self) -> bool {
@@ -221,7 +269,7 @@ impl Understood {
 }
 
 /// The conversation item of a [`Event::ToolAnswered`].
-fn result_item(answered: &Event) -> Item {
+pub(crate) fn result_item(answered: &Event) -> Item {
     let (call_id, parts, is_error) = match answered {
         Event::ToolAnswered {
             call_id,

@@ -44,6 +44,8 @@ impl Agent<'_> {
     /// The model's next reply, complete and recorded. A conversation that does not fit, or soon will not,
     /// starts anew first.
     pub(super) async fn ask(&mut self) -> Result<Reply, Halt> {
+        // A reply costs money: what led to it must not be forgotten, or it is asked for again.
+        self.log.committed().await?;
         if self.is_nearly_full() {
             self.compact().await?;
         }

@@ -395,6 +395,9 @@ struct Network {
 struct Server {
     /// How many runs are under way at once. Default 8.
     max_concurrent_runs: Option<u32>,
+    /// How long a run stays a server's that is not heard of, before another goes on with it, in seconds.
+    /// Default 15.
+    lease_sec: Option<u32>,
     /// The longest prompt, in characters. Default 100000.
     max_prompt_chars: Option<u32>,
     /// The longest request, in bytes. Default 1048576.

@@ -10,6 +10,9 @@ use super::section::Section;
 pub struct ServerConfig {
     /// Runs that work at the same time; more of them are refused.
     pub max_concurrent_runs: usize,
+    /// How long a run stays its server's without a sign of life from it, in seconds. Then another server, or
+    /// the same one once it is started again, goes on with it.
+    pub lease_sec: u64,
     /// The length of a prompt, in characters.
     pub max_prompt_chars: usize,
     /// The size of a request's body, in bytes.
@@ -20,6 +23,7 @@ pub struct ServerConfig {
 
 pub(super) const KEYS: &[&str] = &[
     "max_concurrent_runs",
+    "lease_sec",
     "max_prompt_chars",
     "max_body_bytes",
     "data_dir",
@@ -34,6 +38,10 @@ impl ServerConfig {
         };
         Ok(Self {
             max_concurrent_runs: size("max_concurrent_runs", 10_000, 8)?,
+            lease_sec: section
+                .small_integer("lease_sec", 1..=3600)?
+                .unwrap_or(15)
+                .into(),
             max_prompt_chars: size("max_prompt_chars", 1 << 24, 100_000)?,
             max_body_bytes: size("max_body_bytes", 1 << 28, 1 << 20)?,
             data_dir: section.path("data_dir")?,

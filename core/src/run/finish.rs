@@ -1,10 +1,13 @@
 //! Finish: whatever happened, the patch is kept, everything is given back, and `Done` is said.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pullwright_protocol::{Event, FailureKind, Outcome, RunId, RunUsage};
 
-use super::{Ended, Run, RunParts};
+use tokio::sync::mpsc;
+
+use super::{Ended, Executed, Run, RunParts};
 use crate::agent::Halt;
 use crate::log::{now_ms, stamp};
 use crate::removal::remove_tree;
@@ -22,12 +25,38 @@ const NOTICES_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the end of a run waits for a folder to be removed.
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How a folder of the run is called that is being removed.
+const REMOVAL_PREFIX: &str = "removal-";
+
 /// How long the last event is tried to be stored.
 const DONE_RETRIES: u32 = 5;
 const DONE_RETRY_WAIT: Duration = Duration::from_secs(1);
 
 impl Run<'_> {
-    pub(super) async fn finish(mut self, ended: Result<Ended, Halt>) {
+    pub(super) async fn finish(self, ended: Result<Ended, Halt>) -> Executed {
+        if matches!(ended, Err(Halt::HandedOver)) {
+            self.hand_over().await;
+            return Executed::HandedOver;
+        }
+        self.end(ended).await;
+        Executed::Ended
+    }
+
+    /// Leaves everything where another owner finds it.
+    async fn hand_over(mut self) {
+        if let Some(sandbox) = self.sandbox.take() {
+            let left = tokio::time::timeout(CLOSE_TIMEOUT, sandbox.leave()).await;
+            if !matches!(left, Ok(Ok(()))) {
+                tracing::warn!(run = %self.owned.id, "the sandbox was not left well");
+            }
+        }
+        self.give_up_sandboxes().await;
+        self.end_notices(NOTICES_TIMEOUT).await;
+        // The next owner goes on from what is durable.
+        let _ = self.log.committed().await;
+    }
+
+    async fn end(mut self, ended: Result<Ended, Halt>) {
         let ended = ended.map_err(|halt| self.blame_sandbox(halt));
         if ended.is_err() {
             self.salvage().await;
@@ -36,6 +65,9 @@ impl Run<'_> {
             tracing::warn!(run = %self.owned.id, %error, "the sandbox did not close");
         }
         self.give_up_sandboxes().await;
+        if self.is_left_behind {
+            clean_up(self.parts, &self.owned.id).await;
+        }
         self.host_servers.clear();
         self.forge = None;
         let ended = match ended {
@@ -103,17 +135,34 @@ impl Run<'_> {
 
     /// Removes the workspace, which the model may have made as deep and as closed as it liked. It is
     /// out of the way at once, so that it cannot stand in the way of a clean checkout.
-    async fn remove_workspace(&self) {
-        let workspace = self.run_dir().join("workspace");
-        let beside = self.run_dir().join(format!("removal-{}", now_ms()));
-        let removing = tokio::task::spawn_blocking(move || remove_tree(&workspace, &beside));
+    pub(super) async fn remove_workspace(&self) {
+        self.remove("workspace").await;
+    }
+
+    /// Removes what an earlier owner of the run had begun to remove.
+    pub(super) async fn go_on_removing(&self) {
+        let Ok(mut entries) = tokio::fs::read_dir(self.run_dir()).await else {
+            return;
+        };
+        while let Ok(Some(entry)) = entries.next_entry().await {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with(REMOVAL_PREFIX) {
+                self.remove(&name).await;
+            }
+        }
+    }
+
+    async fn remove(&self, name: &str) {
+        let folder = self.run_dir().join(name);
+        let beside = self.run_dir().join(format!("{REMOVAL_PREFIX}{}", now_ms()));
+        let removing = tokio::task::spawn_blocking(move || remove_tree(&folder, &beside));
         let run = &self.owned.id;
         match tokio::time::timeout(REMOVE_TIMEOUT, removing).await {
             Ok(Ok(Err(error))) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!(%run, %error, "the workspace was not removed");
+                tracing::warn!(%run, %error, name, "a folder of the run was not removed");
             }
             Ok(_) => {}
-            Err(_) => tracing::warn!(%run, "removing the workspace takes long"),
+            Err(_) => tracing::warn!(%run, name, "removing a folder of the run takes long"),
         }
     }
 
@@ -121,6 +170,7 @@ impl Run<'_> {
         let summary = halt.to_string();
         let outcome = match halt {
             Halt::Cancelled => Outcome::Cancelled,
+            Halt::HandedOver => Outcome::Failed(FailureKind::Interrupted),
             Halt::Budget(_) => Outcome::BudgetReached,
             Halt::Failed(kind, message) => {
                 self.log.emit(final_error(kind, message)).await;
@@ -148,12 +198,15 @@ impl Run<'_> {
     }
 
     async fn say_done(&self, ended: Ended) {
-        let has_patch = self.work.as_ref().is_some_and(|work| !work.is_empty());
+        let has_patch = match &self.work {
+            Some(work) => !work.is_empty(),
+            None => self.is_kept.load(Ordering::Relaxed),
+        };
         let done = Event::Done {
             outcome: ended.outcome,
             summary: ended.summary,
             pr_url: self.pr_url.clone(),
-            branch: self.branch.clone(),
+            branch: self.pushed.as_ref().map(|pushed| pushed.branch.clone()),
             has_patch,
             usage: RunUsage {
                 sandbox: self.used.sum(),
@@ -180,13 +233,9 @@ const PAGE_EVENTS: usize = 512;
 
 pub(super) async fn clean_up(parts: &RunParts, run: &RunId) {
     if let Some(handle) = last_sandbox(parts, run).await {
-        // One that cannot be found any more has nothing left to close.
-        if let Ok(sandbox) = parts.sandboxes.attach(&handle).await
-            && let Err(error) = sandbox.close().await
-        {
-            tracing::warn!(%run, %error, "the sandbox of a dead server did not close");
-        }
+        close_left(parts, run, &handle).await;
     }
+    parts.sandboxes.end_deserted(run);
     if let Err(error) = parts.source.discard(run).await {
         tracing::warn!(%run, %error, "the run's git folders were not removed");
     }
@@ -198,6 +247,17 @@ pub(super) async fn clean_up(parts: &RunParts, run: &RunId) {
             tracing::warn!(%run, %error, "the run's folder was not removed");
         }
         _ => {}
+    }
+}
+
+/// Closes a sandbox that another owner left. One that cannot be found any more has nothing left to close.
+pub(super) async fn close_left(parts: &RunParts, run: &RunId, handle: &SandboxHandle) {
+    // Nobody records what it tells.
+    let notices = mpsc::channel(1).0;
+    if let Ok(sandbox) = parts.sandboxes.attach(handle, notices).await
+        && let Err(error) = sandbox.close().await
+    {
+        tracing::warn!(%run, %error, "the sandbox of a dead server did not close");
     }
 }
 

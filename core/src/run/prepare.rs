@@ -1,8 +1,10 @@
 //! Prepare: fetch the repository, open the sandbox, install dependencies, take the baseline.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
+use pullwright_protocol::forge::ForgeCredential;
 use pullwright_protocol::{CheckPhase, Event, FailureKind, Stage};
 use tokio::io::AsyncReadExt;
 
@@ -47,20 +49,24 @@ impl Run<'_> {
         self.open_host_tools(&repository).await?;
         self.preflight().await?;
         let base = self.fetch(&repository).await?;
-        let commands = self.commands(&base).await?;
+        let commands = self.choose_commands(&base).await?;
         self.open_sandbox(&base, None, &commands).await?;
         self.set_up(&commands).await?;
         self.keep_warm(&commands).await?;
         self.run_baseline(&base, &commands).await?;
-        let written = self.parts.config.providers.get(&row);
-        let written = written.and_then(|row| row.edit_tool);
-        let model = &provider.info().provenance.model;
         Ok(Prepared {
             base,
             commands,
-            edit_tool: written.unwrap_or_else(|| EditTool::for_model(model)),
+            edit_tool: self.edit_tool(&row, &provider),
             provider,
         })
+    }
+
+    /// How a model changes files: as its row says, or else as suits it.
+    pub(super) fn edit_tool(&self, row: &str, provider: &Provider) -> EditTool {
+        let written = self.parts.config.providers.get(row);
+        let written = written.and_then(|row| row.edit_tool);
+        written.unwrap_or_else(|| EditTool::for_model(&provider.info().provenance.model))
     }
 
     pub(super) async fn open_provider(
@@ -84,7 +90,7 @@ impl Run<'_> {
 
     /// Finds out early what the token may do. A run that cannot publish says so before it spends
     /// money; its work is kept as a patch.
-    async fn preflight(&mut self) -> Result<(), Halt> {
+    pub(super) async fn preflight(&mut self) -> Result<(), Halt> {
         let Some(forge) = &mut self.forge else {
             return Ok(());
         };
@@ -100,16 +106,14 @@ impl Run<'_> {
     }
 
     async fn fetch(&mut self, repository: &Repository) -> Result<Base, Halt> {
-        let credential = match &self.forge {
-            Some(forge) => forge.credential().await?,
-            None => None,
-        };
+        let credential = self.credential().await?;
         let base = self
             .parts
             .source
             .fetch(Fetch {
                 repository,
                 branch: self.owned.request.base_branch.as_deref(),
+                commit: None,
                 credential: credential.as_ref(),
             })
             .await?;
@@ -126,7 +130,21 @@ impl Run<'_> {
         Ok(base)
     }
 
+    pub(super) async fn credential(&self) -> Result<Option<ForgeCredential>, Halt> {
+        match &self.forge {
+            Some(forge) => forge.credential().await,
+            None => Ok(None),
+        }
+    }
+
     /// The configured commands, and the found ones where none are configured.
+    async fn choose_commands(&self, base: &Base) -> Result<Commands, Halt> {
+        let chosen = self.commands(base).await?;
+        let Commands { setup, checks } = chosen.clone();
+        self.log.emit(Event::CommandsChosen { setup, checks }).await;
+        Ok(chosen)
+    }
+
     async fn commands(&self, base: &Base) -> Result<Commands, Halt> {
         let config = &self.parts.config;
         let request = self.owned.request.checks.clone();
@@ -181,12 +199,7 @@ impl Run<'_> {
             notices: self.open_notices(),
         };
         let sandbox = self.parts.sandboxes.open(opening).await?;
-        let handle = sandbox.handle();
-        let opened = Event::SandboxOpened {
-            kind: handle.kind,
-            handle: handle.data,
-        };
-        self.log.emit(opened).await;
+        self.take_sandbox(Arc::clone(&sandbox)).await;
         if work.is_none() {
             let kind = self.parts.sandboxes.kind();
             self.status(Stage::Sandbox, format!("opened a sandbox of kind `{kind}`"))
@@ -200,7 +213,6 @@ impl Run<'_> {
             let message = "it starts with what an earlier setup has made";
             self.status(Stage::Sandbox, message).await;
         }
-        self.sandbox = Some(sandbox);
         // An agent may break the workspace's repository; its work can be taken out all the same.
         self.run_tool_host(&["keep"], "the base could not be kept aside")
             .await?;

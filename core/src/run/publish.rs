@@ -1,6 +1,6 @@
 //! Publish: push the branch, open the pull request.
 
-use pullwright_protocol::forge::{ForgeCredential, OpenPullRequest};
+use pullwright_protocol::forge::OpenPullRequest;
 use pullwright_protocol::{Event, FailureKind, Outcome, Stage};
 
 use super::summary::Summary;
@@ -25,15 +25,13 @@ impl Run<'_> {
             self.status(Stage::Publish, reason.clone()).await;
             return Ok(patch_only(&reason));
         }
-        self.status(Stage::Publish, "pushing the branch").await;
-        let pushed = match self.push(&base, &work, &summary).await {
+        let pushed = match self.pushed_once(&base, &work, &summary).await {
             Err(Halt::Failed(FailureKind::Credential, reason)) => {
                 self.status(Stage::Publish, reason.clone()).await;
                 return Ok(patch_only(&reason));
             }
             pushed => pushed?,
         };
-        self.branch = Some(pushed.branch.clone());
         if self.forge.is_none() {
             return Ok(Ended {
                 outcome: Outcome::BranchOnly,
@@ -42,10 +40,30 @@ impl Run<'_> {
         }
         self.open_pull_request(&base, &work, &pushed, &summary)
             .await?;
-        Ok(Ended {
+        Ok(self.ended_in_pull_request())
+    }
+
+    pub(super) fn ended_in_pull_request(&self) -> Ended {
+        let summary = Summary::parse(&self.last_words, &self.owned.request.prompt);
+        Ended {
             outcome: Outcome::PullRequest,
             summary: self.told(&summary),
-        })
+        }
+    }
+
+    /// Pushes, unless an earlier owner of the run has.
+    async fn pushed_once(
+        &mut self,
+        base: &Base,
+        work: &Work,
+        summary: &Summary,
+    ) -> Result<Pushed, Halt> {
+        if let Some(pushed) = &self.pushed {
+            return Ok(pushed.clone());
+        }
+        self.status(Stage::Publish, "pushing the branch").await;
+        let pushed = self.push(base, work, summary).await?;
+        Ok(self.pushed.insert(pushed).clone())
     }
 
     fn breaks_checks(&self) -> bool {
@@ -83,10 +101,7 @@ impl Run<'_> {
     }
 
     async fn push(&self, base: &Base, work: &Work, summary: &Summary) -> Result<Pushed, Halt> {
-        let credential: Option<ForgeCredential> = match &self.forge {
-            Some(forge) => forge.credential().await?,
-            None => None,
-        };
+        let credential = self.credential().await?;
         let asked = self.owned.request.branch.clone();
         let branch = asked.unwrap_or_else(|| self.own_branch());
         self.before_effect().await?;
@@ -152,8 +167,7 @@ impl Run<'_> {
 
     /// Nothing outside changes before everything that led to it is durable.
     async fn before_effect(&self) -> Result<(), Halt> {
-        let committed = self.log.committed().await;
-        committed.map_err(|error| Halt::Failed(FailureKind::Internal, error.to_string()))?;
+        self.log.committed().await?;
         Ok(())
     }
 

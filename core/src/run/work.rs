@@ -1,19 +1,19 @@
-//! Work: the conversation with the model, and taking its work out of the sandbox.
+//! Work: the conversation with the model.
 
 use std::time::Duration;
 
-use pullwright_protocol::{CheckReport, Event, FailureKind, Stage};
+use pullwright_protocol::{CheckReport, Event, FailureKind, Item, Stage};
 use rmcp::model::RequestMetaObject;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::Notify;
 
 use super::command::run_shell;
 use super::prompt::{self, Instructions};
+use super::resume::Begun;
 use super::{Prepared, Run};
 use crate::agent::{Agent, Halt};
 use crate::conversation::Conversation;
 use crate::provider::Provider;
-use crate::sandbox::SandboxCommand;
-use crate::source::{Base, Work};
+use crate::source::Base;
 use crate::tools::ToolBox;
 
 /// The files in which repositories instruct agents; the first that exists in the root counts.
@@ -27,12 +27,6 @@ const MAX_PATHS: usize = 20_000;
 
 /// How long the look around in the sandbox may take.
 const LOOK_AROUND_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long taking the work out may take.
-const EXPORT_TIMEOUT: Duration = Duration::from_secs(300);
-
-/// How much of the exporter's standard error is kept, in bytes.
-const MAX_EXPORT_ERROR_BYTES: u64 = 4096;
 
 /// Says what there is to work with: the system and the tools found, one line each.
 const LOOK_AROUND: &str = "uname -srm; printf 'Working folder: %s\\nTools found:' \"$PWD\"; \
@@ -51,11 +45,11 @@ impl Run<'_> {
             system: conversation.system().to_owned(),
             tools: conversation.tools().to_vec(),
         };
-        self.log.emit(started).await;
-        let first = self.first_item(prepared).await?;
-        let item = pullwright_protocol::Item::user(first);
+        let item = Item::user(self.first_item(prepared).await?);
         self.conversation.insert(conversation).push(&item);
-        self.log.emit(Event::ItemAppended { item }).await;
+        self.log
+            .emit_all(vec![started, Event::ItemAppended { item }])
+            .await;
         let model = &prepared.provider.info().provenance.model;
         self.status(Stage::Work, format!("{model} starts to work"))
             .await;
@@ -69,8 +63,12 @@ impl Run<'_> {
         prepared: &mut Prepared,
         tools: &ToolBox,
     ) -> Result<String, Halt> {
+        if let Some(words) = self.begun.as_ref().and_then(Begun::last_words) {
+            self.begun = None;
+            return Ok(words);
+        }
         loop {
-            let halt = match self.work_with(&prepared.provider, tools).await {
+            let halt = match self.work_with(prepared, tools).await {
                 Err(halt @ Halt::Failed(kind, _)) if is_spent(kind) => halt,
                 ended => return ended,
             };
@@ -94,7 +92,11 @@ impl Run<'_> {
         Ok(Some(provider))
     }
 
-    async fn work_with(&mut self, provider: &Provider, tools: &ToolBox) -> Result<String, Halt> {
+    async fn work_with(&mut self, prepared: &Prepared, tools: &ToolBox) -> Result<String, Halt> {
+        let changed = Notify::new();
+        let keeper = self.keeper(&prepared.base)?;
+        let keeps_up = self.parts.keeps_up;
+        let begun = self.begun.take();
         let Some(conversation) = self.conversation.as_mut() else {
             let message = "the conversation has not started".to_owned();
             return Err(Halt::Failed(FailureKind::Internal, message));
@@ -105,21 +107,35 @@ impl Run<'_> {
         };
         self.unsaved = true;
         let mut agent = Agent {
-            provider,
+            provider: &prepared.provider,
             tools,
             call_meta,
             log: &self.log,
             budget: &mut self.budget,
             conversation,
             cancel: &self.owned.cancel,
+            hand_over: &self.owned.hand_over.soon,
+            changed: &changed,
         };
-        agent.work().await
+        let working = async {
+            if let Some(begun) = begun {
+                begun.take_up(&mut agent).await?;
+            }
+            agent.work().await
+        };
+        tokio::select! {
+            ended = working => ended,
+            () = keeper.keep_up(&changed), if keeps_up => {
+                let message = "keeping the work up ended by itself".to_owned();
+                Err(Halt::Failed(FailureKind::Internal, message))
+            }
+        }
     }
 
     /// Tells the model which checks its change broke.
     pub(super) async fn ask_for_repair(&mut self, broken: &[CheckReport]) {
         let broken: Vec<&CheckReport> = broken.iter().collect();
-        let item = pullwright_protocol::Item::user(prompt::broken_checks(&broken));
+        let item = Item::user(prompt::broken_checks(&broken));
         if let Some(conversation) = &mut self.conversation {
             conversation.push(&item);
         }
@@ -129,68 +145,6 @@ impl Run<'_> {
             count(broken.len())
         );
         self.status(Stage::Work, message).await;
-    }
-
-    /// Takes the work out of the sandbox and stores its patch.
-    pub(super) async fn take_in(&mut self, base: &Base) -> Result<(), Halt> {
-        let work = tokio::time::timeout(EXPORT_TIMEOUT, self.export(base)).await;
-        let work = work.map_err(|_| {
-            let seconds = EXPORT_TIMEOUT.as_secs();
-            let message = format!("taking the work out of the sandbox took over {seconds} s");
-            Halt::Failed(FailureKind::Export, message)
-        })??;
-        if !work.is_empty() {
-            let (id, epoch) = (&self.owned.id, self.owned.epoch);
-            let stored = self.parts.store.put_patch(id, epoch, &work.patch).await;
-            stored.map_err(|error| Halt::Failed(FailureKind::Internal, error.to_string()))?;
-            let event = Event::PatchStored {
-                bytes: work.patch.len() as u64,
-                files: work.changed.len() as u64,
-                tree: work.tree.clone(),
-            };
-            self.log.emit(event).await;
-        }
-        self.work = Some(work);
-        self.unsaved = false;
-        Ok(())
-    }
-
-    async fn export(&self, base: &Base) -> Result<Work, Halt> {
-        let sandbox = self.sandbox()?;
-        let host = sandbox.tool_host().to_string_lossy().into_owned();
-        let argv = [host.as_str(), "tool-host", "export", "--base", &base.commit];
-        let process = sandbox.spawn(SandboxCommand::new(argv)).await?;
-        drop(process.stdin);
-        let (source, mut bundle) = (&self.parts.source, process.stdout);
-        let taking = async {
-            let work = source.take_in(&self.owned.id, base, &mut bundle).await;
-            // A bundle that is refused is not read to its end; the exporter must not wait for that.
-            drop(bundle);
-            work
-        };
-        let (work, complaint) = tokio::join!(taking, read_head(process.stderr));
-        let exit = process.exit.await;
-        let exported = exit.is_ok_and(|exit| exit.shell_code() == 0);
-        match work {
-            Ok(work) if exported => {
-                for notice in complaint.lines() {
-                    self.status(Stage::Work, notice).await;
-                }
-                Ok(work)
-            }
-            Err(refused) if exported || complaint.trim().is_empty() => Err(refused.into()),
-            work => {
-                let (kind, refused) = match work {
-                    Ok(_) => (FailureKind::Export, String::new()),
-                    Err(refused) => (refused.kind, format!("{refused}; ")),
-                };
-                let message = format!(
-                    "the work could not be taken out of the sandbox: {refused}{}",
-                    complaint.trim()
-                );
-                Err(Halt::Failed(kind, message))
-            }
-        }
     }
 
     async fn first_item(&self, prepared: &Prepared) -> Result<String, Halt> {
@@ -237,22 +191,6 @@ fn is_spent(kind: FailureKind) -> bool {
             | FailureKind::ProviderAuth
             | FailureKind::ProviderBudget
     )
-}
-
-/// The beginning of a process's standard error. The rest is read too, so that the process does not
-/// wait for ever to get rid of it.
-async fn read_head(mut stderr: impl AsyncRead + Unpin) -> String {
-    let mut head = Vec::new();
-    let _ = (&mut stderr)
-        .take(MAX_EXPORT_ERROR_BYTES)
-        .read_to_end(&mut head)
-        .await;
-    let left_out = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
-    let mut text = String::from_utf8_lossy(&head).into_owned();
-    if left_out.is_ok_and(|bytes| bytes > 0) {
-        text.push_str("\n[...]");
-    }
-    text
 }
 
 fn count(checks: usize) -> String {

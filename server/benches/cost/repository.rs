@@ -97,6 +97,7 @@ async fn fetch(source: &GitSource, remote: &Path) -> Base {
     let fetch = Fetch {
         repository: &repository,
         branch: None,
+        commit: None,
         credential: None,
     };
     source.fetch(fetch).await.unwrap()

@@ -54,6 +54,7 @@ impl Serve {
         };
         let runs_config = RunsConfig {
             max_concurrent: config.server.max_concurrent_runs,
+            lease: Duration::from_secs(config.server.lease_sec),
             request: RequestLimits {
                 max_prompt_chars: config.server.max_prompt_chars,
                 ..RequestLimits::default()

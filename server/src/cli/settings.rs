@@ -91,6 +91,7 @@ fn effective(config: &Config) -> Value {
         "sandbox": sandbox(&config.sandbox),
         "server": {
             "max_concurrent_runs": config.server.max_concurrent_runs,
+            "lease_sec": config.server.lease_sec,
             "max_prompt_chars": config.server.max_prompt_chars,
             "max_body_bytes": config.server.max_body_bytes,
             "data_dir": config.server.data_dir,

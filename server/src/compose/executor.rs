@@ -63,7 +63,8 @@ impl Execute for Executor {
         let entries = std::fs::read_dir(&self.parts().runs_dir);
         let names = entries.into_iter().flatten().flatten();
         let names = names.filter_map(|entry| entry.file_name().into_string().ok());
-        names.map(RunId).collect()
+        let deserted = self.parts().sandboxes.deserted();
+        names.map(RunId).chain(deserted).collect()
     }
 }
 

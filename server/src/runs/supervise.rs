@@ -19,6 +19,7 @@ enum Stopped {
     ByItself,
     Panicked,
     TooSlow,
+    HandedOver,
 }
 
 impl Runs {
@@ -42,7 +43,8 @@ impl Runs {
         tokio::select! {
             biased;
             ended = &mut *work => match ended {
-                Ok(_) => Stopped::ByItself,
+                Ok(Executed::HandedOver) => Stopped::HandedOver,
+                Ok(Executed::Ended) => Stopped::ByItself,
                 Err(error) => {
                     tracing::error!(run = %claimed.id, %error, "a run's task broke");
                     Stopped::Panicked
@@ -85,6 +87,9 @@ impl Runs {
     }
 
     async fn make_sure_it_ended(&self, claimed: &OwnedRun, stopped: Stopped) {
+        if matches!(stopped, Stopped::HandedOver) {
+            return;
+        }
         let internal = Outcome::Failed(FailureKind::Internal);
         let (outcome, why) = match stopped {
             Stopped::ByItself => (internal, "the run stopped without saying how it ended"),
@@ -96,6 +101,7 @@ impl Runs {
                 Outcome::Cancelled,
                 "cancelled; the work did not stop in time",
             ),
+            Stopped::HandedOver => unreachable!(),
         };
         let ending = Ending { outcome, why };
         let store = self.shared.store.as_ref();

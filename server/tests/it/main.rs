@@ -14,6 +14,7 @@ mod doctor;
 mod escapes;
 mod examples;
 mod foreign_peers;
+mod kills;
 mod main_job;
 mod modal;
 mod peers;

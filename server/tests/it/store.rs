@@ -1,5 +1,5 @@
 //! The run store: a contract that every store keeps, and what is each one's own.
 
 mod contract;
-mod postgres;
+pub(crate) mod postgres;
 mod sqlite;

@@ -16,9 +16,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pullwright_core::config::SandboxConfig;
 use pullwright_core::sandbox::{
-    Opening, Sandbox, SandboxCommand, SandboxError, SandboxHandle, SandboxHost, SandboxProcess,
+    Opening, Sandbox, SandboxCommand, SandboxError, SandboxHandle, SandboxHost, SandboxNotice,
+    SandboxProcess,
 };
 use pullwright_protocol::RunId;
+use tokio::sync::mpsc;
 
 use template::Template;
 
@@ -94,7 +96,11 @@ impl SandboxHost for CommandHost {
         }))
     }
 
-    async fn attach(&self, handle: &SandboxHandle) -> Result<Arc<dyn Sandbox>, SandboxError> {
+    async fn attach(
+        &self,
+        handle: &SandboxHandle,
+        _notices: mpsc::Sender<SandboxNotice>,
+    ) -> Result<Arc<dyn Sandbox>, SandboxError> {
         let reason = match handle.kind == KIND {
             true => "it ended with the stream of the server that had opened it; open a fresh one"
                 .to_owned(),
@@ -127,6 +133,11 @@ impl Sandbox for CommandSandbox {
             kind: KIND.to_owned(),
             data: serde_json::json!({ "run": self.run.0 }),
         }
+    }
+
+    /// It lives as long as its stream, so nothing of it can be kept.
+    async fn leave(&self) -> Result<(), SandboxError> {
+        self.close().await
     }
 
     async fn close(&self) -> Result<(), SandboxError> {

@@ -1,12 +1,13 @@
 //! Folders of the host that a sandbox's user gets, and gives back.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::fs::{self, DirBuilder, Metadata, Permissions};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, lchown};
 use std::path::{Path, PathBuf};
 
+use pullwright_core::log::now_ms;
 use pullwright_core::removal::remove_tree;
 use pullwright_core::sandbox::SandboxError;
 use pullwright_protocol::RunId;
@@ -225,14 +226,30 @@ fn unshare(path: &Path, found: &Metadata) -> io::Result<()> {
     Ok(())
 }
 
+/// How the folder ends in which something is removed.
+const REMOVAL: &str = "removal-";
+
 /// Removes the server's own folder of a run.
 pub(crate) fn remove_own(folder: &Path) -> Result<(), SandboxError> {
-    let beside = folder.with_extension(format!("removal-{}", pullwright_core::log::now_ms()));
+    let beside = folder.with_extension(format!("{REMOVAL}{}", now_ms()));
     match remove_tree(folder, &beside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(io_error("cannot remove", folder)(error))
         }
         _ => Ok(()),
+    }
+}
+
+/// Removes what servers that died were about to remove in the folder of a kind of sandbox.
+pub(crate) fn go_on_removing(kind: &Path) {
+    for entry in fs::read_dir(kind).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let end = path.extension().and_then(OsStr::to_str);
+        if end.is_some_and(|end| end.starts_with(REMOVAL))
+            && let Err(error) = remove_own(&path)
+        {
+            tracing::warn!(%error, "what an earlier server was about to remove stays");
+        }
     }
 }
 

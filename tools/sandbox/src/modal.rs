@@ -285,10 +285,12 @@ impl SandboxHost for ModalHost {
         self.config.open_network.then(|| warning.to_owned())
     }
 
-    /// Also begins to end what servers that died have left at Modal.
-    async fn check(&self) -> Result<(), SandboxError> {
-        self.lifecycle.end_deserted();
-        Ok(())
+    fn deserted(&self) -> Vec<RunId> {
+        self.lifecycle.deserted()
+    }
+
+    fn end_deserted(&self, run: &RunId) {
+        self.lifecycle.end_deserted(run);
     }
 
     async fn open(&self, opening: Opening<'_>) -> Result<Arc<dyn Sandbox>, SandboxError> {
@@ -298,7 +300,11 @@ impl SandboxHost for ModalHost {
         }
     }
 
-    async fn attach(&self, handle: &SandboxHandle) -> Result<Arc<dyn Sandbox>, SandboxError> {
+    async fn attach(
+        &self,
+        handle: &SandboxHandle,
+        notices: mpsc::Sender<SandboxNotice>,
+    ) -> Result<Arc<dyn Sandbox>, SandboxError> {
         let lost = |reason: String| SandboxError::Lost { kind: KIND, reason };
         if handle.kind != KIND {
             return Err(lost(format!(
@@ -308,7 +314,7 @@ impl SandboxHost for ModalHost {
         }
         let handle: Handle = serde_json::from_value(handle.data.clone())
             .map_err(|error| lost(format!("the handle cannot be read: {error}")))?;
-        match ModalSandbox::find(&self.lifecycle, handle, &self.config).await {
+        match ModalSandbox::find(&self.lifecycle, handle, notices, &self.config).await {
             Ok(sandbox) => Ok(Arc::new(sandbox)),
             Err(error) => Err(error.into_sandbox_error()),
         }

@@ -14,10 +14,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use pullwright_core::sandbox::{
-    Opening, Sandbox, SandboxCommand, SandboxError, SandboxHandle, SandboxHost, SandboxProcess,
+    Opening, Sandbox, SandboxCommand, SandboxError, SandboxHandle, SandboxHost, SandboxNotice,
+    SandboxProcess,
 };
 use pullwright_protocol::RunId;
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
 
 use folders::Folders;
 use guard::Guard;
@@ -68,6 +70,7 @@ impl NoneHost {
     pub fn new(data_dir: &Path, tool_host: &Path) -> Result<Self, SandboxError> {
         let data_dir = std::path::absolute(data_dir)
             .map_err(io_error("cannot find the data folder", data_dir))?;
+        handover::go_on_removing(&data_dir.join(KIND));
         let separate = runs_as_root();
         let tool_host = match separate {
             true => tool_host::publish(KIND, tool_host, &data_dir)?,
@@ -164,7 +167,11 @@ impl SandboxHost for NoneHost {
         .await
     }
 
-    async fn attach(&self, handle: &SandboxHandle) -> Result<Arc<dyn Sandbox>, SandboxError> {
+    async fn attach(
+        &self,
+        handle: &SandboxHandle,
+        _notices: mpsc::Sender<SandboxNotice>,
+    ) -> Result<Arc<dyn Sandbox>, SandboxError> {
         if handle.kind != KIND {
             return Err(lost(format!(
                 "the handle is one of the `{}` sandbox",
@@ -238,23 +245,35 @@ impl Sandbox for NoneSandbox {
         }
     }
 
+    async fn leave(&self) -> Result<(), SandboxError> {
+        self.end(|_| Ok(())).await
+    }
+
     async fn close(&self) -> Result<(), SandboxError> {
-        self.closed.store(true, Ordering::Release);
-        let guard = self.guard.lock().map(|mut guard| guard.take());
-        drop(guard);
-        let (run, folders) = (self.run.clone(), self.folders.clone());
-        let uid = self.slot.as_ref().map(Slot::uid);
-        let closed = tokio::task::spawn_blocking(move || {
-            sweep_processes(&run, uid)?;
-            folders.give_back()
-        });
-        let closed = closed.await;
-        closed.map_err(|error| lost(format!("closing it broke off: {error}")))??;
+        self.end(Folders::give_back).await?;
         self.slot.as_ref().map_or(Ok(()), Slot::forget)
     }
 }
 
 impl NoneSandbox {
+    /// Ends every process, and then does something with the folders.
+    async fn end(
+        &self,
+        then: impl FnOnce(&Folders) -> Result<(), SandboxError> + Send + 'static,
+    ) -> Result<(), SandboxError> {
+        self.closed.store(true, Ordering::Release);
+        let guard = self.guard.lock().map(|mut guard| guard.take());
+        drop(guard);
+        let (run, folders) = (self.run.clone(), self.folders.clone());
+        let uid = self.slot.as_ref().map(Slot::uid);
+        let ended = tokio::task::spawn_blocking(move || {
+            sweep_processes(&run, uid)?;
+            then(&folders)
+        });
+        let ended = ended.await;
+        ended.map_err(|error| lost(format!("closing it broke off: {error}")))?
+    }
+
     /// The whole environment of a process inside: the sandbox's own, then the command's.
     fn environment(
         &self,

@@ -26,6 +26,7 @@ mod push;
 mod quarantine;
 mod refname;
 mod remote;
+mod restore;
 mod run_folder;
 mod source;
 mod url;

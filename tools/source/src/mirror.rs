@@ -1,7 +1,8 @@
 //! The mirror: a bare cache of one repository, brought up to date branch by branch.
 //!
 //! The remote is asked first, with the caller's own credential, so that nobody gets from the cache
-//! what the remote would refuse. Objects are fetched only when the branch moved.
+//! what the remote would refuse. Objects are fetched only when the branch moved. A run that goes on from
+//! a commit has got it before.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,17 @@ const TOLERATED: &[&str] = &[
     "largePathname",
 ];
 
+/// The commit of a branch that is asked for.
+#[derive(Clone)]
+enum Wanted {
+    /// This one, which must be its newest.
+    Tip(String),
+    /// This one, wherever it is by now.
+    Commit(String),
+    /// Its newest, whichever that is.
+    Any,
+}
+
 /// A branch of the remote and the commit it is at.
 struct Tip {
     branch: String,
@@ -54,27 +66,51 @@ pub(crate) async fn fetch(source: &GitSource, fetch: Fetch<'_>) -> Result<Base, 
         refname::check(branch)?;
     }
     let config = source.config();
+    let mirror = path(&config.data_dir, fetch.repository);
+    if let (Some(branch), Some(commit)) = (fetch.branch, fetch.commit) {
+        let known = Wanted::Commit(commit.to_owned());
+        if let Some(base) = base(fetch.repository, branch, &mirror, known).await? {
+            return Ok(base);
+        }
+    }
     let remote = source.remote(fetch.repository, fetch.credential).await?;
     let tip = ask(source, &remote, fetch.branch).await?;
-    let mirror = path(&config.data_dir, fetch.repository);
-    let found = |at: Option<String>| base(fetch.repository, &tip.branch, &mirror, at);
-    if let Some(base) = found(Some(tip.commit.clone())).await? {
+    let wanted = match fetch.commit {
+        Some(commit) => Wanted::Commit(commit.to_owned()),
+        None => Wanted::Tip(tip.commit.clone()),
+    };
+    let found = |wanted| base(fetch.repository, &tip.branch, &mirror, wanted);
+    if let Some(base) = found(wanted.clone()).await? {
         return Ok(base);
     }
     let _held = source.locks().hold(&mirror, config.timeouts.fetch).await?;
-    if let Some(base) = found(Some(tip.commit.clone())).await? {
+    if let Some(base) = found(wanted.clone()).await? {
         return Ok(base);
     }
     bring(source, &remote, &tip.branch, &mirror).await?;
-    found(None).await?.ok_or_else(|| {
-        SourceError::new(
-            FailureKind::Clone,
+    let brought = match wanted {
+        Wanted::Commit(_) => found(wanted).await?,
+        // It may have moved since it was asked for.
+        Wanted::Tip(_) | Wanted::Any => found(Wanted::Any).await?,
+    };
+    brought.ok_or_else(|| not_brought(fetch, &tip, &remote.url))
+}
+
+fn not_brought(fetch: Fetch<'_>, tip: &Tip, url: &str) -> SourceError {
+    let branch = &tip.branch;
+    match fetch.commit {
+        Some(commit) => SourceError::new(
+            FailureKind::Repository,
             format!(
-                "fetching `{}` from `{}` brought no commit",
-                tip.branch, remote.url
+                "commit {commit}, from which the run goes on, is no longer in branch `{branch}` of \
+                 `{url}`; start the run again"
             ),
-        )
-    })
+        ),
+        None => SourceError::new(
+            FailureKind::Clone,
+            format!("fetching `{branch}` from `{url}` brought no commit"),
+        ),
+    }
 }
 
 /// Where the mirror of a repository lives.
@@ -154,12 +190,12 @@ fn no_branch(url: &str, wanted: Option<&str>) -> SourceError {
     SourceError::new(FailureKind::Repository, message)
 }
 
-/// The base, if the mirror holds the branch (at this commit, when one is given).
+/// The base, if the mirror holds the wanted commit of the branch.
 async fn base(
     repository: &Repository,
     branch: &str,
     mirror: &Path,
-    at: Option<String>,
+    wanted: Wanted,
 ) -> Result<Option<Base>, SourceError> {
     let (repository, branch, mirror) = (repository.clone(), branch.to_owned(), mirror.to_owned());
     objects::blocking(move || {
@@ -168,13 +204,17 @@ async fn base(
         }
         let git = objects::open(&mirror)?;
         let broken = |error: git2::Error| objects::broken(&mirror, &error);
-        let Some(commit) = objects::find_ref(&git, &keeper(&branch)).map_err(broken)? else {
+        let newest = || objects::find_ref(&git, &keeper(&branch)).map_err(broken);
+        let commit = match wanted {
+            Wanted::Any => newest()?,
+            Wanted::Tip(id) => newest()?.filter(|newest| newest.id().to_string() == id),
+            // The branch may have been rewritten since; the run is none the worse for it.
+            Wanted::Commit(id) => git.find_commit(objects::id(&id)?).ok(),
+        };
+        let Some(commit) = commit else {
             return Ok(None);
         };
         let id = commit.id().to_string();
-        if at.is_some_and(|at| at != id) {
-            return Ok(None);
-        }
         let tree = commit.tree_id().to_string();
         Ok(Some(Base {
             repository,

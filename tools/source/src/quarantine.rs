@@ -23,6 +23,9 @@ use crate::{failure, objects, patch, policy, run_folder};
 const BUNDLE_IDLE: Duration = Duration::from_secs(60);
 /// How much is read at once, in bytes.
 const CHUNK_BYTES: usize = 64 << 10;
+/// How the folder of a quarantine is called, in the run's, and the repository in it.
+pub(crate) const FOLDER_PREFIX: &str = "quarantine-";
+pub(crate) const REPOSITORY: &str = "repository.git";
 
 pub(crate) async fn take_in(
     source: &GitSource,
@@ -30,21 +33,36 @@ pub(crate) async fn take_in(
     base: &Base,
     bundle: &mut (dyn AsyncRead + Send + Unpin),
 ) -> Result<Work, SourceError> {
-    let folder = claim(&run_folder::of(&source.config().data_dir, run)?)?;
+    let folder = claim(source, run)?;
     let taken = examine(source, base, bundle, &folder).await;
-    if taken.is_err() {
-        let _ = std::fs::remove_dir_all(&folder);
+    match &taken {
+        Err(_) => drop(std::fs::remove_dir_all(&folder)),
+        Ok(_) => remove_others(&folder),
     }
     taken
 }
 
+/// Removes the quarantines of the run that this one replaces: a long run takes work in after each turn.
+fn remove_others(newest: &Path) {
+    let run = newest.parent().and_then(|run| std::fs::read_dir(run).ok());
+    let others = run.into_iter().flatten().flatten().filter(|entry| {
+        let name = entry.file_name();
+        let is_quarantine = name.to_string_lossy().starts_with(FOLDER_PREFIX);
+        is_quarantine && entry.path() != newest
+    });
+    for other in others {
+        let _ = std::fs::remove_dir_all(other.path());
+    }
+}
+
 /// A fresh folder below the run's.
-fn claim(run: &Path) -> Result<PathBuf, SourceError> {
+pub(crate) fn claim(source: &GitSource, run: &RunId) -> Result<PathBuf, SourceError> {
+    let run = run_folder::of(&source.config().data_dir, run)?;
     let make = || {
-        std::fs::create_dir_all(run)?;
+        std::fs::create_dir_all(&run)?;
         Ok(tempfile::Builder::new()
-            .prefix("quarantine-")
-            .tempdir_in(run)?
+            .prefix(FOLDER_PREFIX)
+            .tempdir_in(&run)?
             .keep())
     };
     make().map_err(|error: std::io::Error| {
@@ -63,15 +81,25 @@ async fn examine(
 ) -> Result<Work, SourceError> {
     let incoming = folder.join("incoming.bundle");
     let size = receive(bundle, &incoming, source.config().max_bundle_bytes).await?;
-    let quarantine = folder.join("repository.git");
-    source.init_bare(&quarantine).await?;
-    borrow_mirror(base, &quarantine)?;
+    let quarantine = repository(source, base, folder).await?;
     let tree = match size {
         0 => base.tree.clone(),
         _ => unpack(source, &incoming, &quarantine).await?,
     };
     let _ = std::fs::remove_file(&incoming);
     judge(source, base, quarantine, tree).await
+}
+
+/// An empty repository in `folder` that knows the base.
+pub(crate) async fn repository(
+    source: &GitSource,
+    base: &Base,
+    folder: &Path,
+) -> Result<PathBuf, SourceError> {
+    let repository = folder.join(REPOSITORY);
+    source.init_bare(&repository).await?;
+    borrow_mirror(base, &repository)?;
+    Ok(repository)
 }
 
 /// Writes the bundle to a file and answers its size.
@@ -173,7 +201,7 @@ async fn unpack(
 }
 
 /// Compares with the base, applies the policy and makes the patch.
-async fn judge(
+pub(crate) async fn judge(
     source: &GitSource,
     base: &Base,
     quarantine: PathBuf,

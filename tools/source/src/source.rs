@@ -19,7 +19,7 @@ use crate::host::{Host, HostRule};
 use crate::locks::Locks;
 use crate::remote::Remote;
 use crate::url::UrlPolicy;
-use crate::{checkout, failure, mirror, objects, push, quarantine, run_folder, version};
+use crate::{checkout, failure, mirror, objects, push, quarantine, restore, run_folder, version};
 
 /// The control plane's git. Cheap to clone; clones share the mirrors' locks.
 #[derive(Clone, Debug)]
@@ -131,6 +131,16 @@ impl Source for GitSource {
         bundle: &mut (dyn AsyncRead + Send + Unpin),
     ) -> Result<Work, SourceError> {
         quarantine::take_in(self, run, base, bundle).await
+    }
+
+    async fn restore(
+        &self,
+        run: &RunId,
+        base: &Base,
+        tree: &str,
+        patch: &[u8],
+    ) -> Result<Work, SourceError> {
+        restore::restore(self, run, base, tree, patch).await
     }
 
     async fn push(&self, push: Push<'_>) -> Result<Pushed, SourceError> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pullwright_core::store::NewRun;
-use pullwright_protocol::{FailureKind, Outcome};
+use pullwright_protocol::Outcome;
 use serde_json::json;
 
 use super::server::{Server, Setup, data, ids, run_id, send, text};
@@ -71,44 +71,24 @@ async fn a_full_store_ends_the_stream_without_ids() {
 }
 
 #[tokio::test]
-async fn runs_of_a_dead_server_are_ended_and_keep_their_patch() {
+async fn runs_of_a_dead_server_are_gone_on_with() {
     let server = Server::start().await;
     let run = id("left-behind");
     let new = NewRun {
         id: run.clone(),
-        request: request("x"),
+        request: request("hello"),
         idempotency_key: None,
         at_ms: 1,
     };
     server.store.create(new).await.expect("create");
-    let dead = server
-        .store
-        .claim(&run, "dead", Duration::ZERO)
-        .await
-        .expect("claim");
-    server
-        .store
-        .append(&run, dead, vec![status(1, "x")])
-        .await
-        .expect("append");
-    server
-        .store
-        .put_patch(&run, dead, b"patch")
-        .await
-        .expect("patch");
+    let dead = server.store.claim(&run, "dead", Duration::ZERO).await;
+    let dead = dead.expect("claim");
+    let first = server.store.append(&run, dead, vec![status(1, "x")]);
+    first.await.expect("append");
     let alive = run_id(&send(server.code("wait")).await);
     assert_eq!(server.runs.recover().await.expect("recover"), 1);
     assert_eq!(server.runs.recover().await.expect("recover again"), 0);
-    let interrupted = Outcome::Failed(FailureKind::Interrupted);
-    assert_eq!(server.until_ended(&run).await, interrupted);
-    let frames = data(&text(server.get(&format!("/v1/runs/{run}/stream"))).await);
-    assert_eq!(frames[1]["kind"], "interrupted");
-    assert_eq!(frames[2]["outcome"], "failed(interrupted)");
-    assert_eq!(frames[2]["patchUrl"], format!("/v1/runs/{run}/patch"));
-    assert_eq!(
-        text(server.get(&format!("/v1/runs/{run}/patch"))).await,
-        "patch"
-    );
+    assert_eq!(server.until_ended(&run).await, Outcome::PatchOnly);
     let record = server
         .store
         .get(&alive)

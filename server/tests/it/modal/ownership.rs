@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pullwright_core::config::ModalConfig;
-use pullwright_core::sandbox::{Sandbox, SandboxHost as _};
+use pullwright_core::sandbox::{Sandbox, SandboxHost as _, SandboxNotice};
 use pullwright_modal_double::Fault;
 use tokio::runtime::Runtime;
 use tonic::Code;
@@ -26,14 +26,19 @@ async fn a_sandbox_is_found_again_with_its_files_and_without_its_processes() {
     let server = Doomed::open(&bench, "echo work > new", &left).await;
     let handle = serde_json::to_string(&server.handle).unwrap();
     let handle = serde_json::from_str(&handle).unwrap();
-    let refused = in_time(next(&bench).attach(&handle)).await.err().unwrap();
+    let refused = in_time(next(&bench).attach(&handle, tokio::sync::mpsc::channel(1).0))
+        .await
+        .err()
+        .unwrap();
     assert!(refused.to_string().contains("another server"), "{refused}");
 
     server.kill().await;
     // Nobody told the spawner.
     assert_eq!(spawners(&bench), 1);
     assert!(runs_here(&mark));
-    let again = in_time(next(&bench).attach(&handle)).await.unwrap();
+    let again = in_time(next(&bench).attach(&handle, tokio::sync::mpsc::channel(1).0))
+        .await
+        .unwrap();
     assert!(!runs_here(&mark));
     assert_eq!(spawners(&bench), 1, "the old one has ended");
     let (said, _) = run(&*again, "cat file new; pgrep -x sleep || echo none").await;
@@ -41,7 +46,10 @@ async fn a_sandbox_is_found_again_with_its_files_and_without_its_processes() {
     assert_eq!(bench.count("SandboxCreateV2"), 1);
     in_time(again.close()).await.unwrap();
     assert_eq!(records(&bench), 0);
-    let gone = in_time(next(&bench).attach(&handle)).await.err().unwrap();
+    let gone = in_time(next(&bench).attach(&handle, tokio::sync::mpsc::channel(1).0))
+        .await
+        .err()
+        .unwrap();
     assert!(gone.to_string().contains("it was terminated"), "{gone}");
     assert_eq!(records(&bench), 0);
 }
@@ -55,8 +63,32 @@ async fn a_sandbox_in_which_nothing_starts_any_more_is_ended() {
         .await;
     let broken = [Fault::Status(Code::InvalidArgument)];
     bench.double.break_next("TaskExecStart", broken);
-    in_time(next(&bench).attach(&handle)).await.err().unwrap();
+    in_time(next(&bench).attach(&handle, tokio::sync::mpsc::channel(1).0))
+        .await
+        .err()
+        .unwrap();
     until(|| bench.double.sandboxes() == 0 && records(&bench) == 0).await;
+}
+
+/// Its files are there, its processes are not, and what it used is told at its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_that_is_left_is_taken_over_by_the_next_server() {
+    let bench = Bench::new().await;
+    let sandbox = bench.open().await;
+    run(&*sandbox, "echo work > new; sleep 1000 &").await;
+    let handle = sandbox.handle();
+    in_time(sandbox.leave()).await.unwrap();
+    drop(sandbox);
+    assert_eq!((bench.double.sandboxes(), records(&bench)), (1, 1));
+    let (notices, mut told) = tokio::sync::mpsc::channel(100);
+    let again = in_time(next(&bench).attach(&handle, notices)).await;
+    let again = again.unwrap();
+    let kept = run(&*again, "cat new; pgrep -c sleep").await;
+    assert_eq!(kept.0, "work\n0\n");
+    in_time(again.close()).await.unwrap();
+    assert_eq!((bench.double.sandboxes(), records(&bench)), (0, 0));
+    let used = |notice| matches!(notice, SandboxNotice::Used(_));
+    assert!(std::iter::from_fn(|| told.try_recv().ok()).any(used));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,15 +96,15 @@ async fn what_a_server_that_died_has_left_is_ended_by_the_next_one() {
     let bench = Bench::new().await;
     let kept = bench.open().await;
     let server = Doomed::open(&bench, "true", "sleep 1000").await;
-    in_time(next(&bench).check()).await.unwrap();
+    end_deserted(&next(&bench));
     assert_eq!(bench.double.sandboxes(), 2, "both have a server");
     server.kill().await;
     assert_eq!(spawners(&bench), 2);
-    in_time(next(&bench).check()).await.unwrap();
+    end_deserted(&next(&bench));
     until(|| bench.double.sandboxes() == 1).await;
     assert_eq!(run(&*kept, "cat file").await.0, "content\n");
     in_time(kept.close()).await.unwrap();
-    assert_eq!(records(&bench), 0);
+    until(|| records(&bench) == 0).await;
 }
 
 /// It is made, and the server dies before it has heard of that.
@@ -83,7 +115,7 @@ async fn a_sandbox_whose_server_never_heard_of_it_is_ended_by_the_next_one() {
     bench.double.break_next("SandboxCreateV2", unheard);
     killed_while(&bench, |bench| bench.count("SandboxCreateV2") == 2).await;
     assert_eq!((bench.double.sandboxes(), records(&bench)), (1, 1));
-    in_time(next(&bench).check()).await.unwrap();
+    end_deserted(&next(&bench));
     until(|| bench.double.sandboxes() == 0 && records(&bench) == 0).await;
 }
 
@@ -188,7 +220,7 @@ async fn a_sandbox_that_is_not_there_yet_is_looked_for_again() {
     let late = [Fault::Late(FOR_EVER)];
     bench.double.break_next("SandboxCreateV2", late);
     killed_while(&bench, |bench| records(bench) == 1).await;
-    in_time(next(&bench).check()).await.unwrap();
+    end_deserted(&next(&bench));
     until(|| bench.count("SandboxListV2") == 1).await;
     until(|| is_free(&bench)).await;
     assert_eq!(records(&bench), 1);
@@ -198,7 +230,7 @@ async fn a_sandbox_that_is_not_there_yet_is_looked_for_again() {
     let file = std::fs::File::options().write(true).open(record).unwrap();
     file.set_modified(long_ago).unwrap();
     drop(file);
-    in_time(next(&bench).check()).await.unwrap();
+    end_deserted(&next(&bench));
     until(|| records(&bench) == 0).await;
 }
 
@@ -288,11 +320,21 @@ async fn a_sandbox_in_which_nobody_goes_on_is_ended_by_modal() {
     let handle = sandbox.handle();
     leave(sandbox);
     until(|| bench.double.sandboxes() == 0).await;
-    let ended = in_time(next(&bench).attach(&handle)).await.err().unwrap();
+    let ended = in_time(next(&bench).attach(&handle, tokio::sync::mpsc::channel(1).0))
+        .await
+        .err()
+        .unwrap();
     assert!(ended.to_string().contains("idle for too long"), "{ended}");
 }
 
 /// A server after the bench's own.
+/// What a server does with the sandboxes of runs that have ended.
+fn end_deserted(host: &pullwright_sandbox::ModalHost) {
+    for run in host.deserted() {
+        host.end_deserted(&run);
+    }
+}
+
 fn next(bench: &Bench) -> pullwright_sandbox::ModalHost {
     super::host(&bench.double, bench.folder.path(), &[])
 }

@@ -1,4 +1,5 @@
-//! A server that is killed: the next one ends its runs and gives back what they left.
+//! A run of the command line that is killed: a server may not read local folders for anybody, so it ends
+//! the run and gives back what it left.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -66,7 +67,7 @@ async fn the_next_server_ends_the_runs_of_a_killed_one() {
 
     assert_eq!(
         outcome,
-        Outcome::Failed(pullwright_protocol::FailureKind::Interrupted).to_string()
+        Outcome::Failed(pullwright_protocol::FailureKind::Repository).to_string()
     );
     assert_eq!(processes_of(&run.id), []);
     assert_eq!(entries(&desk.path.join("data/runs")), [""; 0]);

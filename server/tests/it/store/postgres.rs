@@ -17,7 +17,12 @@ use pullwright::store::{PostgresAddress, PostgresError, PostgresStore};
 
 use super::contract::{self, Store};
 use crate::support::in_time;
-use server::Server;
+pub(crate) use server::Server;
+
+/// The server that tests share, for those of other rooms; `what` is skipped where there is none.
+pub(crate) fn server(what: &str) -> Option<&'static Server> {
+    Server::shared(what)
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_keeps_the_contract() {

@@ -72,6 +72,7 @@ impl LocalHost {
             .read_only
             .retain(|shown| !data_dir.starts_with(&shown.source));
         let cgroups = Cgroups::detect(&Cgroups::lock_folder(&data_dir));
+        handover::go_on_removing(&data_dir.join(KIND));
         let swept = cgroups.sweep();
         tracing::debug!(?swept, "looked for control groups of ended servers");
         let tool_host = match surroundings.other_user {
@@ -152,7 +153,11 @@ impl SandboxHost for LocalHost {
     }
 
     /// The processes of an earlier sandbox died with its server; a new one opens around its folders.
-    async fn attach(&self, handle: &SandboxHandle) -> Result<Arc<dyn Sandbox>, SandboxError> {
+    async fn attach(
+        &self,
+        handle: &SandboxHandle,
+        notices: mpsc::Sender<SandboxNotice>,
+    ) -> Result<Arc<dyn Sandbox>, SandboxError> {
         if handle.kind != KIND {
             let reason = format!("the handle is one of the `{}` sandbox", handle.kind);
             return Err(SandboxError::Lost { kind: KIND, reason });
@@ -173,8 +178,6 @@ impl SandboxHost for LocalHost {
                 slot.transpose()?,
             )
         });
-        // Nobody records what happens in it: the run that would has ended with its server.
-        let notices = mpsc::channel(1).0;
         self.start(run, folders.await?, notices).await
     }
 }

@@ -163,8 +163,21 @@ impl Sandbox for LocalSandbox {
         }
     }
 
-    /// Each step is taken whatever became of the one before.
+    async fn leave(&self) -> Result<(), SandboxError> {
+        self.end().await
+    }
+
     async fn close(&self) -> Result<(), SandboxError> {
+        // Nobody else may get the user while a process of theirs is left.
+        self.end().await?;
+        let folders = Arc::clone(&self.folders);
+        blocking(move || folders.give_back()).await
+    }
+}
+
+impl LocalSandbox {
+    /// Ends every process. Each step is taken whatever became of the one before.
+    async fn end(&self) -> Result<(), SandboxError> {
         let network = lock(&self.network).take();
         if let Some(network) = network {
             network.close().await;
@@ -173,14 +186,8 @@ impl Sandbox for LocalSandbox {
         self.memory_watch.abort();
         self.memory.look().await;
         let cgroup = lock(&self.memory.cgroup).take();
-        let folders = Arc::clone(&self.folders);
-        let given_back = blocking(move || {
-            let removed = cgroup.map_or(Ok(()), Cgroup::remove);
-            // Nobody else may get the user while a process of theirs is left.
-            ended.and(removed)?;
-            folders.give_back()
-        });
-        given_back.await
+        let removed = blocking(move || cgroup.map_or(Ok(()), Cgroup::remove)).await;
+        ended.and(removed)
     }
 }
 

@@ -98,9 +98,16 @@ impl Lifecycle {
         })
     }
 
-    /// Begins to end what servers that died have left.
-    pub(super) fn end_deserted(self: &Arc<Self>) {
-        for (note, record) in self.records.deserted() {
+    /// The runs of which servers that died have left something.
+    pub(super) fn deserted(&self) -> Vec<RunId> {
+        let mut runs: Vec<RunId> = self.records.deserted().map(|(note, _)| note.run).collect();
+        runs.dedup();
+        runs
+    }
+
+    /// Begins to end what servers that died have left of a run.
+    pub(super) fn end_deserted(self: &Arc<Self>, run: &RunId) {
+        for (note, record) in self.records.deserted().filter(|(note, _)| note.run == *run) {
             tracing::info!(run = %note.run, "a sandbox of a server that died is ended at Modal");
             let (lifecycle, run) = (Arc::clone(self), note.run.clone());
             self.background.spawn(&run, async move {
@@ -178,6 +185,12 @@ impl OwnedSandbox {
         notices: Option<mpsc::Sender<SandboxNotice>>,
     ) -> bool {
         self.begin_to_end(notices).await
+    }
+
+    /// Lets another server take it over.
+    pub(super) fn leave(mut self) {
+        self.sandbox = None;
+        self.record = None;
     }
 
     fn begin_to_end(

@@ -77,7 +77,7 @@ impl Records {
     }
 
     /// Those that nobody holds, each held from now on.
-    pub(super) fn deserted(&self) -> Vec<(Note, Record)> {
+    pub(super) fn deserted(&self) -> impl Iterator<Item = (Note, Record)> {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         let names = entries.filter_map(|entry| {
             let path = entry.path();
@@ -85,14 +85,14 @@ impl Records {
             let name = path.file_stem().filter(|_| is_record)?;
             name.to_str().map(str::to_owned)
         });
-        let held = names.filter_map(|name| {
-            let held = hold(&self.folder, &name);
+        let folder = self.folder.clone();
+        names.filter_map(move |name| {
+            let held = hold(&folder, &name);
             let held = held.inspect_err(|error| {
                 tracing::warn!(%error, name, "the record of a sandbox at Modal cannot be read");
             });
             held.ok().flatten()
-        });
-        held.collect()
+        })
     }
 }
 
@@ -137,6 +137,15 @@ impl Record {
         written.as_file().sync_all()?;
         let lock = written.persist(file(&folder, &name))?;
         Ok(Self { folder, name, lock })
+    }
+}
+
+impl Drop for Record {
+    /// Closing the file is not enough: a process that is just being started holds a copy of it.
+    fn drop(&mut self) {
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(%error, name = self.name, "the record of a sandbox stays held");
+        }
     }
 }
 

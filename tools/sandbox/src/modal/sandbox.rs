@@ -61,7 +61,7 @@ pub(super) struct ModalSandbox {
     reach: Reach,
     /// Gone once it is closed.
     owned: Mutex<Option<OwnedSandbox>>,
-    /// Who is told what it has used; nobody where it was found again.
+    /// Who is told what it has used.
     notices: Option<mpsc::Sender<SandboxNotice>>,
     warmth: Warmth,
 }
@@ -136,12 +136,16 @@ impl ModalSandbox {
     pub(super) async fn find(
         lifecycle: &Arc<Lifecycle>,
         old: Handle,
+        notices: mpsc::Sender<SandboxNotice>,
         config: &ModalConfig,
     ) -> Result<Self, ModalError> {
         let owned = lifecycle.take_over(&old.run, &old.sandbox_id, &old.record)?;
         let control = Arc::clone(&lifecycle.control);
         match Self::find_in(control, old, config).await {
-            Ok(sandbox) => Ok(sandbox.owning(owned).reaching(config)),
+            Ok(sandbox) => Ok(Self {
+                notices: Some(notices),
+                ..sandbox.owning(owned).reaching(config)
+            }),
             Err(error) => {
                 owned.end().await;
                 Err(error)
@@ -310,6 +314,21 @@ impl Sandbox for ModalSandbox {
             kind: KIND.to_owned(),
             data: serde_json::to_value(&self.handle).unwrap_or_default(),
         }
+    }
+
+    async fn leave(&self) -> Result<(), SandboxError> {
+        let owned = self.owned.lock();
+        let owned = owned.unwrap_or_else(PoisonError::into_inner).take();
+        let ended = tokio::time::timeout(GOODBYE_TIMEOUT, self.session.close()).await;
+        if let Some(owned) = owned {
+            owned.leave();
+        }
+        ended.unwrap_or_else(|_| {
+            Err(SandboxError::Lost {
+                kind: KIND,
+                reason: "it does not say that its processes have ended".to_owned(),
+            })
+        })
     }
 
     async fn close(&self) -> Result<(), SandboxError> {

@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use pullwright_core::sandbox::{SandboxError, SandboxHandle, SandboxHost as _};
+use pullwright_core::sandbox::{SandboxError, SandboxHandle, SandboxHost as _, SandboxNotice};
 use serde_json::json;
+use tokio::sync::mpsc;
 
 use crate::bench::{Bench, gone, pids, run, sh, skipped_without_root};
 
@@ -19,7 +20,7 @@ async fn it_opens_again_with_its_files_and_without_its_processes() {
     drop(sandbox);
 
     let handle: SandboxHandle = serde_json::from_str(&handle).unwrap();
-    let again = bench.host.attach(&handle).await.unwrap();
+    let again = bench.host.attach(&handle, unheard()).await.unwrap();
     gone(&pids).await;
     assert_eq!(again.workspace(), workspace);
     assert_eq!(again.handle(), handle);
@@ -101,8 +102,12 @@ async fn a_strange_handle_is_refused() {
     );
 }
 
+fn unheard() -> mpsc::Sender<SandboxNotice> {
+    mpsc::channel(1).0
+}
+
 async fn refused(bench: &Bench, handle: SandboxHandle) -> String {
-    match bench.host.attach(&handle).await {
+    match bench.host.attach(&handle, unheard()).await {
         Ok(_) => panic!("{handle:?} was opened"),
         Err(error @ SandboxError::Lost { .. }) => error.to_string(),
         Err(error) => panic!("{error}"),

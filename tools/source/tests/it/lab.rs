@@ -129,6 +129,7 @@ pub(crate) async fn fetch(
         .fetch(Fetch {
             repository: &repository,
             branch,
+            commit: None,
             credential,
         })
         .await

@@ -10,5 +10,6 @@ mod fetch;
 mod http_backend;
 mod lab;
 mod push;
+mod restore;
 mod secrecy;
 mod take_in;

@@ -27,7 +27,7 @@ const GUARD: &str =
     "read -r _; \"$1/pg_ctl\" -D data stop -m immediate >/dev/null 2>&1; rm -rf \"$2\"";
 
 /// A server. It ends with its value.
-pub(super) struct Server {
+pub(crate) struct Server {
     programs: PathBuf,
     folder: PathBuf,
     user: Option<u32>,
@@ -108,7 +108,7 @@ impl Server {
     }
 
     /// Makes a database, and answers its URL.
-    pub(super) async fn database(&self) -> String {
+    pub(crate) async fn database(&self) -> String {
         let name = format!("d{}", self.databases.fetch_add(1, Ordering::Relaxed));
         let create = format!("CREATE DATABASE {name}");
         sql::run(&self.url("postgres"), &create).await;

@@ -17,7 +17,7 @@ use crate::support::{http_client, in_time};
 const RECOVERY_LIMIT: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_of_a_killed_server_is_ended_by_the_other_and_seen_there() {
+async fn a_run_of_a_killed_server_goes_on_at_the_other() {
     let Some(postgres) = Server::shared("two servers on one database") else {
         return;
     };
@@ -34,10 +34,11 @@ async fn a_run_of_a_killed_server_is_ended_by_the_other_and_seen_there() {
     let mut seen = String::new();
     in_time(read_until(&mut stream, &mut seen, "the run is accepted")).await;
     one.process.kill().await.expect("kill");
-    let done = read_until(&mut stream, &mut seen, r#""type":"Done""#);
-    let ended = tokio::time::timeout(RECOVERY_LIMIT, done).await;
-    ended.expect("the run ends");
-    assert!(seen.contains("failed(interrupted)"), "{seen}");
+    let goes_on = tokio::time::timeout(RECOVERY_LIMIT, git.asked()).await;
+    goes_on.expect("the other one asks too");
+    two.cancel(&run).await;
+    in_time(read_until(&mut stream, &mut seen, r#""type":"Done""#)).await;
+    assert!(seen.contains(r#""outcome":"cancelled""#), "{seen}");
     let ids = seen.lines().filter_map(|line| line.strip_prefix("id: "));
     let ids: Vec<u64> = ids.map(|id| id.parse().expect("a number")).collect();
     assert!(ids.is_sorted_by(|one, next| one < next), "{ids:?}");
@@ -103,6 +104,12 @@ impl Replica {
         let text = answer.text().await.expect("a body");
         let run: Value = serde_json::from_str(&text).expect("JSON");
         run["id"].as_str().expect(&text).to_owned()
+    }
+
+    async fn cancel(&self, run: &str) {
+        let url = format!("{}/v1/runs/{run}/cancel", self.address);
+        let answer = in_time(http_client().post(url).send()).await;
+        assert!(answer.expect("an answer").status().is_success());
     }
 
     async fn stream(&self, run: &str) -> reqwest::Response {

@@ -175,7 +175,11 @@ async fn a_handle_finds_nothing_again() {
         data: json!({}),
     };
     for (handle, expected) in [(handle, "open a fresh one"), (other, "`none`")] {
-        let Err(error) = yard.host().attach(&handle).await else {
+        let Err(error) = yard
+            .host()
+            .attach(&handle, tokio::sync::mpsc::channel(1).0)
+            .await
+        else {
             panic!("it was found");
         };
         assert!(matches!(error, SandboxError::Lost { .. }), "{error}");

@@ -1,0 +1,57 @@
+//! What a run's earlier owners did of it, as its log has it.
+
+mod fold;
+mod spent;
+
+use pullwright_protocol::{CheckReport, Provenance};
+
+use super::detect::Commands;
+use crate::agent::LastReply;
+use crate::conversation::Conversation;
+use crate::sandbox::SandboxHandle;
+use crate::source::Pushed;
+
+pub(super) use fold::read;
+pub(super) use spent::Spent;
+
+/// What a run's earlier owners did of it.
+#[derive(Default)]
+pub(super) struct Past {
+    /// The number of the last event.
+    pub(super) last_seq: u64,
+    pub(super) base: Option<PastBase>,
+    pub(super) commands: Option<Commands>,
+    /// The last one opened.
+    pub(super) sandbox: Option<SandboxHandle>,
+    pub(super) talk: Option<Talk>,
+    pub(super) before: Vec<CheckReport>,
+    /// Those of the work that was last taken in.
+    pub(super) after: Vec<CheckReport>,
+    /// The tree of the patch that is stored.
+    pub(super) kept: Option<String>,
+    /// Whether that is what the model ended with, and nobody has worked on it since.
+    pub(super) is_final: bool,
+    /// How often the model was asked to mend what its change broke.
+    pub(super) repairs: u32,
+    pub(super) pushed: Option<Pushed>,
+    pub(super) pr_url: Option<String>,
+    pub(super) spent: Spent,
+}
+
+/// The commit that the run started from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PastBase {
+    pub(super) branch: String,
+    pub(super) commit: String,
+}
+
+/// The conversation with the model.
+pub(super) struct Talk {
+    pub(super) conversation: Conversation,
+    /// The model that it was held with last.
+    pub(super) model: Provenance,
+    /// The rows of the models that it was held with, in order.
+    pub(super) rows: Vec<String>,
+    /// The model's last reply, where nobody has said anything since.
+    pub(super) last: Option<LastReply>,
+}

@@ -1,0 +1,131 @@
+//! Reads a run's log.
+
+use pullwright_protocol::{CheckPhase, CheckReport, Event, Item, LoggedEvent, ResetReason, RunId};
+
+use super::{Past, PastBase, Talk};
+use crate::agent::{LastReply, result_item};
+use crate::conversation::Conversation;
+use crate::run::detect::Commands;
+use crate::sandbox::SandboxHandle;
+use crate::source::Pushed;
+use crate::store::{RunStore, StoreError};
+
+/// How many events are read at once.
+const PAGE_EVENTS: usize = 512;
+
+/// What the log of a run says.
+pub(in crate::run) async fn read(store: &dyn RunStore, run: &RunId) -> Result<Past, StoreError> {
+    let mut past = Past::default();
+    loop {
+        let page = store.read(run, past.last_seq, PAGE_EVENTS).await?;
+        if page.is_empty() {
+            return Ok(past);
+        }
+        page.into_iter().for_each(|logged| past.take(logged));
+    }
+}
+
+impl Past {
+    fn take(&mut self, logged: LoggedEvent) {
+        self.last_seq = logged.seq;
+        self.spent.take(&logged);
+        match logged.event {
+            Event::RepositoryFetched { branch, commit, .. } => {
+                self.base = Some(PastBase { branch, commit });
+                self.before.clear();
+            }
+            Event::CommandsChosen { setup, checks } => {
+                self.commands = Some(Commands { setup, checks });
+            }
+            Event::SandboxOpened { kind, handle } => {
+                self.sandbox = Some(SandboxHandle { kind, data: handle });
+            }
+            Event::PatchStored {
+                tree, during_work, ..
+            } => {
+                self.kept = Some(tree);
+                self.is_final = !during_work;
+                self.after.clear();
+            }
+            Event::Checked { report } => self.take_check(report),
+            Event::BranchPushed { branch, commit } => {
+                self.pushed = Some(Pushed { branch, commit });
+            }
+            Event::PullRequestOpened { url, .. } => self.pr_url = Some(url),
+            event => self.take_talk(event),
+        }
+    }
+
+    fn take_check(&mut self, report: CheckReport) {
+        let reports = match report.phase {
+            CheckPhase::Before => &mut self.before,
+            CheckPhase::After => &mut self.after,
+        };
+        // A check that was interrupted with its server has run again.
+        reports.retain(|known| known.command != report.command);
+        reports.push(report);
+    }
+
+    fn take_talk(&mut self, event: Event) {
+        if let Event::ConversationStarted {
+            provenance,
+            system,
+            tools,
+        } = event
+        {
+            self.talk = Some(Talk {
+                conversation: Conversation::new(system, tools),
+                rows: vec![provenance.provider.clone()],
+                model: provenance,
+                last: None,
+            });
+            return;
+        }
+        if matches!(&event, Event::ItemAppended { item } if !item.is_from_model()) && self.is_final
+        {
+            self.is_final = false;
+            self.repairs += 1;
+        }
+        if let Some(talk) = &mut self.talk {
+            talk.take(event);
+        }
+    }
+}
+
+impl Talk {
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::ProviderChanged { provenance } => {
+                self.rows.push(provenance.provider.clone());
+                self.model = provenance;
+            }
+            Event::ModelReplied { stop, usage, .. } => {
+                self.conversation.measured(usage.input_tokens);
+                self.last = Some(LastReply::new(stop));
+            }
+            Event::ItemAppended { item } => self.take_item(&item),
+            Event::ToolAnswered { .. } => {
+                self.conversation.push(&result_item(&event));
+                if let Some(last) = &mut self.last {
+                    last.answered();
+                }
+            }
+            Event::ConversationReset { reason, items, .. } => {
+                self.conversation = match reason {
+                    ResetReason::TooLong => self.conversation.anew(&items),
+                    ResetReason::ReasoningRejected => self.conversation.without_reasoning(),
+                };
+                self.last = None;
+            }
+            _ => {}
+        }
+    }
+
+    fn take_item(&mut self, item: &Item) {
+        self.conversation.push(item);
+        match &mut self.last {
+            Some(last) if item.is_from_model() => last.push(item.clone()),
+            last => *last = None,
+        }
+    }
+}

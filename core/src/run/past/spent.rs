@@ -1,0 +1,49 @@
+//! What a run has spent.
+
+use std::time::Duration;
+
+use pullwright_protocol::{Event, LoggedEvent, RunUsage};
+
+/// What a run has spent.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(in crate::run) struct Spent {
+    /// Model calls.
+    pub(in crate::run) turns: u32,
+    /// Tokens and money.
+    pub(in crate::run) usage: RunUsage,
+    /// How long its owners worked on it. The time without one does not count.
+    pub(in crate::run) time: Duration,
+    /// Whether the model was just writing a reply, which costs money too.
+    pub(in crate::run) is_replying: bool,
+    last_at_ms: Option<u64>,
+}
+
+impl Spent {
+    pub(super) fn take(&mut self, logged: &LoggedEvent) {
+        self.take_time(logged);
+        match &logged.event {
+            Event::ModelReplied { usage, usd, .. } => {
+                self.turns += 1;
+                self.usage.add(usage, *usd);
+                self.is_replying = false;
+            }
+            // An attempt that failed.
+            Event::Error { retrying: true, .. } => {
+                self.turns += 1;
+                self.is_replying = false;
+            }
+            Event::ReasoningDelta { .. } | Event::MessageDelta { .. } => self.is_replying = true,
+            _ => {}
+        }
+    }
+
+    fn take_time(&mut self, logged: &LoggedEvent) {
+        let since = match (self.last_at_ms, &logged.event) {
+            (None, _) | (_, Event::Resumed) => 0,
+            // Another owner's clock may be behind.
+            (Some(last), _) => logged.at_ms.saturating_sub(last),
+        };
+        self.time += Duration::from_millis(since);
+        self.last_at_ms = Some(logged.at_ms);
+    }
+}

@@ -1,0 +1,241 @@
+//! Going on with a run that another owner began.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use pullwright_protocol::provider::TokenUsage;
+use pullwright_protocol::{Event, Provenance, Stage};
+
+use super::check::broken;
+use super::detect::Commands;
+use super::past::{Past, PastBase, Talk};
+use super::{Left, Prepared, Run, finish};
+use crate::agent::{Agent, Halt, LastReply};
+use crate::sandbox::{Sandbox, SandboxHandle};
+use crate::source::{Base, Fetch, Repository, Work};
+
+/// Tells the model what became of its sandbox.
+const REOPENED: &str = "\
+The server was restarted. The files are as you left them; processes that you had started are gone.";
+const REBUILT: &str = "\
+The sandbox was lost, and another one takes its place. It holds your changes as they were kept a moment \
+before: the last of them may be missing, so look at the files before you go on. Processes that you had \
+started, and files outside of the working tree, are gone.";
+const EMPTY: &str = "\
+The sandbox was lost, and another one takes its place. It holds the repository as it was at the \
+beginning, so make your changes again.";
+
+/// What an earlier owner has left to do in the conversation.
+pub(super) struct Begun {
+    last: Option<LastReply>,
+    note: &'static str,
+}
+
+impl Begun {
+    /// The model's last words, if it had nothing more to do.
+    pub(super) fn last_words(&self) -> Option<String> {
+        self.last.as_ref()?.last_words()
+    }
+
+    /// Brings the conversation to where the model can go on.
+    pub(super) async fn take_up(self, agent: &mut Agent<'_>) -> Result<(), Halt> {
+        if let Some(last) = &self.last {
+            agent.take_up(last).await?;
+        }
+        agent.say(self.note).await;
+        Ok(())
+    }
+}
+
+impl Run<'_> {
+    /// Knows what an earlier owner has found out, spent and reached.
+    pub(super) fn know(&mut self, past: &Past) {
+        let last = past.talk.as_ref().and_then(|talk| talk.last.as_ref());
+        self.last_words = last.and_then(LastReply::last_words).unwrap_or_default();
+        self.before.clone_from(&past.before);
+        self.after.clone_from(&past.after);
+        self.repairs = past.repairs;
+        self.pushed.clone_from(&past.pushed);
+        self.pr_url.clone_from(&past.pr_url);
+        self.is_kept.store(past.kept.is_some(), Ordering::Relaxed);
+        self.is_left_behind = true;
+        let rows = past.talk.iter().flat_map(|talk| &talk.rows);
+        let spent: Vec<&String> = rows.collect();
+        self.fallback.retain(|row| !spent.contains(&row));
+    }
+
+    /// Brings a run to where its earlier owner was, and says what is left to do. What comes before the
+    /// conversation is done anew.
+    pub(super) async fn go_on(&mut self, past: Past) -> Result<Left, Halt> {
+        let (Some(base), Some(commands), Some(talk)) = (past.base, past.commands, past.talk) else {
+            finish::clean_up(self.parts, &self.owned.id).await;
+            self.is_left_behind = false;
+            return self.prepare().await.map(Left::Work);
+        };
+        let message = "going on where the run was left";
+        self.status(Stage::Clone, message).await;
+        self.go_on_removing().await;
+        let repository = self.repository()?;
+        let base = self.fetch_again(&repository, &base).await?;
+        self.base = Some(base.clone());
+        if past.is_final {
+            self.work = self.restore_whole(&base, past.kept.as_deref()).await?;
+        }
+        let reopened = match (&self.work, &past.sandbox) {
+            (None, Some(handle)) => self.reopen(handle).await,
+            (Some(_), Some(handle)) => {
+                self.give_back(handle).await;
+                false
+            }
+            (_, None) => false,
+        };
+        self.is_left_behind = false;
+        if let Some(sandbox) = &self.sandbox {
+            let always = &self.parts.config.sandbox.network.allow;
+            sandbox.allow(always).await?;
+        }
+        self.open_host_tools(&repository).await?;
+        self.preflight_again().await;
+        if self.work.is_some() && self.is_checked(&commands) {
+            return Ok(Left::Nothing);
+        }
+        let prepared = self.prepared_again(base, commands, &talk.model).await?;
+        if self.work.is_some() {
+            self.conversation = Some(talk.conversation);
+            return Ok(Left::Check(prepared));
+        }
+        let note = match reopened {
+            true => REOPENED,
+            false => self.rebuild(&prepared, past.kept.as_deref()).await?,
+        };
+        self.take_up(talk, note, past.spent.is_replying);
+        Ok(Left::Work(prepared))
+    }
+
+    /// What was allowed before is tried again where it matters.
+    async fn preflight_again(&mut self) {
+        if let Err(error) = self.preflight().await {
+            let message = format!("what the token may do is not known: {error}");
+            self.status(Stage::Clone, message).await;
+        }
+    }
+
+    async fn fetch_again(&self, repository: &Repository, base: &PastBase) -> Result<Base, Halt> {
+        let credential = self.credential().await?;
+        let fetch = Fetch {
+            repository,
+            branch: Some(&base.branch),
+            commit: Some(&base.commit),
+            credential: credential.as_ref(),
+        };
+        Ok(self.parts.source.fetch(fetch).await?)
+    }
+
+    async fn prepared_again(
+        &mut self,
+        base: Base,
+        commands: Commands,
+        model: &Provenance,
+    ) -> Result<Prepared, Halt> {
+        let row = &model.provider;
+        let provider = self.open_provider(row, Some(&model.model)).await?;
+        Ok(Prepared {
+            base,
+            commands,
+            edit_tool: self.edit_tool(row, &provider),
+            provider,
+        })
+    }
+
+    /// The work that the model ended with, unless its patch did not hold everything.
+    async fn restore_whole(&self, base: &Base, tree: Option<&str>) -> Result<Option<Work>, Halt> {
+        let Some(tree) = tree else { return Ok(None) };
+        let work = self.restore(base, tree).await?;
+        Ok(work.filter(|work| work.tree == tree))
+    }
+
+    /// The work as it was kept last, if it was.
+    async fn restore(&self, base: &Base, tree: &str) -> Result<Option<Work>, Halt> {
+        let run = &self.owned.id;
+        let Some(patch) = self.parts.store.patch(run).await? else {
+            return Ok(None);
+        };
+        let work = self.parts.source.restore(run, base, tree, &patch).await?;
+        Ok(Some(work))
+    }
+
+    /// Whether the checks have run on the work, and nothing is left to mend.
+    fn is_checked(&self, commands: &Commands) -> bool {
+        let has_run = |command: &String| self.after.iter().any(|known| known.command == *command);
+        let may_mend = self.repairs < self.parts.config.checks.max_repairs;
+        let is_to_mend = may_mend && !broken(&self.before, &self.after).is_empty();
+        commands.checks.iter().all(has_run) && !is_to_mend
+    }
+
+    /// Ends a sandbox that is not needed any more.
+    async fn give_back(&mut self, handle: &SandboxHandle) {
+        finish::close_left(self.parts, &self.owned.id, handle).await;
+        self.remove_workspace().await;
+    }
+
+    /// Opens the sandbox of before, if that is possible.
+    async fn reopen(&mut self, handle: &SandboxHandle) -> bool {
+        let notices = self.open_notices();
+        let sandbox = match self.parts.sandboxes.attach(handle, notices).await {
+            Ok(sandbox) => sandbox,
+            Err(error) => {
+                let message = format!("the sandbox of before is not there any more: {error}");
+                self.status(Stage::Sandbox, message).await;
+                return false;
+            }
+        };
+        self.take_sandbox(sandbox).await;
+        self.unsaved = true;
+        let message = "the sandbox is open again, with its files";
+        self.status(Stage::Sandbox, message).await;
+        true
+    }
+
+    /// Another sandbox, with the work as it was kept last. Answers what the model is told of it.
+    async fn rebuild(
+        &mut self,
+        prepared: &Prepared,
+        kept: Option<&str>,
+    ) -> Result<&'static str, Halt> {
+        let (base, commands) = (&prepared.base, &prepared.commands);
+        let work = match kept {
+            Some(tree) => self.restore(base, tree).await?,
+            None => None,
+        };
+        self.remove_workspace().await;
+        self.open_sandbox(base, work.as_ref(), commands).await?;
+        self.set_up(commands).await?;
+        let revision = work.as_ref().map_or(&base.commit, |work| &work.tree);
+        self.settle(revision).await?;
+        Ok(if work.is_some() { REBUILT } else { EMPTY })
+    }
+
+    /// Has a sandbox from now on, and says so in the log.
+    pub(super) async fn take_sandbox(&mut self, sandbox: Arc<dyn Sandbox>) {
+        let handle = sandbox.handle();
+        let opened = Event::SandboxOpened {
+            kind: handle.kind,
+            handle: handle.data,
+        };
+        self.log.emit(opened).await;
+        self.sandbox = Some(sandbox);
+    }
+
+    fn take_up(&mut self, talk: Talk, note: &'static str, is_replying: bool) {
+        if is_replying {
+            // What the reply has cost is not known, but its request was sent.
+            self.budget.book(&TokenUsage {
+                input_tokens: talk.conversation.tokens(),
+                ..TokenUsage::default()
+            });
+        }
+        let last = talk.last;
+        self.begun = Some(Begun { last, note });
+        self.conversation = Some(talk.conversation);
+    }
+}
