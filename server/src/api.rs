@@ -19,6 +19,7 @@ use pullwright_protocol::FailureKind;
 
 use crate::metrics::Metrics;
 use crate::runs::Runs;
+use crate::traces::Traces;
 
 pub use crate::problem::ApiProblem;
 pub use serve::{ListenError, check_listen, serve};
@@ -65,6 +66,8 @@ pub struct ApiConfig {
     pub heartbeat: Duration,
     /// What is counted.
     pub metrics: Metrics,
+    /// What is traced.
+    pub traces: Traces,
 }
 
 impl Default for ApiConfig {
@@ -75,6 +78,7 @@ impl Default for ApiConfig {
             body_timeout: Duration::from_secs(15),
             heartbeat: Duration::from_secs(15),
             metrics: Metrics::default(),
+            traces: Traces::default(),
         }
     }
 }

@@ -14,13 +14,13 @@ mod tool_host;
 mod tools;
 mod view;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
+use crate::logging::{self, LogFormat};
 use crate::runtime::server_runtime;
 
 /// Turns a sentence into a pull request.
@@ -29,6 +29,9 @@ use crate::runtime::server_runtime;
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// How lines of the log are written; text on a terminal and JSON elsewhere if absent.
+    #[arg(long, global = true, env = "PULLWRIGHT_LOG_FORMAT", value_enum)]
+    log_format: Option<LogFormat>,
 }
 
 const NO_RUNTIME: &str = "cannot start the asynchronous runtime";
@@ -66,7 +69,7 @@ enum Command {
 #[must_use]
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    match start(cli.command) {
+    match start(cli) {
         Ok(code) => code,
         Err(error) => {
             complain(&format!("error: {error:#}"));
@@ -75,7 +78,8 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn start(command: Command) -> anyhow::Result<ExitCode> {
+fn start(cli: Cli) -> anyhow::Result<ExitCode> {
+    let command = cli.command;
     // A tool host lives once per tool server and run, so it gets by with one thread.
     if let Command::ToolHost(tool_host) = command {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -83,7 +87,7 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
             .build();
         return runtime.context(NO_RUNTIME)?.block_on(tool_host.run());
     }
-    init_tracing();
+    logging::init(cli.log_format);
     let runtime = server_runtime().context(NO_RUNTIME)?;
     runtime.block_on(async {
         match command {
@@ -101,20 +105,6 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
             Command::ToolHost(tool_host) => tool_host.run().await,
         }
     })
-}
-
-/// Logs go to standard error: one line each on a terminal, JSON elsewhere.
-fn init_tracing() {
-    let filter =
-        EnvFilter::try_from_env("PULLWRIGHT_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    if std::io::stderr().is_terminal() {
-        lines.with_target(false).init();
-    } else {
-        lines.json().init();
-    }
 }
 
 /// Nobody may be there to read it any more, which is no reason to stop what is under way.

@@ -22,6 +22,7 @@ pub use reload::Reload;
 
 use crate::metrics::{Metrics, ObservedStore};
 use crate::store::{PostgresAddress, PostgresStore, SqliteStore};
+use crate::traces::Traces;
 
 /// Who made a commit that nobody in particular made.
 const IDENTITY_NAME: &str = "Pullwright";
@@ -41,6 +42,8 @@ pub struct Setting {
     pub allow_local_paths: bool,
     /// Where what happens is counted.
     pub metrics: Metrics,
+    /// Where it is traced.
+    pub traces: Traces,
     /// Where the configuration was read, if from a file: the accepted tools are recorded beside it.
     pub config_file: Option<PathBuf>,
 }
@@ -58,7 +61,7 @@ pub async fn parts(
     std::fs::create_dir_all(data_dir)
         .with_context(|| format!("cannot make the data folder {}", data_dir.display()))?;
     let store = open_store(setting).await?;
-    let store = ObservedStore::new(store, setting.metrics.clone());
+    let store = ObservedStore::new(store, setting.metrics.clone(), setting.traces.clone());
     parts_on(Arc::new(store), config, sandboxes, setting)
 }
 

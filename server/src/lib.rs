@@ -7,14 +7,18 @@
 //! - [`problem`]: why a request is refused.
 //! - [`store`]: runs and events on SQLite.
 //! - [`metrics`]: what is counted.
+//! - [`traces`]: a trace of each run, for OpenTelemetry.
+//! - [`logging`]: the lines of the log.
 //! - [`compose`]: the parts, put together by a configuration.
 //! - [`cli`]: the command line.
 
 pub mod api;
 pub mod cli;
 pub mod compose;
+pub mod logging;
 pub mod metrics;
 pub mod problem;
 pub mod runs;
 pub mod runtime;
 pub mod store;
+pub mod traces;

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::problem::ApiProblem;
+use crate::traces::Traces;
 
 pub use limits::RequestLimits;
 
@@ -70,6 +71,8 @@ pub struct RunsConfig {
     pub cancel_grace: Duration,
     /// What a request may hold.
     pub request: RequestLimits,
+    /// What knows the traces that lines of the log belong to.
+    pub traces: Traces,
 }
 
 impl Default for RunsConfig {
@@ -79,6 +82,7 @@ impl Default for RunsConfig {
             lease: Duration::from_secs(15),
             cancel_grace: Duration::from_secs(15 * 60),
             request: RequestLimits::default(),
+            traces: Traces::default(),
         }
     }
 }

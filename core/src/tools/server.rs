@@ -24,6 +24,7 @@ use tokio::sync::{mpsc, watch as state};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 pub use answer::ToolAnswer;
 pub use error::{ToolCallError, ToolServerError};
@@ -100,8 +101,9 @@ impl ToolServer {
         for notice in first.notices {
             shared.tell(notice);
         }
+        let supervising = supervisor::supervise(Arc::clone(&shared), first.hidden);
         Ok(Self {
-            supervisor: tokio::spawn(supervisor::supervise(Arc::clone(&shared), first.hidden)),
+            supervisor: tokio::spawn(supervising.in_current_span()),
             notices: Mutex::new(Some(receiver)),
             shared,
         })

@@ -161,7 +161,9 @@ pub(super) async fn readyz(State(state): State<ApiState>) -> Result<Response, Ap
 async fn start(state: &ApiState, headers: &HeaderMap, body: Body) -> Result<Started, ApiProblem> {
     let key = idempotency_key(headers)?;
     let request = body::run_request(headers, body, &state.config).await?;
-    Ok(state.runs.start(request, key).await?)
+    let started = state.runs.start(request, key).await?;
+    state.config.traces.link(&started.id, headers);
+    Ok(started)
 }
 
 /// Streams a run from where the client is.

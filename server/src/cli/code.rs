@@ -10,11 +10,13 @@ use clap::Args;
 use pullwright_protocol::{BudgetLimits, FrameOptions, Outcome, RunRequest};
 
 use super::runs::{Shown, follow};
+use super::serve::TRACES_GRACE;
 use super::view::View;
 use super::{complain, config};
 use crate::compose::{self, Executor, Setting};
 use crate::metrics::Metrics;
 use crate::runs::{Runs, RunsConfig};
+use crate::traces::Traces;
 
 #[derive(Args)]
 pub(super) struct Code {
@@ -66,12 +68,14 @@ impl Code {
             database: None,
             allow_local_paths: true,
             metrics: Metrics::default(),
+            traces: Traces::from_env()?,
             config_file: Some(config::path(self.config.as_deref())?),
         };
         let executor = Executor::new(compose::parts(config, sandboxes, &setting).await?);
         let json = self.json;
-        let outcome = run_and_show(executor, self.request()?, json).await?;
-        Ok(exit_code(outcome))
+        let outcome = run_and_show(executor, self.request()?, json).await;
+        setting.traces.shut_down(TRACES_GRACE).await;
+        Ok(exit_code(outcome?))
     }
 
     fn request(self) -> anyhow::Result<RunRequest> {

@@ -16,6 +16,7 @@ use super::code::run_and_show;
 use super::{complain, say};
 use crate::compose::{self, Executor, Setting};
 use crate::metrics::Metrics;
+use crate::traces::Traces;
 
 /// The project the demo works on: path, content, and whether it is a program.
 const PROJECT: &[(&str, &str, bool)] = &[
@@ -79,6 +80,7 @@ impl Demo {
             database: None,
             allow_local_paths: true,
             metrics: Metrics::default(),
+            traces: Traces::default(),
             config_file: None,
         };
         let executor = Executor::new(compose::parts(config, sandboxes, &setting).await?);

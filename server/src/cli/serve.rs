@@ -17,9 +17,13 @@ use crate::api::{self, ApiConfig, ApiState};
 use crate::compose::{self, Executor, Reload, Setting};
 use crate::metrics::Metrics;
 use crate::runs::{RequestLimits, Runs, RunsConfig};
+use crate::traces::Traces;
 
 /// How long runs may take to end when the server is told to stop.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
+
+/// How long the last spans may take to be sent.
+pub(super) const TRACES_GRACE: Duration = Duration::from_secs(5);
 
 #[derive(Args)]
 pub(super) struct Serve {
@@ -50,6 +54,7 @@ impl Serve {
             database,
             allow_local_paths: false,
             metrics: Metrics::default(),
+            traces: Traces::from_env()?,
             config_file: Some(config::path(self.config.as_deref())?),
         };
         let runs_config = RunsConfig {
@@ -59,13 +64,16 @@ impl Serve {
                 max_prompt_chars: config.server.max_prompt_chars,
                 ..RequestLimits::default()
             },
+            traces: setting.traces.clone(),
             ..RunsConfig::default()
         };
         let api = ApiConfig {
             max_body_bytes: config.server.max_body_bytes,
             metrics: setting.metrics.clone(),
+            traces: setting.traces.clone(),
             ..ApiConfig::default()
         };
+        let traces = setting.traces.clone();
         let executor = Executor::new(compose::parts(config, sandboxes, &setting).await?);
         let file = config::path(self.config.as_deref())?;
         let reload = Reload::new(file, setting, Arc::clone(&executor));
@@ -74,6 +82,7 @@ impl Serve {
         let runs = Runs::new(store, Arc::clone(&executor) as _, executor, runs_config);
         self.listen(runs, api).await?;
         drop(watching);
+        traces.shut_down(TRACES_GRACE).await;
         Ok(ExitCode::SUCCESS)
     }
 

@@ -1,4 +1,4 @@
-//! A store whose events are counted.
+//! A store whose events are counted and traced.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,32 +10,61 @@ use tokio::sync::watch;
 
 use super::Metrics;
 use super::fact::Fact;
+use crate::traces::{Steps, Traces};
 
-/// A store that counts what it has committed, and is otherwise the store it was made from.
+/// A store that counts and traces what it has committed, and is otherwise the store it was made from.
 pub struct ObservedStore {
     store: Arc<dyn RunStore>,
     metrics: Metrics,
+    traces: Traces,
+}
+
+/// What is kept of events until they are committed.
+#[derive(Default)]
+struct Seen {
+    facts: Vec<Fact>,
+    steps: Steps,
 }
 
 impl ObservedStore {
-    /// Counts what `store` commits.
+    /// Counts and traces what `store` commits.
     #[must_use]
-    pub fn new(store: Arc<dyn RunStore>, metrics: Metrics) -> Self {
-        Self { store, metrics }
+    pub fn new(store: Arc<dyn RunStore>, metrics: Metrics, traces: Traces) -> Self {
+        Self {
+            store,
+            metrics,
+            traces,
+        }
     }
 
-    fn count(
+    fn see(&self, events: &[LoggedEvent]) -> Seen {
+        Seen {
+            facts: events.iter().filter_map(Fact::of).collect(),
+            steps: self.traces.steps(events),
+        }
+    }
+
+    fn tell(
         &self,
         run: &RunId,
-        facts: Vec<Fact>,
+        seen: Seen,
         committed: Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         match &committed {
-            Ok(()) => self.metrics.committed(run, facts),
-            Err(StoreError::Fenced(_)) => self.metrics.lost(run),
+            Ok(()) => {
+                self.metrics.committed(run, seen.facts);
+                self.traces.committed(run, seen.steps);
+            }
+            Err(StoreError::Fenced(_)) => self.lost(run),
             Err(_) => {}
         }
         committed
+    }
+
+    /// Another owner has the run now.
+    fn lost(&self, run: &RunId) {
+        self.metrics.lost(run);
+        self.traces.lost(run);
     }
 
     async fn timed<T>(&self, commit: impl Future<Output = T>) -> T {
@@ -55,9 +84,9 @@ impl RunStore for ObservedStore {
         epoch: Epoch,
         events: Vec<LoggedEvent>,
     ) -> Result<(), StoreError> {
-        let facts = events.iter().filter_map(Fact::of).collect();
+        let seen = self.see(&events);
         let appended = self.timed(self.store.append(run, epoch, events)).await;
-        self.count(run, facts, appended)
+        self.tell(run, seen, appended)
     }
 
     async fn finish(
@@ -67,10 +96,10 @@ impl RunStore for ObservedStore {
         outcome: Outcome,
         done: LoggedEvent,
     ) -> Result<(), StoreError> {
-        let facts = Fact::of(&done).into_iter().collect();
+        let seen = self.see(std::slice::from_ref(&done));
         let finishing = self.store.finish(run, epoch, outcome, done);
         let finished = self.timed(finishing).await;
-        self.count(run, facts, finished)
+        self.tell(run, seen, finished)
     }
 
     async fn create(&self, new: NewRun) -> Result<Created, StoreError> {
@@ -88,7 +117,7 @@ impl RunStore for ObservedStore {
         lease: Duration,
     ) -> Result<(), StoreError> {
         let beaten = self.store.heartbeat(run, epoch, lease).await;
-        self.count(run, Vec::new(), beaten)
+        self.tell(run, Seen::default(), beaten)
     }
 
     async fn read(

@@ -7,9 +7,11 @@ use pullwright_core::run::Executed;
 use pullwright_core::store::StoreError;
 use pullwright_protocol::{FailureKind, Outcome};
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use super::ending::Ending;
 use super::{OwnedRun, Runs};
+use crate::logging;
 
 /// A lease outlives this many lost heartbeats.
 const HEARTBEATS_PER_LEASE: u32 = 3;
@@ -26,7 +28,9 @@ impl Runs {
     pub(super) async fn supervise(&self, claimed: OwnedRun) {
         let execute = Arc::clone(&self.shared.execute);
         let executed = claimed.clone();
-        let mut work = tokio::spawn(async move { execute.execute(executed).await });
+        let lines = logging::run_span(&claimed.id, &self.shared.config.traces);
+        let work = async move { execute.execute(executed).await };
+        let mut work = tokio::spawn(work.instrument(lines));
         let stopped = tokio::select! {
             stopped = self.wait(&mut work, &claimed) => stopped,
             () = self.keep_alive(&claimed) => self.wait(&mut work, &claimed).await,

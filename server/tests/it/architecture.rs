@@ -25,7 +25,15 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// Crates that core must never depend on directly: it knows no vendor, no HTTP and no git.
 const NEVER_IN_CORE: &[&str] = &[
-    "reqwest", "axum", "hyper", "octocrab", "git2", "tonic", "sqlx", "nix",
+    "reqwest",
+    "axum",
+    "hyper",
+    "octocrab",
+    "git2",
+    "tonic",
+    "sqlx",
+    "nix",
+    "opentelemetry",
 ];
 
 /// Crates that may stand in one room only, and that room.
@@ -34,6 +42,7 @@ const ONE_ROOM: &[(&str, &[&str])] = &[
     ("octocrab", &["github"]),
     ("reqwest", &["link", "providers", "sandbox", "pullwright"]),
     ("tonic", &["sandbox", "modal-double"]),
+    ("opentelemetry", &["pullwright"]),
     ("libloading", &["link"]),
     ("sqlx", &["pullwright"]),
     ("axum", &["pullwright", "tool-kit", "modal-double"]),

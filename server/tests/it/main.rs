@@ -28,4 +28,5 @@ mod store;
 mod support;
 mod tool_host;
 mod tool_http;
+mod traces;
 mod wires;

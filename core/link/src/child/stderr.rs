@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+use tracing::Instrument;
 
 /// The longest line that goes to the log; the rest of it is a line of its own.
 const MAX_LINE_BYTES: u64 = 4096;
@@ -23,7 +24,8 @@ impl StderrTail {
     pub(super) fn drain(name: String, stderr: impl AsyncRead + Send + Unpin + 'static) -> Self {
         let tail = Self::default();
         let writer = tail.clone();
-        tokio::spawn(async move { writer.read(&name, BufReader::new(stderr)).await });
+        let reading = async move { writer.read(&name, BufReader::new(stderr)).await };
+        tokio::spawn(reading.in_current_span());
         tail
     }
 

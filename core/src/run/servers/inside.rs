@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+use tracing::Instrument;
 
 use crate::config::{ToolConfig, ToolLink};
 use crate::sandbox::{Sandbox, SandboxCommand};
@@ -57,7 +58,7 @@ impl Connector for SandboxRow {
         let process = self.sandbox.spawn(self.command()?).await;
         let process =
             process.map_err(|error| ToolServerError::startup(&self.name, error.to_string()))?;
-        tokio::spawn(log_stderr(self.name.clone(), process.stderr));
+        tokio::spawn(log_stderr(self.name.clone(), process.stderr).in_current_span());
         Ok(ToolIo::Bytes {
             read: process.stdout,
             write: process.stdin,

@@ -8,6 +8,7 @@ use rmcp::model::SubscriptionFilter;
 use rmcp::service::{Peer, ServiceError};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 /// How often in a row a subscription that ends at once is made again, and the pause before: a server
 /// or a proxy may end one for its own reasons, and one that always does is not to be asked for ever.
@@ -30,7 +31,7 @@ impl Listening {
             return None;
         }
         let listening = listen(peer.clone(), Arc::clone(list_changed));
-        Some(Self(tokio::spawn(listening)))
+        Some(Self(tokio::spawn(listening.in_current_span())))
     }
 }
 

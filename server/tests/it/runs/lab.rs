@@ -370,9 +370,8 @@ async fn serve(config: Config, data_dir: &Path) -> (Arc<dyn RunStore>, String) {
     let setting = Setting {
         metrics: metrics.clone(),
         data_dir: data_dir.to_owned(),
-        database: None,
-        allow_local_paths: false,
         config_file: Some(data_dir.with_file_name("plugins.toml")),
+        ..Setting::default()
     };
     let program = Path::new(PROGRAM);
     std::fs::create_dir_all(data_dir).expect("make the data folder");

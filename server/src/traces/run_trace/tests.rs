@@ -1,0 +1,375 @@
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use opentelemetry::trace::{SpanId, Status};
+use pullwright_protocol::provider::{StopReason, TokenUsage};
+use pullwright_protocol::{BudgetLimits, Event, LoggedEvent, Provenance, RunRequest, ToolView};
+use serde_json::Value;
+
+use super::*;
+
+/// Made at [`BEGUN_MS`].
+const RUN: &str = "019d6ca1-c400-7000-8000-0123456789ab";
+const BEGUN_MS: u64 = 0x019d_6ca1_c400;
+
+/// The part of a run that one server has.
+struct Part {
+    trace: RunTrace,
+    spans: Vec<SpanData>,
+    seq: u64,
+}
+
+impl Part {
+    fn after(seq: u64, at_ms: u64) -> Self {
+        let run = RunId(RUN.to_owned());
+        Self {
+            trace: RunTrace::new(&run, Ids::of(&run), BEGUN_MS + at_ms),
+            spans: Vec::new(),
+            seq,
+        }
+    }
+
+    /// At `at_ms` after the run began.
+    fn event(&mut self, at_ms: u64, event: Event) -> &mut Self {
+        self.seq += 1;
+        let logged = LoggedEvent {
+            seq: self.seq,
+            at_ms: BEGUN_MS + at_ms,
+            event,
+        };
+        if let Some(step) = Step::of(&logged, false) {
+            self.trace.take(step, &mut self.spans);
+        }
+        self
+    }
+
+    fn named(&self, name: &str) -> &SpanData {
+        let mut found = self.spans.iter().filter(|span| span.name == name);
+        let span = found.next();
+        assert!(found.next().is_none(), "two spans are named {name}");
+        span.unwrap_or_else(|| panic!("no span is named {name}: {:#?}", self.spans))
+    }
+}
+
+fn created() -> Event {
+    Event::RunCreated {
+        request: RunRequest {
+            repo_url: "https://github.com/owner/repo".to_owned(),
+            prompt: "Greet".to_owned(),
+            base_branch: None,
+            branch: None,
+            provider: None,
+            model: None,
+            draft: false,
+            budget: BudgetLimits::default(),
+            checks: None,
+        },
+    }
+}
+
+fn stage(stage: Stage) -> Event {
+    Event::Status {
+        stage,
+        message: "it goes on".to_owned(),
+    }
+}
+
+fn asks() -> Event {
+    Event::ConversationStarted {
+        provenance: Provenance {
+            provider: "mine".to_owned(),
+            wire: "anthropic_messages".to_owned(),
+            model: "m-1".to_owned(),
+            account: None,
+        },
+        system: "Be good".to_owned(),
+        tools: Vec::new(),
+    }
+}
+
+fn replied(duration_ms: u64) -> Event {
+    Event::ModelReplied {
+        stop: StopReason::ToolUse,
+        usage: TokenUsage::default(),
+        usd: None,
+        duration_ms,
+    }
+}
+
+fn call_began(id: &str) -> Event {
+    Event::ToolStarted {
+        call_id: id.to_owned(),
+        server: "fs".to_owned(),
+        tool: id.to_owned(),
+    }
+}
+
+fn call_ended(id: &str, duration_ms: u64) -> Event {
+    Event::ToolAnswered {
+        call_id: id.to_owned(),
+        server: "fs".to_owned(),
+        tool: id.to_owned(),
+        arguments: Value::Null,
+        parts: Vec::new(),
+        is_error: false,
+        structured: None,
+        view: ToolView::Plain,
+        duration_ms,
+    }
+}
+
+fn error(kind: FailureKind, retrying: bool, attempt: u32) -> Event {
+    Event::Error {
+        kind,
+        message: "it went wrong".to_owned(),
+        retrying,
+        attempt,
+    }
+}
+
+fn pushed() -> Event {
+    Event::BranchPushed {
+        branch: "pullwright/greet".to_owned(),
+        commit: "c0ffee".to_owned(),
+    }
+}
+
+fn done(outcome: Outcome) -> Event {
+    Event::Done {
+        outcome,
+        summary: "it is over".to_owned(),
+        pr_url: None,
+        branch: None,
+        has_patch: false,
+        usage: RunUsage::default(),
+    }
+}
+
+fn ms(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap() - Duration::from_millis(BEGUN_MS);
+    u64::try_from(since.as_millis()).unwrap()
+}
+
+fn times(span: &SpanData) -> (u64, u64) {
+    (ms(span.start_time), ms(span.end_time))
+}
+
+fn attribute(span: &SpanData, key: &str) -> Option<String> {
+    let found = span
+        .attributes
+        .iter()
+        .find(|known| known.key.as_str() == key);
+    found.map(|known| known.value.to_string())
+}
+
+fn error_type(span: &SpanData) -> Option<String> {
+    let error_type = attribute(span, names::ERROR_TYPE);
+    assert_eq!(
+        error_type.is_some(),
+        matches!(span.status, Status::Error { .. })
+    );
+    error_type
+}
+
+#[test]
+fn spans_have_the_times_of_events() {
+    let mut part = Part::after(0, 1);
+    part.event(1, created())
+        .event(2, stage(Stage::Queued))
+        .event(10, stage(Stage::Work))
+        .event(20, asks())
+        .event(120, replied(70))
+        .event(121, call_began("a"))
+        .event(122, call_began("b"))
+        .event(500, call_ended("a", 370))
+        // Told after `a`, though it came long before.
+        .event(501, call_ended("b", 8))
+        .event(600, stage(Stage::Publish))
+        .event(700, pushed())
+        .event(710, stage(Stage::Publish))
+        .event(
+            950,
+            Event::PullRequestOpened {
+                url: "https://github.com/owner/repo/pull/7".to_owned(),
+                number: 7,
+                branch: "pullwright/greet".to_owned(),
+                base: "main".to_owned(),
+                draft: false,
+            },
+        )
+        .event(1000, done(Outcome::PullRequest));
+    for (name, expected) in [
+        ("stage queued", (2, 10)),
+        ("chat m-1", (50, 120)),
+        ("execute_tool a", (121, 491)),
+        ("execute_tool b", (122, 130)),
+        ("stage work", (10, 600)),
+        ("push", (600, 700)),
+        ("pull_request", (710, 950)),
+        ("stage publish", (600, 1000)),
+        (names::ROOT, (0, 1000)),
+    ] {
+        assert_eq!(times(part.named(name)), expected, "{name}");
+        assert_eq!(error_type(part.named(name)), None, "{name}");
+    }
+    let root = part.named(names::ROOT);
+    assert_eq!(root.parent_span_id, SpanId::INVALID);
+    assert_eq!(attribute(root, names::CHANGE_ID).as_deref(), Some("7"));
+    assert_eq!(
+        attribute(root, names::PROVIDER).as_deref(),
+        Some("anthropic")
+    );
+    let ids: std::collections::HashSet<_> = part
+        .spans
+        .iter()
+        .map(|span| span.span_context.span_id())
+        .collect();
+    assert_eq!(ids.len(), part.spans.len(), "two spans share an id");
+}
+
+#[test]
+fn a_model_that_does_not_answer_is_one_failed_call_with_its_attempts() {
+    let mut part = Part::after(0, 0);
+    part.event(0, created())
+        .event(10, stage(Stage::Work))
+        .event(20, asks())
+        .event(100, error(FailureKind::Overloaded, true, 1))
+        .event(300, error(FailureKind::Overloaded, true, 2))
+        .event(700, error(FailureKind::Overloaded, false, 3))
+        .event(701, error(FailureKind::Overloaded, false, 1))
+        .event(702, done(Outcome::Failed(FailureKind::Overloaded)));
+    let chat = part.named("chat m-1");
+    assert_eq!(times(chat), (20, 700));
+    assert_eq!(error_type(chat).as_deref(), Some("overloaded"));
+    let retries: Vec<u64> = chat
+        .events
+        .iter()
+        .map(|event| ms(event.timestamp))
+        .collect();
+    assert_eq!(retries, [100, 300]);
+    for name in ["stage work", names::ROOT] {
+        assert_eq!(
+            error_type(part.named(name)).as_deref(),
+            Some("overloaded"),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn an_error_that_is_no_model_s_is_an_event_of_its_stage() {
+    let mut part = Part::after(0, 0);
+    part.event(0, created())
+        .event(10, stage(Stage::Work))
+        .event(20, asks())
+        .event(30, error(FailureKind::ToolServer, false, 1))
+        .event(31, done(Outcome::Failed(FailureKind::ToolServer)));
+    assert_eq!(part.spans.len(), 2);
+    let stage = part.named("stage work");
+    assert_eq!(stage.events[0].name, names::ERROR);
+}
+
+#[test]
+fn what_cannot_be_published_is_a_failed_span() {
+    for (is_pushed, name) in [(false, "push"), (true, "pull_request")] {
+        let mut part = Part::after(0, 0);
+        part.event(0, created()).event(10, stage(Stage::Publish));
+        if is_pushed {
+            part.event(20, pushed()).event(21, stage(Stage::Publish));
+        }
+        part.event(90, error(FailureKind::Forge, false, 1))
+            .event(91, done(Outcome::Failed(FailureKind::Forge)));
+        let span = part.named(name);
+        assert_eq!(error_type(span).as_deref(), Some("forge"), "{name}");
+        assert_eq!(ms(span.end_time), 90, "{name}");
+    }
+}
+
+#[test]
+fn a_call_without_an_answer_ends_with_its_stage() {
+    let mut part = Part::after(0, 0);
+    part.event(0, created())
+        .event(10, stage(Stage::Work))
+        .event(20, call_began("a"))
+        .event(90, done(Outcome::Cancelled));
+    let call = part.named("execute_tool a");
+    assert_eq!(times(call), (20, 90));
+    assert_eq!(error_type(call).as_deref(), Some("interrupted"));
+    assert_eq!(error_type(part.named(names::ROOT)), None);
+    let outcome = attribute(part.named(names::ROOT), names::OUTCOME);
+    assert_eq!(outcome.as_deref(), Some("cancelled"));
+}
+
+#[test]
+fn a_run_that_goes_on_elsewhere_stays_in_one_trace_under_one_root() {
+    let mut first = Part::after(0, 0);
+    first
+        .event(0, created())
+        .event(10, stage(Stage::Work))
+        .event(50, call_began("a"));
+    let Part { trace, seq, .. } = first;
+    let left = trace.hand_on();
+    let names: Vec<&str> = left.iter().map(|span| span.name.as_ref()).collect();
+    assert_eq!(names, ["execute_tool a", "stage work"]);
+    assert_eq!(
+        attribute(&left[1], names::HANDED_ON).as_deref(),
+        Some("true")
+    );
+
+    let mut second = Part::after(seq, 5000);
+    second
+        .event(5000, stage(Stage::Work))
+        .event(6000, done(Outcome::NoChanges));
+    let root = second.named(names::ROOT);
+    assert_eq!(times(root), (0, 6000));
+    for span in left.iter().chain(&second.spans) {
+        assert_eq!(span.span_context.trace_id(), root.span_context.trace_id());
+    }
+    for stage in [&left[1], second.named("stage work")] {
+        assert_eq!(stage.parent_span_id, root.span_context.span_id());
+        assert!(root.start_time <= stage.start_time && stage.end_time <= root.end_time);
+    }
+    assert_ne!(
+        left[1].span_context.span_id(),
+        second.spans[0].span_context.span_id()
+    );
+}
+
+#[test]
+fn a_clock_that_goes_back_makes_no_span_end_before_it_starts() {
+    let mut part = Part::after(0, 0);
+    part.event(0, created())
+        .event(500, stage(Stage::Work))
+        .event(100, asks())
+        .event(90, replied(5000))
+        .event(80, call_began("a"))
+        .event(70, call_ended("a", u64::MAX))
+        .event(60, done(Outcome::NoChanges));
+    for span in &part.spans {
+        assert!(span.start_time <= span.end_time, "{}", span.name);
+        assert!(ms(span.end_time) <= 500, "{}", span.name);
+    }
+    assert_eq!(times(part.named("stage work")), (500, 500));
+}
+
+#[test]
+fn what_happens_without_end_is_kept_up_to_a_bound_and_counted() {
+    let mut part = Part::after(0, 0);
+    part.event(0, created()).event(1, stage(Stage::Work));
+    for _ in 0..1000 {
+        let server = "s".repeat(10_000);
+        let reason = "r".repeat(10_000);
+        part.event(2, Event::ToolServerRestarted { server, reason });
+    }
+    for call in 0..1000 {
+        part.event(3, call_began(&call.to_string()));
+    }
+    assert!(part.trace.calls.len() <= 64);
+    part.event(4, done(Outcome::NoChanges));
+    let stage = part.named("stage work");
+    assert_eq!(
+        (stage.events.len(), stage.events.dropped_count),
+        (128, 1000 - 128)
+    );
+    let server = &stage.events[0].attributes[0];
+    assert!(server.value.to_string().len() <= 256);
+}
