@@ -16,6 +16,7 @@ mod examples;
 mod foreign_peers;
 mod kills;
 mod main_job;
+mod metrics_list;
 mod modal;
 mod peers;
 mod presets;
