@@ -17,7 +17,7 @@ use super::content::{Messages, Said};
 use super::ids::Ids;
 use super::names;
 use super::span::{Draft, event, int};
-use super::step::{Step, What};
+use super::step::{Base, Failure, Step, What};
 use turn::Turn;
 
 /// What is open of a run. All in it is bounded: one stage, one turn, a few calls.
@@ -71,51 +71,19 @@ impl RunTrace {
         match step.what {
             What::Created { prompt } => self.created(prompt),
             What::IsIn(stage) => self.is_in(stage, step.seq, spans),
-            What::Fetched {
-                url,
-                branch,
-                commit,
-            } => self.fetched(url, branch, commit),
-            What::Asks { provenance, system } => {
-                self.turn.asks(&provenance, system, self.now_ms);
-                self.turn.describe(&mut self.root);
-            }
-            What::StartedAnew {
-                attributes,
-                is_compacted,
-                said,
-            } => {
-                self.happened("pullwright.conversation_reset", attributes);
-                self.turn.starts_anew(is_compacted, said, self.now_ms);
-            }
+            What::Fetched(base) => self.fetched(base),
+            What::Asks(asked) => self.asks(asked),
+            What::StartedAnew(reset) => self.starts_anew(reset),
             What::Told(said) => self.turn.told(said, self.now_ms),
+            What::Replied(reply) => self.replied(step.seq, &reply),
             What::Answered(_) => {}
-            What::Replied {
-                stop,
-                usage,
-                usd,
-                time_ms,
-            } => self.replied(step.seq, stop, &usage, usd, time_ms),
             What::CallBegan(call) => self.call_began(step.seq, &call),
             What::CallEnded(end) => self.call_ended(step.seq, end, spans),
-            What::Checked {
-                phase,
-                exit_code,
-                time_ms,
-                command,
-            } => spans.push(self.checked(step.seq, phase, exit_code, time_ms, command)),
-            What::Pushed { branch, commit } => {
-                spans.push(self.pushed(step.seq, branch, commit));
-            }
-            What::Proposed { number, base } => {
-                spans.push(self.proposed(step.seq, number, base));
-            }
+            What::Checked(check) => spans.push(self.checked(step.seq, check)),
+            What::Pushed(push) => spans.push(self.pushed(step.seq, push)),
+            What::Proposed { number, base } => spans.push(self.proposed(step.seq, number, base)),
             What::Happened(name, attributes) => self.happened(name, attributes),
-            What::WentWrong {
-                kind,
-                retrying,
-                attempt,
-            } => self.went_wrong(step.seq, kind, retrying, attempt, spans),
+            What::WentWrong(failure) => self.went_wrong(step.seq, failure, spans),
             What::Ended { outcome, usage } => self.ended(outcome, &usage, spans),
         }
     }
@@ -139,10 +107,10 @@ impl RunTrace {
             .set_if_known(names::INPUT_MESSAGES, messages.input());
     }
 
-    fn fetched(&mut self, url: String, branch: String, commit: String) {
-        self.root.set(names::REPOSITORY, url);
-        self.root.set(names::BASE_NAME, branch);
-        self.root.set(names::BASE_REVISION, commit);
+    fn fetched(&mut self, base: Base) {
+        self.root.set(names::REPOSITORY, base.url);
+        self.root.set(names::BASE_NAME, base.branch);
+        self.root.set(names::BASE_REVISION, base.commit);
     }
 
     fn is_in(&mut self, stage: Stage, seq: u64, spans: &mut Vec<SpanData>) {
@@ -174,14 +142,12 @@ impl RunTrace {
         self.parent().happened(happened);
     }
 
-    fn went_wrong(
-        &mut self,
-        seq: u64,
-        kind: FailureKind,
-        retrying: bool,
-        attempt: u32,
-        spans: &mut Vec<SpanData>,
-    ) {
+    fn went_wrong(&mut self, seq: u64, failure: Failure, spans: &mut Vec<SpanData>) {
+        let Failure {
+            kind,
+            retrying,
+            attempt,
+        } = failure;
         let attributes = vec![
             KeyValue::new(names::ERROR_TYPE, kind.as_str()),
             KeyValue::new(names::ATTEMPT, i64::from(attempt)),

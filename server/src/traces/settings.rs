@@ -18,6 +18,22 @@ const PROTOCOL: &str = "http/protobuf";
 const SERVICE_NAME: &str = "service.name";
 const SERVICE_VERSION: &str = "service.version";
 
+/// Variables that mean the same, the one that counts more first: that of traces, and that of all signals.
+type Variables = [&'static str; 2];
+
+const ENDPOINTS: Variables = [
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+];
+const PROTOCOLS: Variables = [
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_PROTOCOL",
+];
+const TIMEOUTS: Variables = [
+    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+    "OTEL_EXPORTER_OTLP_TIMEOUT",
+];
+
 /// Whether the words of prompts, replies and tools are sent; the variable of all GenAI instrumentations.
 const CAPTURE: &str = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT";
 
@@ -55,7 +71,7 @@ impl Settings {
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Option<Self>, TracesError> {
         let set = |name| variable(name).filter(|value| !value.trim().is_empty());
-        let has_endpoint = of_traces(&set, "ENDPOINT").is_some();
+        let has_endpoint = first(&set, ENDPOINTS).is_some();
         let is_disabled = set("OTEL_SDK_DISABLED").is_some_and(|value| is(&value, "true"));
         let exporter = set("OTEL_TRACES_EXPORTER").unwrap_or_else(|| "otlp".to_owned());
         if !has_endpoint || is_disabled || is(&exporter, "none") {
@@ -68,7 +84,7 @@ impl Settings {
                 remedy: "use `otlp`, or `none` for no traces",
             });
         }
-        if let Some((variable, value)) = of_traces(&set, "PROTOCOL")
+        if let Some((variable, value)) = first(&set, PROTOCOLS)
             && !is(&value, PROTOCOL)
         {
             return Err(TracesError::Unsupported {
@@ -103,30 +119,18 @@ pub(super) fn resource() -> Resource {
     resource.build()
 }
 
-/// The variable of all signals, or the one of traces, which counts more.
-fn of_traces(
+/// The first of `variables` that is set, and its value.
+fn first(
     set: &impl Fn(&'static str) -> Option<String>,
-    what: &str,
+    variables: Variables,
 ) -> Option<(&'static str, String)> {
-    let names = match what {
-        "ENDPOINT" => [
-            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-            "OTEL_EXPORTER_OTLP_ENDPOINT",
-        ],
-        "PROTOCOL" => [
-            "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
-            "OTEL_EXPORTER_OTLP_PROTOCOL",
-        ],
-        _ => [
-            "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
-            "OTEL_EXPORTER_OTLP_TIMEOUT",
-        ],
-    };
-    names.into_iter().find_map(|name| Some((name, set(name)?)))
+    variables
+        .into_iter()
+        .find_map(|name| Some((name, set(name)?)))
 }
 
 fn timeout(set: &impl Fn(&'static str) -> Option<String>) -> Result<Duration, TracesError> {
-    let Some((variable, value)) = of_traces(set, "TIMEOUT") else {
+    let Some((variable, value)) = first(set, TIMEOUTS) else {
         return Ok(DEFAULT_TIMEOUT);
     };
     match value.trim().parse() {

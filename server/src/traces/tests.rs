@@ -3,9 +3,12 @@ use std::time::Instant;
 
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Sampler, SpanExporter};
+use pullwright_core::store::{NewRun, RunStore, StoreError};
 use pullwright_protocol::{Event, Outcome, RunUsage, Stage};
 
 use super::*;
+use crate::metrics::{Metrics, ObservedStore};
+use crate::store::SqliteStore;
 
 /// Takes one batch and never comes back until `release` is dropped.
 #[derive(Debug)]
@@ -103,6 +106,38 @@ fn a_run_has_a_trace_where_it_is_sampled() {
     let (off, _release) = traces(Sampler::AlwaysOff);
     assert_eq!(off.trace_id(&run(1)), None);
     assert_eq!(Traces::default().trace_id(&run(1)), None);
+}
+
+#[tokio::test]
+async fn a_run_that_another_owner_took_is_no_longer_traced_here() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&folder.path().join("runs.sqlite")).await;
+    let store: Arc<dyn RunStore> = Arc::new(store.unwrap());
+    let (traces, _release) = traces(Sampler::AlwaysOn);
+    let observed = ObservedStore::new(Arc::clone(&store), Metrics::default(), traces.clone());
+    let new = NewRun {
+        id: run(1),
+        request: serde_json::from_str(r#"{"repoUrl": "https://h/r", "prompt": "p"}"#).unwrap(),
+        idempotency_key: None,
+        at_ms: 1,
+    };
+    store.create(new).await.unwrap();
+    let epoch = observed.claim(&run(1), "a", Duration::ZERO).await.unwrap();
+    observed
+        .append(&run(1), epoch, vec![begun()])
+        .await
+        .unwrap();
+    assert_eq!(traces.runs(), 1);
+    store
+        .claim(&run(1), "b", Duration::from_secs(60))
+        .await
+        .unwrap();
+    assert_eq!(traces.runs(), 1);
+    let late = observed
+        .heartbeat(&run(1), epoch, Duration::from_secs(60))
+        .await;
+    assert!(matches!(late, Err(StoreError::Fenced(_))), "{late:?}");
+    assert_eq!(traces.runs(), 0);
 }
 
 /// Trace ids must look random to a sampler that takes a part of them.

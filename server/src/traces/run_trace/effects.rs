@@ -4,28 +4,22 @@ use opentelemetry_sdk::trace::SpanData;
 use pullwright_protocol::{CheckPhase, FailureKind};
 
 use super::super::names;
+use super::super::step::{Check, Push};
 use super::RunTrace;
 
 /// How a check ends that did not end in time.
 const TIMEOUT: &str = "timeout";
 
 impl RunTrace {
-    pub(super) fn checked(
-        &mut self,
-        seq: u64,
-        phase: CheckPhase,
-        exit_code: Option<i32>,
-        time_ms: u64,
-        command: Option<String>,
-    ) -> SpanData {
-        let name = match phase {
+    pub(super) fn checked(&mut self, seq: u64, check: Check) -> SpanData {
+        let name = match check.phase {
             CheckPhase::Before => names::CHECK_BEFORE,
             CheckPhase::After => names::CHECK_AFTER,
         };
-        let mut draft = self.child_of_length(seq, name, time_ms);
-        draft.set_if_known(names::COMMAND_LINE, command);
-        draft.set_if_known(names::EXIT_CODE, exit_code.map(i64::from));
-        match exit_code {
+        let mut draft = self.child_of_length(seq, name, check.time_ms);
+        draft.set_if_known(names::COMMAND_LINE, check.command);
+        draft.set_if_known(names::EXIT_CODE, check.exit_code.map(i64::from));
+        match check.exit_code {
             Some(0) => {}
             Some(code) => draft.fail(code.to_string()),
             None => draft.fail(TIMEOUT),
@@ -34,12 +28,12 @@ impl RunTrace {
     }
 
     /// Between the event before it and its own nothing else takes time.
-    pub(super) fn pushed(&mut self, seq: u64, branch: Option<String>, commit: String) -> SpanData {
+    pub(super) fn pushed(&mut self, seq: u64, push: Push) -> SpanData {
         self.is_pushed = true;
         let mut draft = self
             .child(seq, names::PUSH, self.before_ms)
-            .with(names::HEAD_REVISION, commit);
-        draft.set_if_known(names::HEAD_NAME, branch);
+            .with(names::HEAD_REVISION, push.commit);
+        draft.set_if_known(names::HEAD_NAME, push.branch);
         self.end(draft)
     }
 

@@ -3,12 +3,13 @@
 use opentelemetry::trace::Event;
 use opentelemetry::{Array, StringValue, Value};
 use opentelemetry_sdk::trace::SpanData;
-use pullwright_protocol::provider::{StopReason, TokenUsage};
-use pullwright_protocol::{FailureKind, Provenance, RunId};
+use pullwright_protocol::provider::StopReason;
+use pullwright_protocol::{FailureKind, RunId};
 
 use super::super::content::{Messages, Said};
 use super::super::names;
 use super::super::span::{Draft, int, short};
+use super::super::step::{self, Asked, Reset};
 use super::RunTrace;
 
 /// The most failed attempts that are kept of one call.
@@ -60,14 +61,15 @@ impl Turn {
         self.asked_ms.is_some()
     }
 
-    pub(super) fn asks(&mut self, provenance: &Provenance, system: Option<String>, now_ms: u64) {
+    fn asks(&mut self, asked: Asked, now_ms: u64) {
+        let provenance = asked.provenance;
         self.model = Some(Model {
             provider: short(&names::provider(&provenance.provider, &provenance.wire)),
             row: short(&provenance.provider),
             name: short(&provenance.model),
         });
-        if system.is_some() {
-            self.system = system;
+        if asked.system.is_some() {
+            self.system = asked.system;
         }
         self.asked_ms = Some(now_ms);
     }
@@ -77,12 +79,6 @@ impl Turn {
             self.input.push(said);
         }
         self.asked_ms = Some(now_ms);
-    }
-
-    pub(super) fn starts_anew(&mut self, is_compacted: bool, said: Vec<Said>, now_ms: u64) {
-        self.is_compacted |= is_compacted;
-        self.input = Messages::default();
-        self.told(said, now_ms);
     }
 
     pub(super) fn answered(&mut self, said: Vec<Said>) {
@@ -100,7 +96,7 @@ impl Turn {
     }
 
     /// Says of a span which model it is about.
-    pub(super) fn describe(&self, draft: &mut Draft) {
+    fn describe(&self, draft: &mut Draft) {
         let Some(model) = &self.model else { return };
         draft.set(names::PROVIDER, model.provider.clone());
         draft.set(names::REQUEST_MODEL, model.name.clone());
@@ -116,23 +112,29 @@ impl Turn {
 }
 
 impl RunTrace {
-    pub(super) fn replied(
-        &mut self,
-        seq: u64,
-        stop: StopReason,
-        usage: &TokenUsage,
-        usd: Option<f64>,
-        time_ms: u64,
-    ) {
-        let finish_reason = finish_reason(stop);
-        let mut draft = self.chat(seq, time_ms, finish_reason);
+    pub(super) fn asks(&mut self, asked: Asked) {
+        self.turn.asks(asked, self.now_ms);
+        self.turn.describe(&mut self.root);
+    }
+
+    pub(super) fn starts_anew(&mut self, reset: Reset) {
+        self.happened("pullwright.conversation_reset", reset.attributes);
+        self.turn.is_compacted |= reset.is_compacted;
+        self.turn.input = Messages::default();
+        self.turn.told(reset.said, self.now_ms);
+    }
+
+    pub(super) fn replied(&mut self, seq: u64, reply: &step::Reply) {
+        let usage = &reply.usage;
+        let finish_reason = finish_reason(reply.stop);
+        let mut draft = self.chat(seq, reply.time_ms, finish_reason);
         if usage.input_tokens > 0 || usage.output_tokens > 0 {
             draft.set(names::INPUT_TOKENS, int(usage.input_tokens));
             draft.set(names::OUTPUT_TOKENS, int(usage.output_tokens));
             draft.set(names::CACHE_READ_TOKENS, int(usage.cached_tokens));
             draft.set(names::CACHE_WRITE_TOKENS, int(usage.cache_write_tokens));
         }
-        draft.set_if_known(names::USD, usd);
+        draft.set_if_known(names::USD, reply.usd);
         self.turn.reply = Some(Reply {
             draft,
             finish_reason,

@@ -158,6 +158,28 @@ async fn each_record_of_a_text_log_is_one_line() {
     );
 }
 
+#[test]
+fn an_unknown_format_is_refused_with_those_there_are() {
+    let desk = Desk::new(SCRIPT, "");
+    let run = |arguments: &[&str], variable: &str| {
+        let mut command = desk.pullwright(arguments);
+        command.env("PULLWRIGHT_LOG_FORMAT", variable);
+        command.output().expect("start pullwright")
+    };
+    let check = ["config", "check", "--config", "plugins.toml"];
+    for refused in [
+        run(&[&check[..], &["--log-format", "xml"]].concat(), "json"),
+        run(&check, "xml"),
+    ] {
+        let complaint = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success(), "{complaint}");
+        for part in ["xml", "json", "text", "--log-format"] {
+            assert!(complaint.contains(part), "{complaint}");
+        }
+    }
+    assert!(run(&check, "text").status.success());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_is_linked_to_who_asked_for_it_and_a_hostile_header_does_no_harm() {
     let collector = Collector::start(Manner::Takes).await;
