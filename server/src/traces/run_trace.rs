@@ -64,8 +64,8 @@ impl RunTrace {
     pub(super) fn take(&mut self, step: Step, spans: &mut Vec<SpanData>) {
         self.before_ms = self.now_ms;
         self.now_ms = self.now_ms.max(step.at_ms);
-        if let What::Answered(said) = step.what {
-            return self.turn.answered(said);
+        if let What::Answered(answer) = step.what {
+            return self.turn.answered(answer);
         }
         self.end_reply(spans);
         match step.what {
@@ -174,6 +174,7 @@ impl RunTrace {
         }
         self.end_stage(spans);
         let root = &mut self.root;
+        self.turn.describe(root);
         root.set(names::OUTCOME, outcome.to_string());
         if usage.input_tokens > 0 || usage.output_tokens > 0 {
             root.set(names::INPUT_TOKENS, int(usage.input_tokens));

@@ -68,6 +68,10 @@ impl Draft {
         self
     }
 
+    pub(super) fn rename(&mut self, name: String) {
+        self.name = name.into();
+    }
+
     pub(super) fn with(mut self, key: &'static str, value: impl Into<Value>) -> Self {
         self.set(key, value);
         self

@@ -28,8 +28,7 @@ pub(super) enum What {
     /// Said by the framework to the model.
     Told(Vec<Said>),
     Replied(Reply),
-    /// A part of the reply that came before.
-    Answered(Vec<Said>),
+    Answered(Answer),
     CallBegan(Call),
     CallEnded(CallEnd),
     Checked(Check),
@@ -73,6 +72,12 @@ pub(super) struct Reply {
     pub(super) usage: TokenUsage,
     pub(super) usd: Option<f64>,
     pub(super) time_ms: u64,
+}
+
+/// A part of the reply that came before, and the model that gave it, where the part says.
+pub(super) struct Answer {
+    pub(super) provenance: Option<Provenance>,
+    pub(super) said: Vec<Said>,
 }
 
 /// A call of a tool.

@@ -1,12 +1,12 @@
 mod part;
 
 use opentelemetry::trace::SpanId;
-use pullwright_protocol::Event;
+use pullwright_protocol::{Content, Event, Item, Native, RawJson};
 
 use super::*;
 use part::{
-    Part, asks, attribute, call_began, call_ended, created, done, error, error_type, ms, pushed,
-    replied, stage, times,
+    Part, asks, attribute, call_began, call_ended, created, done, error, error_type, ms,
+    provenance, pushed, replied, stage, times,
 };
 
 #[test]
@@ -171,6 +171,28 @@ fn a_run_that_goes_on_elsewhere_stays_in_one_trace_under_one_root() {
         left[1].span_context.span_id(),
         second.spans[0].span_context.span_id()
     );
+}
+
+#[test]
+fn a_later_owner_learns_the_model_from_its_reply() {
+    let said = Item {
+        content: Content::Text {
+            text: "It is done".to_owned(),
+        },
+        native: Some(Native {
+            provenance: provenance(),
+            json: RawJson::parse("{}").unwrap(),
+        }),
+    };
+    let mut part = Part::after(70, 5000);
+    part.event(5000, stage(Stage::Work))
+        .event(5200, replied(100))
+        .event(5200, Event::ItemAppended { item: said })
+        .event(6000, done(Outcome::NoChanges));
+    for name in ["chat m-1", names::ROOT] {
+        let provider = attribute(part.named(name), names::PROVIDER);
+        assert_eq!(provider.as_deref(), Some("anthropic"), "{name}");
+    }
 }
 
 #[test]

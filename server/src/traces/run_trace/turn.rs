@@ -4,12 +4,12 @@ use opentelemetry::trace::Event;
 use opentelemetry::{Array, StringValue, Value};
 use opentelemetry_sdk::trace::SpanData;
 use pullwright_protocol::provider::StopReason;
-use pullwright_protocol::{FailureKind, RunId};
+use pullwright_protocol::{FailureKind, Provenance, RunId};
 
 use super::super::content::{Messages, Said};
 use super::super::names;
 use super::super::span::{Draft, int, short};
-use super::super::step::{self, Asked, Reset};
+use super::super::step::{self, Answer, Asked, Reset};
 use super::RunTrace;
 
 /// The most failed attempts that are kept of one call.
@@ -62,12 +62,7 @@ impl Turn {
     }
 
     fn asks(&mut self, asked: Asked, now_ms: u64) {
-        let provenance = asked.provenance;
-        self.model = Some(Model {
-            provider: short(&names::provider(&provenance.provider, &provenance.wire)),
-            row: short(&provenance.provider),
-            name: short(&provenance.model),
-        });
+        self.model = Some(Model::of(&asked.provenance));
         if asked.system.is_some() {
             self.system = asked.system;
         }
@@ -81,12 +76,20 @@ impl Turn {
         self.asked_ms = Some(now_ms);
     }
 
-    pub(super) fn answered(&mut self, said: Vec<Said>) {
-        if let Some(reply) = &mut self.reply {
-            for said in said {
-                reply.output.push(said);
-            }
+    pub(super) fn answered(&mut self, answer: Answer) {
+        let Some(mut reply) = self.reply.take() else {
+            return;
+        };
+        for said in answer.said {
+            reply.output.push(said);
         }
+        if let (None, Some(provenance)) = (&self.model, answer.provenance) {
+            // The conversation started at an earlier owner of the run.
+            self.model = Some(Model::of(&provenance));
+            reply.draft.rename(self.span_name());
+            self.describe(&mut reply.draft);
+        }
+        self.reply = Some(reply);
     }
 
     pub(super) fn failed_once(&mut self, retry: Event) {
@@ -96,7 +99,7 @@ impl Turn {
     }
 
     /// Says of a span which model it is about.
-    fn describe(&self, draft: &mut Draft) {
+    pub(super) fn describe(&self, draft: &mut Draft) {
         let Some(model) = &self.model else { return };
         draft.set(names::PROVIDER, model.provider.clone());
         draft.set(names::REQUEST_MODEL, model.name.clone());
@@ -107,6 +110,16 @@ impl Turn {
         match &self.model {
             Some(model) => format!("{} {}", names::CHAT, model.name),
             None => names::CHAT.to_owned(),
+        }
+    }
+}
+
+impl Model {
+    fn of(provenance: &Provenance) -> Self {
+        Self {
+            provider: short(&names::provider(&provenance.provider, &provenance.wire)),
+            row: short(&provenance.provider),
+            name: short(&provenance.model),
         }
     }
 }

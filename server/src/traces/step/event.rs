@@ -6,7 +6,9 @@ use pullwright_protocol::{CheckReport, Event, Item, Provenance, ResetReason};
 use super::super::content::{self, Said};
 use super::super::names;
 use super::super::span::{int, short};
-use super::{Asked, Base, Call, CallContent, CallEnd, Check, Failure, Push, Reply, Reset, What};
+use super::{
+    Answer, Asked, Base, Call, CallContent, CallEnd, Check, Failure, Push, Reply, Reset, What,
+};
 
 impl What {
     pub(super) fn of(event: &Event, with_content: bool) -> Option<Self> {
@@ -31,9 +33,10 @@ impl What {
             } => asks(provenance, content.of(|| content::instructions(system))),
             Event::ProviderChanged { provenance } => asks(provenance, None),
             Event::ConversationReset { .. } => reset(event, content)?,
-            Event::ItemAppended { item } if item.is_from_model() => {
-                Self::Answered(content.said(item))
-            }
+            Event::ItemAppended { item } if item.is_from_model() => Self::Answered(Answer {
+                provenance: item.native.as_ref().map(|native| native.provenance.clone()),
+                said: content.said(item),
+            }),
             Event::ItemAppended { item } => Self::Told(content.said(item)),
             Event::ModelReplied {
                 stop,

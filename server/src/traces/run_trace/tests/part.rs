@@ -75,14 +75,18 @@ pub(super) fn stage(stage: Stage) -> Event {
     }
 }
 
+pub(super) fn provenance() -> Provenance {
+    Provenance {
+        provider: "mine".to_owned(),
+        wire: "anthropic_messages".to_owned(),
+        model: "m-1".to_owned(),
+        account: None,
+    }
+}
+
 pub(super) fn asks() -> Event {
     Event::ConversationStarted {
-        provenance: Provenance {
-            provider: "mine".to_owned(),
-            wire: "anthropic_messages".to_owned(),
-            model: "m-1".to_owned(),
-            account: None,
-        },
+        provenance: provenance(),
         system: "Be good".to_owned(),
         tools: Vec::new(),
     }
