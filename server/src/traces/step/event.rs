@@ -64,6 +64,7 @@ impl What {
                 number: *number,
                 base: short(base),
             },
+            Event::Resumed => happened("pullwright.resumed", ("pullwright.resumed", true)),
             Event::SandboxOpened { kind, .. } => happened(
                 "pullwright.sandbox_opened",
                 ("pullwright.sandbox.kind", short(kind)),
@@ -98,7 +99,8 @@ impl What {
                 outcome: *outcome,
                 usage: *usage,
             },
-            Event::NetworkAccessed { .. }
+            Event::CommandsChosen { .. }
+            | Event::NetworkAccessed { .. }
             | Event::ReasoningDelta { .. }
             | Event::MessageDelta { .. }
             | Event::ToolOutputDelta { .. }
