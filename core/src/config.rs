@@ -5,6 +5,7 @@
 //! a slip of the pen is never silently no limit. Secrets are named by environment variable, never
 //! written here, and nothing here reads the environment.
 
+mod access;
 mod document;
 mod error;
 mod header;
@@ -22,6 +23,7 @@ mod value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub use access::AccessConfig;
 pub use error::ConfigError;
 pub use policy::{AgentConfig, BudgetConfig, ChecksConfig, RepositoriesConfig, SetupConfig};
 pub use provider::{Compaction, EditTool, KeyCommand, ProviderConfig, ProviderLink, WireLink};

@@ -70,6 +70,9 @@ pub trait RunStore: Send + Sync {
     /// The latest runs, newest first.
     async fn list(&self, limit: usize) -> Result<Vec<RunRecord>, StoreError>;
 
+    /// The latest runs of one owner, newest first.
+    async fn list_of(&self, owner: &str, limit: usize) -> Result<Vec<RunRecord>, StoreError>;
+
     /// Runs that have not ended and that no living worker owns.
     async fn orphans(&self) -> Result<Vec<RunId>, StoreError>;
 }
@@ -85,7 +88,10 @@ pub struct NewRun {
     pub id: RunId,
     /// What was asked for.
     pub request: RunRequest,
-    /// The caller's idempotency key, scoped to the caller.
+    /// Who asked for it: the name of an API key. Absent where there are no keys.
+    pub owner: Option<String>,
+    /// The owner's idempotency key: the same key of another owner is another one. Runs without an
+    /// owner have one owner in common.
     pub idempotency_key: Option<String>,
     /// When, in milliseconds since the Unix epoch.
     pub at_ms: u64,
@@ -110,6 +116,9 @@ pub struct RunRecord {
     pub id: RunId,
     /// What was asked for.
     pub request: RunRequest,
+    /// The name of the API key that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// When it was created, in milliseconds since the Unix epoch.
     pub created_at_ms: u64,
     /// When it ended, in milliseconds since the Unix epoch.

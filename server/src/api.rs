@@ -1,9 +1,11 @@
 //! The HTTP API. The router is its table of contents.
 
+mod audit;
 mod body;
 mod follow;
 mod guard;
 mod handlers;
+mod headers;
 mod query;
 mod serve;
 
@@ -17,16 +19,21 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use pullwright_protocol::FailureKind;
 
+use crate::access::{Access, gate};
 use crate::metrics::Metrics;
 use crate::runs::Runs;
 use crate::traces::Traces;
 
 pub use crate::problem::ApiProblem;
-pub use serve::{ListenError, check_listen, serve};
+pub use serve::{ListenError, check_listen, is_public, serve};
 
-/// The routes of the server.
+/// The routes of the server. All but the open ones are behind the gate, the unknown ones, too.
 pub fn router(state: ApiState) -> Router {
-    Router::new()
+    let open = Router::new()
+        .route("/healthz", get(handlers::healthz))
+        .route("/readyz", get(handlers::readyz))
+        .method_not_allowed_fallback(wrong_method);
+    let gated = Router::new()
         .route("/code", post(handlers::code))
         .route("/v1/runs", get(handlers::list).post(handlers::create))
         .route("/v1/runs/{id}", get(handlers::run))
@@ -34,13 +41,14 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/runs/{id}/stream", get(handlers::stream))
         .route("/v1/runs/{id}/patch", get(handlers::patch))
         .route("/v1/runs/{id}/cancel", post(handlers::cancel))
-        .route("/healthz", get(handlers::healthz))
-        .route("/readyz", get(handlers::readyz))
+        .route("/v1/audit", get(audit::audit))
         .route("/metrics", get(handlers::metrics))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(state.config.access.clone(), gate));
+    headers::with_cors(open.merge(gated), &state.config.allowed_origins)
         .layer(from_fn_with_state(state.clone(), guard::check_origin))
-        .layer(from_fn(guard::harden))
+        .layer(from_fn(headers::harden))
         .with_state(state)
 }
 
@@ -58,6 +66,10 @@ pub struct ApiConfig {
     /// Host names, beside IP addresses and `localhost`, by which this server may be called. Any
     /// other name may be an attacker's that resolves to this machine.
     pub allowed_hosts: Vec<String>,
+    /// The origins of pages of other sites that may call, such as `https://app.example.com`.
+    pub allowed_origins: Vec<String>,
+    /// Who may call, and how often.
+    pub access: Access,
     /// The most bytes of a request's body.
     pub max_body_bytes: usize,
     /// How long a body may take to arrive.
@@ -74,6 +86,8 @@ impl Default for ApiConfig {
     fn default() -> Self {
         Self {
             allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            access: Access::open(),
             max_body_bytes: 1 << 20,
             body_timeout: Duration::from_secs(15),
             heartbeat: Duration::from_secs(15),

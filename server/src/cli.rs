@@ -1,9 +1,12 @@
 //! The command line.
 
+mod audit;
 mod code;
 mod config;
 mod demo;
 mod doctor;
+mod keys;
+mod place;
 mod probe;
 mod providers;
 mod runs;
@@ -34,6 +37,9 @@ struct Cli {
     log_format: Option<LogFormat>,
 }
 
+/// Who did something that was done on the command line. No key can have this name.
+const COMMAND_LINE: &str = "command line";
+
 const NO_RUNTIME: &str = "cannot start the asynchronous runtime";
 
 #[derive(Subcommand)]
@@ -46,6 +52,10 @@ enum Command {
     Demo(demo::Demo),
     /// List, show, follow, cancel and export the runs of this machine.
     Runs(runs::Runs),
+    /// Make, list and revoke the API keys of `serve`.
+    Keys(keys::Keys),
+    /// Show who did what when through `serve`, and with its keys.
+    Audit(audit::Audit),
     /// Run a command in a sandbox.
     Sandbox(sandbox::Sandbox),
     /// Say what this machine and the configuration give a run, and what they do not.
@@ -95,6 +105,8 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Code(code) => code.run().await,
             Command::Demo(demo) => demo.run().await,
             Command::Runs(runs) => runs.run().await,
+            Command::Keys(keys) => keys.run().await,
+            Command::Audit(audit) => audit.run().await,
             Command::Sandbox(sandbox) => sandbox.run().await,
             Command::Doctor(doctor) => doctor.run().await,
             Command::Probe(probe) => probe.run().await,

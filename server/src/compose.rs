@@ -21,7 +21,7 @@ pub use lock_file::LockFile;
 pub use reload::Reload;
 
 use crate::metrics::{Metrics, ObservedStore};
-use crate::store::{PostgresAddress, PostgresStore, SqliteStore};
+use crate::store::{PostgresAddress, PostgresStore, SqliteStore, Store};
 use crate::traces::Traces;
 
 /// Who made a commit that nobody in particular made.
@@ -57,41 +57,59 @@ pub async fn parts(
     sandboxes: Arc<dyn SandboxHost>,
     setting: &Setting,
 ) -> anyhow::Result<RunParts> {
-    let data_dir = &setting.data_dir;
-    std::fs::create_dir_all(data_dir)
-        .with_context(|| format!("cannot make the data folder {}", data_dir.display()))?;
-    let store = open_store(setting).await?;
+    let store = open_store(&setting.data_dir, setting.database.as_ref()).await?;
+    parts_with(store, config, sandboxes, setting)
+}
+
+/// The same on a store that is open already.
+///
+/// # Errors
+/// When the data folder cannot be used.
+pub fn parts_with(
+    store: Arc<dyn Store>,
+    config: Config,
+    sandboxes: Arc<dyn SandboxHost>,
+    setting: &Setting,
+) -> anyhow::Result<RunParts> {
+    make_data_dir(&setting.data_dir)?;
     let store = ObservedStore::new(store, setting.metrics.clone(), setting.traces.clone());
     parts_on(Arc::new(store), config, sandboxes, setting)
 }
 
-async fn open_store(setting: &Setting) -> anyhow::Result<Arc<dyn RunStore>> {
-    match &setting.database {
+/// The store in the database, if there is one, or else in the data folder.
+///
+/// # Errors
+/// When it cannot be used.
+pub async fn open_store(
+    data_dir: &Path,
+    database: Option<&PostgresAddress>,
+) -> anyhow::Result<Arc<dyn Store>> {
+    match database {
         Some(address) => Ok(Arc::new(PostgresStore::open(address).await?)),
         None => {
-            let file = store_file(&setting.data_dir);
+            make_data_dir(data_dir)?;
+            let file = store_file(data_dir);
             Ok(Arc::new(SqliteStore::open(&file).await?))
         }
     }
 }
 
-/// The store of a data folder, where it holds one.
-///
-/// # Errors
-/// When there is none, or it cannot be used.
-pub async fn existing_store(data_dir: &Path) -> anyhow::Result<Arc<dyn RunStore>> {
-    let file = store_file(data_dir);
-    if !file.exists() {
-        anyhow::bail!("there are no runs yet: {} is not there", file.display());
-    }
-    Ok(Arc::new(SqliteStore::open(&file).await?))
+fn make_data_dir(data_dir: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(data_dir)
+        .with_context(|| format!("cannot make the data folder {}", data_dir.display()))
+}
+
+/// Whether a data folder holds a store.
+#[must_use]
+pub fn has_store(data_dir: &Path) -> bool {
+    store_file(data_dir).exists()
 }
 
 fn store_file(data_dir: &Path) -> PathBuf {
     data_dir.join("runs.sqlite")
 }
 
-/// The same on a store that is open already.
+/// The same on the store of the parts before.
 fn parts_on(
     store: Arc<dyn RunStore>,
     config: Config,

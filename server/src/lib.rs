@@ -2,6 +2,7 @@
 //!
 //! The composition root: it puts the parts together and holds what a server is made of.
 //!
+//! - [`access`]: who may do what.
 //! - [`api`]: the HTTP API.
 //! - [`runs`]: the registry of runs.
 //! - [`problem`]: why a request is refused.
@@ -12,6 +13,7 @@
 //! - [`compose`]: the parts, put together by a configuration.
 //! - [`cli`]: the command line.
 
+pub mod access;
 pub mod api;
 pub mod cli;
 pub mod compose;

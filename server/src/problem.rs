@@ -94,6 +94,7 @@ impl From<StoreError> for ApiProblem {
     }
 }
 
+/// The response carries the problem, for those who record what was refused.
 impl IntoResponse for ApiProblem {
     fn into_response(self) -> Response {
         let body = json!({ "kind": self.kind, "message": self.message });
@@ -102,6 +103,13 @@ impl IntoResponse for ApiProblem {
             let headers = response.headers_mut();
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if self.status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer realm=\"pullwright\"");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response.extensions_mut().insert(self);
         response
     }
 }

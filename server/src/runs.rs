@@ -1,5 +1,6 @@
 //! The runs of this server: started, kept alive, cancelled, and ended whatever happens.
 
+mod caller;
 mod ending;
 mod limits;
 mod supervise;
@@ -20,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::problem::ApiProblem;
 use crate::traces::Traces;
 
+pub use caller::Caller;
 pub use limits::RequestLimits;
 
 /// When a caller who found no free place should try again.
@@ -138,6 +140,7 @@ struct Shared {
 }
 
 struct Active {
+    caller: Caller,
     key: Option<String>,
     cancel: CancellationToken,
     ended: CancellationToken,
@@ -182,6 +185,7 @@ impl Runs {
         &self,
         request: RunRequest,
         idempotency_key: Option<String>,
+        caller: Caller,
     ) -> Result<Started, StartError> {
         self.check(&request).map_err(StartError::Refused)?;
         let this = self.clone();
@@ -191,8 +195,8 @@ impl Runs {
                 Some(_) => Some(this.shared.keyed_starts.lock().await),
                 None => None,
             };
-            let place = this.place(idempotency_key.as_deref())?;
-            this.create(request, idempotency_key, place).await
+            let place = this.place(&caller, idempotency_key.as_deref())?;
+            this.create(request, idempotency_key, caller, place).await
         });
         starting.await.unwrap_or_else(|error| {
             tracing::error!(%error, "starting a run failed");
@@ -283,12 +287,17 @@ impl Runs {
     }
 
     /// A place for one more run. A retry of a run that is under way needs none.
-    fn place(&self, key: Option<&str>) -> Result<Option<OwnedSemaphorePermit>, StartError> {
+    fn place(
+        &self,
+        caller: &Caller,
+        key: Option<&str>,
+    ) -> Result<Option<OwnedSemaphorePermit>, StartError> {
         let places = Arc::clone(&self.shared.places);
         if let Ok(place) = places.try_acquire_owned() {
             return Ok(Some(place));
         }
-        let known = key.is_some() && self.active().values().any(|a| a.key.as_deref() == key);
+        let same = |a: &Active| a.key.as_deref() == key && a.caller.name == caller.name;
+        let known = key.is_some() && self.active().values().any(same);
         if known {
             return Ok(None);
         }
@@ -303,12 +312,14 @@ impl Runs {
         &self,
         request: RunRequest,
         key: Option<String>,
+        caller: Caller,
         place: Option<OwnedSemaphorePermit>,
     ) -> Result<Started, StartError> {
         let id = RunId(uuid::Uuid::now_v7().to_string());
         let new = NewRun {
             id: id.clone(),
             request: request.clone(),
+            owner: caller.name.clone(),
             idempotency_key: key.clone(),
             at_ms: now_ms(),
         };
@@ -318,7 +329,7 @@ impl Runs {
             Created::New => {}
         }
         let claimed = self.begin(id.clone(), request).await?;
-        self.launch(claimed, key, place);
+        self.launch(claimed, caller, key, place);
         Ok(Started { id, joined: false })
     }
 
@@ -359,8 +370,15 @@ impl Runs {
         })
     }
 
-    fn launch(&self, claimed: OwnedRun, key: Option<String>, place: Option<OwnedSemaphorePermit>) {
+    fn launch(
+        &self,
+        claimed: OwnedRun,
+        caller: Caller,
+        key: Option<String>,
+        place: Option<OwnedSemaphorePermit>,
+    ) {
         let active = Active {
+            caller,
             key,
             cancel: claimed.cancel.clone(),
             ended: CancellationToken::new(),
@@ -407,7 +425,11 @@ impl Runs {
         if record.cancel_requested {
             owned.cancel.cancel();
         }
-        self.launch(owned, None, None);
+        let caller = Caller {
+            name: record.owner,
+            max_concurrent: None,
+        };
+        self.launch(owned, caller, None, None);
         Ok(true)
     }
 

@@ -4,6 +4,7 @@
 //! What stands beside their folders is what both need: the changes it is asked for, the one task that writes them in groups, what a failure means,
 //! who watches a run, and a run's last events in memory.
 
+mod access_rows;
 mod failure;
 mod op;
 mod postgres;
@@ -12,5 +13,14 @@ mod tail;
 mod watchers;
 mod writer;
 
+use pullwright_core::store::RunStore;
+
+use crate::access::AccessStore;
+
 pub use postgres::{AddressError, PostgresAddress, PostgresError, PostgresStore};
 pub use sqlite::{OpenError, SqliteStore, StoreOptions};
+
+/// All that a server keeps: runs, keys, and the record of what was done.
+pub trait Store: RunStore + AccessStore {}
+
+impl<S: RunStore + AccessStore> Store for S {}

@@ -404,6 +404,20 @@ struct Server {
     max_body_bytes: Option<u32>,
     /// Where runs, mirrors and the event log are.
     data_dir: Option<String>,
+    /// Whether an API key is needed even where none was made and only this machine can call. Default false.
+    require_keys: Option<bool>,
+    /// How many requests one API key, and one address of another machine, may make in a minute. Default 1200.
+    requests_per_minute: Option<u32>,
+    /// How many of them may come at once. Default 200.
+    request_burst: Option<u32>,
+    /// How many requests with a wrong API key one address may make in a minute. Default 20.
+    failed_auth_per_minute: Option<u32>,
+    /// The proxies whose X-Forwarded-For is believed, as addresses or ranges such as 10.0.0.0/8.
+    trusted_proxies: Option<Vec<String>>,
+    /// The origins of pages of other sites that may call, such as https://app.example.com. Default: none.
+    allowed_origins: Option<Vec<String>>,
+    /// The names by which the server is called, beside its addresses and localhost.
+    allowed_hosts: Option<Vec<String>>,
 }
 
 #[cfg(test)]
@@ -442,7 +456,7 @@ mod tests {
             ("/properties/providers/additionalProperties", provider::KEYS),
             ("/properties/tools/additionalProperties", tool::KEYS),
             ("/properties/sandbox", sandbox::KEYS),
-            ("/properties/server", server::KEYS),
+            ("/properties/server", &server::keys()),
         ] {
             let known: BTreeSet<String> = known.iter().map(|key| (*key).to_owned()).collect();
             assert_eq!(keys(pointer), known, "{pointer}");

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::ConfigError;
+use super::access::{self, AccessConfig};
 use super::section::Section;
 
 /// The limits of `serve`.
@@ -19,9 +20,11 @@ pub struct ServerConfig {
     pub max_body_bytes: usize,
     /// The folder for runs, mirrors and checkouts; the user's data folder if absent.
     pub data_dir: Option<PathBuf>,
+    /// Who may call, how often, and from which pages.
+    pub access: AccessConfig,
 }
 
-pub(super) const KEYS: &[&str] = &[
+const OWN_KEYS: [&str; 5] = [
     "max_concurrent_runs",
     "lease_sec",
     "max_prompt_chars",
@@ -29,9 +32,13 @@ pub(super) const KEYS: &[&str] = &[
     "data_dir",
 ];
 
+pub(super) fn keys() -> Vec<&'static str> {
+    OWN_KEYS.into_iter().chain(access::KEYS).collect()
+}
+
 impl ServerConfig {
     pub(super) fn read(root: &Section<'_>) -> Result<Self, ConfigError> {
-        let section = root.section("server", KEYS)?;
+        let section = root.section("server", &keys())?;
         let size = |key, most, default| -> Result<usize, ConfigError> {
             let size = section.small_integer(key, 1..=most)?;
             Ok(size.map_or(default, |size| size as usize))
@@ -45,6 +52,7 @@ impl ServerConfig {
             max_prompt_chars: size("max_prompt_chars", 1 << 24, 100_000)?,
             max_body_bytes: size("max_body_bytes", 1 << 28, 1 << 20)?,
             data_dir: section.path("data_dir")?,
+            access: AccessConfig::read(&section)?,
         })
     }
 }

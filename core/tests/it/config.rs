@@ -406,3 +406,45 @@ fn every_key_of_a_sandbox_at_modal_counts() {
     assert_eq!(modal, expected);
     assert!(modal.tool_host.unwrap().ends_with("host"));
 }
+
+#[test]
+fn who_may_call_is_said_under_server() {
+    let access = with(
+        "[server]
+require_keys = true
+requests_per_minute = 60
+request_burst = 5
+failed_auth_per_minute = 3
+trusted_proxies = ['10.0.0.0/8', '::1']
+allowed_origins = ['https://app.example.com', 'http://localhost:5173']
+allowed_hosts = ['Pullwright.example.com']",
+    )
+    .server
+    .access;
+    assert!(access.require_keys);
+    let counts = [
+        access.requests_per_minute,
+        access.request_burst,
+        access.failed_auth_per_minute,
+    ];
+    assert_eq!(counts.map(u32::from), [60, 5, 3]);
+    let proxies: Vec<String> = access
+        .trusted_proxies
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(proxies, ["10.0.0.0/8", "::1/128"]);
+    let origins = ["https://app.example.com", "http://localhost:5173"];
+    assert_eq!(access.allowed_origins, origins);
+    assert_eq!(access.allowed_hosts, ["pullwright.example.com"]);
+    let absent = parse(MINIMAL).unwrap().server.access;
+    assert!(!absent.require_keys && absent.allowed_origins.is_empty());
+    assert!(
+        absent.trusted_proxies.is_empty(),
+        "nobody's word is taken for an address"
+    );
+    assert!(
+        absent.requests_per_minute.get() < 10_000,
+        "a finite default"
+    );
+}

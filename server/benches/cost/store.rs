@@ -84,6 +84,7 @@ async fn create(store: &Arc<dyn RunStore>, run: &RunId) -> Epoch {
             budget: BudgetLimits::default(),
             checks: None,
         },
+        owner: None,
         idempotency_key: None,
         at_ms: 0,
     };

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt, stream};
 use pullwright_core::log::now_ms;
 use pullwright_core::store::StoreError;
 use pullwright_protocol::{
@@ -20,6 +20,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::ApiState;
+use crate::access::Visitor;
 use crate::metrics;
 use crate::runs::Runs;
 
@@ -42,8 +43,14 @@ pub(super) enum View {
     Events,
 }
 
-/// Streams the run's log after event `after`, until its last event.
-pub(super) fn follow(state: &ApiState, run: RunId, after: u64, view: View) -> Body {
+/// Streams the run's log after event `after`, until its last event or until the visitor's key is over.
+pub(super) fn follow(
+    state: &ApiState,
+    visitor: &Visitor,
+    run: RunId,
+    after: u64,
+    view: View,
+) -> Body {
     let (runs, heartbeat) = (&state.runs, state.config.heartbeat);
     let first_beat = tokio::time::Instant::now() + heartbeat;
     let mut beat = interval_at(first_beat, heartbeat);
@@ -60,7 +67,8 @@ pub(super) fn follow(state: &ApiState, run: RunId, after: u64, view: View) -> Bo
         over: false,
         _counted: state.config.metrics.follower(),
     };
-    Body::from_stream(follower.chunks())
+    let key_is_over = Box::pin(visitor.until_over());
+    Body::from_stream(follower.chunks().take_until(key_is_over))
 }
 
 struct Follower {

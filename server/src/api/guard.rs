@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header, uri::Authority};
+use axum::http::{HeaderMap, StatusCode, header, uri::Authority};
 use axum::middleware::Next;
 use axum::response::Response;
 use pullwright_protocol::FailureKind;
@@ -22,20 +22,11 @@ pub(super) async fn check_origin(
     if !is_own(host.host(), state.listen.ip(), &state.config.allowed_hosts) {
         return Err(forbidden(format!(
             "the Host header says `{host}`, which is not a name of this server; \
-             use its address or add the name to the allowed hosts"
+             use its address or add the name to `[server] allowed_hosts`"
         )));
     }
-    check_same_site(headers, &host)?;
+    check_site(headers, &host, &state.config.allowed_origins)?;
     Ok(next.run(request).await)
-}
-
-/// No browser may guess another type than the one that is said.
-pub(super) async fn harden(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let nosniff = HeaderValue::from_static("nosniff");
-    let headers = response.headers_mut();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
-    response
 }
 
 fn called_as(headers: &HeaderMap) -> Result<Authority, ApiProblem> {
@@ -59,12 +50,13 @@ fn is_own(host: &str, listen: IpAddr, allowed: &[String]) -> bool {
     }
 }
 
-fn check_same_site(headers: &HeaderMap, host: &Authority) -> Result<(), ApiProblem> {
+fn check_site(headers: &HeaderMap, host: &Authority, allowed: &[String]) -> Result<(), ApiProblem> {
     for origin in headers.get_all(header::ORIGIN) {
         let origin = String::from_utf8_lossy(origin.as_bytes());
-        if !is_same(&origin, host) {
+        if !is_same(&origin, host) && !allowed.iter().any(|allowed| *allowed == origin) {
             return Err(forbidden(format!(
-                "the request comes from a page of `{origin}`, which is not this server"
+                "the request comes from a page of `{origin}`, which is not this server; \
+                 `[server] allowed_origins` names the pages of others that may call"
             )));
         }
     }

@@ -13,6 +13,7 @@ use serde_json::json;
 use super::follow::{View, follow};
 use super::query::{Query, idempotency_key, last_event_id};
 use super::{ApiProblem, ApiState, body};
+use crate::access::{Action, Scope, Visitor};
 use crate::metrics;
 use crate::runs::Started;
 
@@ -20,10 +21,14 @@ use crate::runs::Started;
 const LISTED_RUNS: u64 = 20;
 const MAX_LISTED_RUNS: u64 = 100;
 
+/// Who sees a run: whoever it belongs to, and administrators.
+const SEE: &[Scope] = &[Scope::Read, Scope::Admin];
+
 type RunPath = Result<Path<String>, PathRejection>;
 
 /// Starts or joins a run and streams its frames.
 pub(super) async fn code(
+    visitor: Visitor,
     State(state): State<ApiState>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -37,9 +42,10 @@ pub(super) async fn code(
                        without it this would start another run";
         return Err(ApiProblem::bad_request(message));
     }
-    let started = start(&state, &headers, body).await?;
+    let started = start(&state, &visitor, &headers, body).await?;
     let mut response = sse(
         &state,
+        &visitor,
         &started.id,
         after.unwrap_or(0),
         View::Frames(options),
@@ -50,13 +56,14 @@ pub(super) async fn code(
 
 /// Starts or joins a run without a stream.
 pub(super) async fn create(
+    visitor: Visitor,
     State(state): State<ApiState>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiProblem> {
     Query::parse(query.as_deref(), &[])?;
-    let started = start(&state, &headers, body).await?;
+    let started = start(&state, &visitor, &headers, body).await?;
     let answer = json!({ "id": started.id, "joined": started.joined });
     let mut response = (StatusCode::ACCEPTED, Json(answer)).into_response();
     name_run(response.headers_mut(), &started.id);
@@ -64,58 +71,74 @@ pub(super) async fn create(
 }
 
 pub(super) async fn list(
+    visitor: Visitor,
     State(state): State<ApiState>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiProblem> {
-    let limit = Query::parse(query.as_deref(), &["limit"])?.number("limit")?;
-    let limit = limit.unwrap_or(LISTED_RUNS);
-    if !(1..=MAX_LISTED_RUNS).contains(&limit) {
-        let message = format!("query parameter `limit` is {limit}; use 1 to {MAX_LISTED_RUNS}");
-        return Err(ApiProblem::bad_request(message));
-    }
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let runs = state.runs.store().list(limit).await?;
+    visitor.needs(SEE)?;
+    let query = Query::parse(query.as_deref(), &["limit"])?;
+    let limit = query.limit(LISTED_RUNS, MAX_LISTED_RUNS)?;
+    let store = state.runs.store();
+    let runs = match visitor.owner() {
+        Some(owner) => store.list_of(owner, limit).await?,
+        None => store.list(limit).await?,
+    };
     Ok(Json(json!({ "runs": runs })).into_response())
 }
 
 pub(super) async fn run(
+    visitor: Visitor,
     State(state): State<ApiState>,
     path: RunPath,
 ) -> Result<Json<RunRecord>, ApiProblem> {
-    record(&state, path).await.map(Json)
+    visitor.needs(SEE)?;
+    record(&state, &visitor, path).await.map(Json)
 }
 
 pub(super) async fn events(
+    visitor: Visitor,
     State(state): State<ApiState>,
     path: RunPath,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiProblem> {
+    visitor.needs(SEE)?;
     let query = Query::parse(query.as_deref(), &["from"])?;
-    resume(&state, path, &query, &headers, View::Events).await
+    let run = record(&state, &visitor, path).await?;
+    resume(&state, &visitor, &run, &query, &headers, View::Events)
 }
 
 pub(super) async fn stream(
+    visitor: Visitor,
     State(state): State<ApiState>,
     path: RunPath,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiProblem> {
+    visitor.needs(SEE)?;
     let query = Query::parse(query.as_deref(), &["from", "deltas"])?;
     let view = View::Frames(query.frames()?);
-    resume(&state, path, &query, &headers, view).await
+    let run = record(&state, &visitor, path).await?;
+    resume(&state, &visitor, &run, &query, &headers, view)
 }
 
 pub(super) async fn patch(
+    visitor: Visitor,
     State(state): State<ApiState>,
     path: RunPath,
 ) -> Result<Response, ApiProblem> {
-    let run = record(&state, path).await?.id;
+    visitor.needs(SEE)?;
+    let RunRecord {
+        id: run, request, ..
+    } = record(&state, &visitor, path).await?;
     let Some(patch) = state.runs.store().patch(&run).await? else {
         let message = format!("run `{run}` has no patch: it has changed nothing so far");
         let problem = ApiProblem::new(StatusCode::NOT_FOUND, FailureKind::BadRequest, message);
         return Err(problem);
     };
+    let downloaded = visitor.did(Action::PatchDownloaded).to(&run.0);
+    let access = &state.config.access;
+    access.record(downloaded.on(&request.repo_url)).await;
     let mut response = Body::from(patch).into_response();
     let headers = response.headers_mut();
     set(headers, header::CONTENT_TYPE, "text/x-diff");
@@ -125,11 +148,18 @@ pub(super) async fn patch(
 }
 
 pub(super) async fn cancel(
+    visitor: Visitor,
     State(state): State<ApiState>,
     path: RunPath,
 ) -> Result<Response, ApiProblem> {
-    let run = id(path)?;
+    visitor.needs(&[Scope::Run, Scope::Admin])?;
+    let RunRecord {
+        id: run, request, ..
+    } = record(&state, &visitor, path).await?;
     if state.runs.cancel(&run).await? {
+        let cancelled = visitor.did(Action::RunCancelled).to(&run.0);
+        let access = &state.config.access;
+        access.record(cancelled.on(&request.repo_url)).await;
         let answer = json!({ "id": run, "cancelRequested": true });
         return Ok((StatusCode::ACCEPTED, Json(answer)).into_response());
     }
@@ -141,7 +171,11 @@ pub(super) async fn cancel(
     ))
 }
 
-pub(super) async fn metrics(State(state): State<ApiState>) -> Result<Response, ApiProblem> {
+pub(super) async fn metrics(
+    visitor: Visitor,
+    State(state): State<ApiState>,
+) -> Result<Response, ApiProblem> {
+    visitor.needs(&[Scope::Admin])?;
     let text = state.config.metrics.text().map_err(|_| {
         ApiProblem::unavailable("the counts cannot be written; a label of one is not sound")
     })?;
@@ -158,23 +192,35 @@ pub(super) async fn readyz(State(state): State<ApiState>) -> Result<Response, Ap
     Ok(Json(json!({ "status": "ready" })).into_response())
 }
 
-async fn start(state: &ApiState, headers: &HeaderMap, body: Body) -> Result<Started, ApiProblem> {
+async fn start(
+    state: &ApiState,
+    visitor: &Visitor,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Started, ApiProblem> {
+    visitor.needs(&[Scope::Run])?;
     let key = idempotency_key(headers)?;
-    let request = body::run_request(headers, body, &state.config).await?;
-    let started = state.runs.start(request, key).await?;
+    let mut request = body::run_request(headers, body, &state.config).await?;
+    visitor.narrow(&mut request)?;
+    let started_one = visitor.did(Action::RunStarted).on(&request.repo_url);
+    let started = state.runs.start(request, key, visitor.caller()).await?;
     state.config.traces.link(&started.id, headers);
+    if !started.joined {
+        let access = &state.config.access;
+        access.record(started_one.to(&started.id.0)).await;
+    }
     Ok(started)
 }
 
 /// Streams a run from where the client is.
-async fn resume(
+fn resume(
     state: &ApiState,
-    path: RunPath,
+    visitor: &Visitor,
+    run: &RunRecord,
     query: &Query,
     headers: &HeaderMap,
     view: View,
 ) -> Result<Response, ApiProblem> {
-    let run = record(state, path).await?;
     let from = query.number("from")?.map(|from| from.saturating_sub(1));
     // A client that reconnects repeats its query, so the header says more.
     let after = last_event_id(headers)?.or(from).unwrap_or(0);
@@ -187,13 +233,19 @@ async fn resume(
         // Tells an event source to stop coming back.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    Ok(sse(state, &run.id, after, view))
+    Ok(sse(state, visitor, &run.id, after, view))
 }
 
-async fn record(state: &ApiState, path: RunPath) -> Result<RunRecord, ApiProblem> {
+/// The run, if it is the visitor's to see. That of another is answered like one that there is not.
+async fn record(
+    state: &ApiState,
+    visitor: &Visitor,
+    path: RunPath,
+) -> Result<RunRecord, ApiProblem> {
     let run = id(path)?;
     let record = state.runs.store().get(&run).await?;
-    record.ok_or_else(|| ApiProblem::unknown_run(&run))
+    let seen = record.filter(|record| visitor.sees(record));
+    seen.ok_or_else(|| ApiProblem::unknown_run(&run))
 }
 
 fn id(path: RunPath) -> Result<RunId, ApiProblem> {
@@ -206,8 +258,8 @@ fn id(path: RunPath) -> Result<RunId, ApiProblem> {
     }
 }
 
-fn sse(state: &ApiState, run: &RunId, after: u64, view: View) -> Response {
-    let body = follow(state, run.clone(), after, view);
+fn sse(state: &ApiState, visitor: &Visitor, run: &RunId, after: u64, view: View) -> Response {
+    let body = follow(state, visitor, run.clone(), after, view);
     let mut response = body.into_response();
     let headers = response.headers_mut();
     set(headers, header::CONTENT_TYPE, "text/event-stream");

@@ -48,6 +48,16 @@ impl Query {
         self.get(name).map(parse).transpose()
     }
 
+    /// How many things a page has: `usual` unless asked otherwise, and `most` at most.
+    pub(super) fn limit(&self, usual: u64, most: u64) -> Result<usize, ApiProblem> {
+        let limit = self.number("limit")?.unwrap_or(usual);
+        if !(1..=most).contains(&limit) {
+            let message = format!("query parameter `limit` is {limit}; use 1 to {most}");
+            return Err(ApiProblem::bad_request(message));
+        }
+        Ok(usize::try_from(limit).unwrap_or(usize::MAX))
+    }
+
     fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
@@ -62,7 +72,7 @@ pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, ApiProbl
     }
 }
 
-/// The caller's key, scoped to the caller: without API keys there is one caller.
+/// The key by which a retry joins the run that the same caller started.
 pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiProblem> {
     let Some(key) = text(headers, "Idempotency-Key")? else {
         return Ok(None);
@@ -71,7 +81,7 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Api
         let message = format!("the Idempotency-Key header must have 1 to {MAX_KEY_BYTES} bytes");
         return Err(ApiProblem::bad_request(message));
     }
-    Ok(Some(format!("local/{key}")))
+    Ok(Some(key.to_owned()))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, ApiProblem> {

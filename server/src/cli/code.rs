@@ -15,7 +15,7 @@ use super::view::View;
 use super::{complain, config};
 use crate::compose::{self, Executor, Setting};
 use crate::metrics::Metrics;
-use crate::runs::{Runs, RunsConfig};
+use crate::runs::{Caller, Runs, RunsConfig};
 use crate::traces::Traces;
 
 #[derive(Args)]
@@ -111,7 +111,7 @@ pub(super) async fn run_and_show(
         executor,
         RunsConfig::default(),
     );
-    let started = runs.start(request, None).await?;
+    let started = runs.start(request, None, Caller::default()).await?;
     let on_interrupt = {
         let (runs, id) = (runs.clone(), started.id.clone());
         tokio::spawn(async move {

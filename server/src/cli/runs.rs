@@ -4,7 +4,6 @@ mod follow;
 mod table;
 
 use std::io::{IsTerminal, Write as _};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +13,13 @@ use clap::{Args, Subcommand};
 use pullwright_core::store::{RunRecord, RunStore};
 use pullwright_protocol::FrameOptions;
 
+use super::place::Place;
+use super::say;
 use super::view::View;
-use super::{config, say};
-use crate::compose;
-use crate::store::PostgresStore;
+use crate::store::Store;
 
 pub(super) use follow::{Shown, follow};
+pub(super) use table::age;
 
 /// How many of the latest runs are looked through for the beginning of an id.
 const MAX_LISTED: usize = 1000;
@@ -32,12 +32,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 #[derive(Args)]
 pub(super) struct Runs {
-    /// The configuration; the one in the user's config folder if absent.
-    #[arg(long, global = true)]
-    config: Option<PathBuf>,
-    /// Look into the database that `DATABASE_URL` names, as `serve` does, and not into this machine's own.
-    #[arg(long, global = true)]
-    database: bool,
+    #[command(flatten)]
+    place: Place,
     #[command(subcommand)]
     task: Task,
 }
@@ -86,7 +82,7 @@ struct Named {
 impl Runs {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let store = self.store().await?;
-        let store = store.as_ref();
+        let store: &dyn RunStore = store.as_ref();
         match self.task {
             Task::List { limit, json } => list(store, limit, json).await?,
             Task::Show(named) => named.show(store, false).await?,
@@ -98,18 +94,14 @@ impl Runs {
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn store(&self) -> anyhow::Result<Arc<dyn RunStore>> {
-        if self.database {
-            let address = config::database()?;
-            let address = address.context("`--database` needs DATABASE_URL")?;
-            return Ok(Arc::new(PostgresStore::open(&address).await?));
+    async fn store(&self) -> anyhow::Result<Arc<dyn Store>> {
+        match self.place.find().await? {
+            Some(store) => Ok(store),
+            None => {
+                let folder = self.place.data_dir()?;
+                bail!("there are no runs yet in {}", folder.display());
+            }
         }
-        let named = self.config.as_deref();
-        let data_dir = match named.is_some() || config::path(None)?.exists() {
-            true => config::data_dir(&config::load(named)?)?,
-            false => config::default_data_dir()?,
-        };
-        compose::existing_store(&data_dir).await
     }
 }
 

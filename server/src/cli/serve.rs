@@ -1,22 +1,26 @@
 //! `pullwright serve`: the HTTP API.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use pullwright_core::config::Config;
+use pullwright_core::log::now_ms;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{complain, config};
+use crate::access::{Access, KeyState};
 use crate::api::{self, ApiConfig, ApiState};
 use crate::compose::{self, Executor, Reload, Setting};
 use crate::metrics::Metrics;
 use crate::runs::{RequestLimits, Runs, RunsConfig};
+use crate::store::{PostgresAddress, Store};
 use crate::traces::Traces;
 
 /// How long runs may take to end when the server is told to stop.
@@ -38,10 +42,12 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let config = config::load(self.config.as_deref())?;
-        api::check_listen(self.listen)?;
         let database = config::database()?;
         let data_dir = config::data_dir(&config)?;
         pullwright_sandbox::harden_server()?;
+        let store = self
+            .open_store(&config, &data_dir, database.as_ref())
+            .await?;
         let sandboxes = compose::sandbox_host(&config, &data_dir).await?;
         if let Some(warning) = sandboxes.warning() {
             complain(&format!("WARNING: {warning}"));
@@ -67,23 +73,50 @@ impl Serve {
             traces: setting.traces.clone(),
             ..RunsConfig::default()
         };
+        let server = &config.server;
+        let is_public = api::is_public(self.listen);
+        let access = Access::with_keys(Arc::clone(&store) as _, is_public, &server.access);
         let api = ApiConfig {
-            max_body_bytes: config.server.max_body_bytes,
+            access: access.clone(),
+            allowed_hosts: server.access.allowed_hosts.clone(),
+            allowed_origins: server.access.allowed_origins.clone(),
+            max_body_bytes: server.max_body_bytes,
             metrics: setting.metrics.clone(),
             traces: setting.traces.clone(),
             ..ApiConfig::default()
         };
         let traces = setting.traces.clone();
-        let executor = Executor::new(compose::parts(config, sandboxes, &setting).await?);
+        let executor = Executor::new(compose::parts_with(store, config, sandboxes, &setting)?);
         let file = config::path(self.config.as_deref())?;
         let reload = Reload::new(file, setting, Arc::clone(&executor));
         let watching = AbortOnDropHandle::new(tokio::spawn(reload.watch()));
         let store = Arc::clone(&executor.parts().store);
         let runs = Runs::new(store, Arc::clone(&executor) as _, executor, runs_config);
         self.listen(runs, api).await?;
+        access.flush().await;
         drop(watching);
         traces.shut_down(TRACES_GRACE).await;
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// The store, once it is sure that this server may listen where it is told to.
+    async fn open_store(
+        &self,
+        config: &Config,
+        data_dir: &Path,
+        database: Option<&PostgresAddress>,
+    ) -> anyhow::Result<Arc<dyn Store>> {
+        let kind = config.sandbox.kind;
+        let may_hold_keys = database.is_some() || compose::has_store(data_dir);
+        api::check_listen(self.listen, may_hold_keys, kind)?;
+        let store = compose::open_store(data_dir, database).await?;
+        if api::is_public(self.listen) {
+            let now = now_ms();
+            let keys = store.keys().await?;
+            let has_keys = keys.iter().any(|key| key.state(now) == KeyState::Live);
+            api::check_listen(self.listen, has_keys, kind)?;
+        }
+        Ok(store)
     }
 
     async fn listen(&self, runs: Runs, config: ApiConfig) -> anyhow::Result<()> {

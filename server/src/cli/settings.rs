@@ -64,6 +64,8 @@ fn effective(config: &Config) -> Value {
         .tools
         .iter()
         .map(|(name, row)| (name.clone(), tool(row)));
+    let proxies = config.server.access.trusted_proxies.iter();
+    let proxies = proxies.map(ToString::to_string);
     json!({
         "agent": { "provider": config.agent.provider, "fallback": config.agent.fallback },
         "budget": {
@@ -95,6 +97,13 @@ fn effective(config: &Config) -> Value {
             "max_prompt_chars": config.server.max_prompt_chars,
             "max_body_bytes": config.server.max_body_bytes,
             "data_dir": config.server.data_dir,
+            "require_keys": config.server.access.require_keys,
+            "requests_per_minute": config.server.access.requests_per_minute,
+            "request_burst": config.server.access.request_burst,
+            "failed_auth_per_minute": config.server.access.failed_auth_per_minute,
+            "trusted_proxies": proxies.collect::<Vec<_>>(),
+            "allowed_origins": config.server.access.allowed_origins,
+            "allowed_hosts": config.server.access.allowed_hosts,
         },
     })
 }

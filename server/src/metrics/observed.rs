@@ -153,6 +153,10 @@ impl RunStore for ObservedStore {
         self.store.list(limit).await
     }
 
+    async fn list_of(&self, owner: &str, limit: usize) -> Result<Vec<RunRecord>, StoreError> {
+        self.store.list_of(owner, limit).await
+    }
+
     async fn orphans(&self) -> Result<Vec<RunId>, StoreError> {
         self.store.orphans().await
     }

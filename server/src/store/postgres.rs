@@ -4,6 +4,7 @@
 //! of new events (`hub.rs`), and a few for reading, each only for the length of a page. Leases are
 //! measured by the database's clock alone, since the servers' clocks may differ and jump.
 
+mod access;
 mod address;
 mod appends;
 mod connection;
@@ -223,6 +224,10 @@ impl RunStore for PostgresStore {
 
     async fn list(&self, limit: usize) -> Result<Vec<RunRecord>, StoreError> {
         self.reader.latest(limit).await
+    }
+
+    async fn list_of(&self, owner: &str, limit: usize) -> Result<Vec<RunRecord>, StoreError> {
+        self.reader.latest_of(owner, limit).await
     }
 
     async fn orphans(&self) -> Result<Vec<RunId>, StoreError> {

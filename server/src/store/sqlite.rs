@@ -1,8 +1,10 @@
 //! The embedded run store: one SQLite file.
 //!
-//! One task writes (see `writer.rs`); readers have connections of their own, so reading never waits
+//! One task writes runs and events (see `writer.rs`), and keys and the record of what was done have a
+//! connection of their own (see `access.rs`); readers have connections of their own, so reading never waits
 //! for a commit and nobody holds a connection between two pages.
 
+mod access;
 mod apply;
 mod reader;
 mod repeated;
@@ -19,7 +21,7 @@ use async_trait::async_trait;
 use pullwright_core::store::{Created, Epoch, NewRun, RunRecord, RunStore, StoreError};
 use pullwright_protocol::{LoggedEvent, Outcome, RunId};
 use sqlx::ConnectOptions;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
 use tokio::sync::watch;
 
 use reader::Reader;
@@ -47,6 +49,7 @@ pub struct StoreOptions {
 pub struct SqliteStore {
     writer: WriterHandle,
     reader: Reader,
+    access: SqlitePool,
     watchers: Arc<Watchers>,
 }
 
@@ -123,6 +126,7 @@ impl SqliteStore {
         Ok(Self {
             writer: WriterHandle::start(connection, Arc::clone(&watchers)),
             reader: Reader::open(reading(path)),
+            access: access::writing(writing(path, &options)),
             watchers,
         })
     }
@@ -200,6 +204,10 @@ impl RunStore for SqliteStore {
 
     async fn list(&self, limit: usize) -> Result<Vec<RunRecord>, StoreError> {
         self.reader.latest(limit).await
+    }
+
+    async fn list_of(&self, owner: &str, limit: usize) -> Result<Vec<RunRecord>, StoreError> {
+        self.reader.latest_of(owner, limit).await
     }
 
     async fn orphans(&self) -> Result<Vec<RunId>, StoreError> {

@@ -118,6 +118,7 @@ async fn a_run_that_another_owner_took_is_no_longer_traced_here() {
     let new = NewRun {
         id: run(1),
         request: serde_json::from_str(r#"{"repoUrl": "https://h/r", "prompt": "p"}"#).unwrap(),
+        owner: None,
         idempotency_key: None,
         at_ms: 1,
     };

@@ -1,6 +1,12 @@
 //! The HTTP API, through a real port.
 
+mod audit;
 mod ending;
 mod errors;
+mod keys;
+mod ownership;
+mod pages;
+mod rates;
+mod secret_holder;
 mod server;
 mod streaming;

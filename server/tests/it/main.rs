@@ -14,6 +14,7 @@ mod doctor;
 mod escapes;
 mod examples;
 mod foreign_peers;
+mod key_commands;
 mod kills;
 mod main_job;
 mod metrics_list;

@@ -50,6 +50,7 @@ async fn count_everything(metrics: &Metrics) {
     let new = NewRun {
         id: run.clone(),
         request: request("do it"),
+        owner: None,
         idempotency_key: None,
         at_ms: 1,
     };

@@ -1,5 +1,7 @@
 //! The run store: a contract that every store keeps, and what is each one's own.
 
+mod access_contract;
 mod contract;
+mod owners;
 pub(crate) mod postgres;
 mod sqlite;

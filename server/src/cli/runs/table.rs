@@ -41,7 +41,7 @@ fn line(run: &RunRecord, now_ms: u64) -> String {
 }
 
 /// How long ago, in the largest unit that is not zero.
-fn age(ms: u64) -> String {
+pub(in crate::cli) fn age(ms: u64) -> String {
     let seconds = ms / 1000;
     match seconds {
         0..60 => format!("{seconds} s"),

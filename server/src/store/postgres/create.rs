@@ -8,12 +8,15 @@ use crate::store::failure::refused;
 use crate::store::op::{NEW_RUN_LEASE, Reply};
 
 const INSERT: &str = "INSERT INTO runs \
-       (id, request, idempotency_key, created_at_ms, leased_until_ms) \
-     VALUES ($1, $2, $3, $4, (extract(epoch FROM clock_timestamp()) * 1000)::bigint + $5) \
+       (id, request, owner, idempotency_key, created_at_ms, leased_until_ms) \
+     VALUES ($1, $2, $3, $4, $5, (extract(epoch FROM clock_timestamp()) * 1000)::bigint + $6) \
      ON CONFLICT DO NOTHING";
-const EARLIER: &str = "SELECT id, request, idempotency_key FROM runs \
-     WHERE idempotency_key = $1 OR id = $2 ORDER BY id = $2 DESC LIMIT 1";
+const EARLIER: &str = "SELECT id, request, owner, idempotency_key FROM runs \
+     WHERE (idempotency_key = $1 AND coalesce(owner, '') = coalesce($2, '')) OR id = $3 \
+     ORDER BY id = $3 DESC LIMIT 1";
 
+/// A run's id, request, owner and key.
+type Earlier = (String, String, Option<String>, Option<String>);
 type Applied = Result<Result<Reply, StoreError>, sqlx::Error>;
 
 /// Another server may create a run with the same key at the same time: the insert waits for it, and
@@ -26,6 +29,7 @@ pub(super) async fn create(db: &mut PgConnection, new: &NewRun) -> Applied {
     let inserted = sqlx::query(INSERT)
         .bind(&new.id.0)
         .bind(&request)
+        .bind(&new.owner)
         .bind(&new.idempotency_key)
         .bind(new.at_ms.cast_signed())
         .bind(i64::try_from(NEW_RUN_LEASE.as_millis()).unwrap_or(i64::MAX))
@@ -34,8 +38,9 @@ pub(super) async fn create(db: &mut PgConnection, new: &NewRun) -> Applied {
     if inserted.rows_affected() == 1 {
         return Ok(Ok(Reply::Created(Created::New)));
     }
-    let earlier: (String, String, Option<String>) = sqlx::query_as(EARLIER)
+    let earlier: Earlier = sqlx::query_as(EARLIER)
         .bind(&new.idempotency_key)
+        .bind(&new.owner)
         .bind(&new.id.0)
         .fetch_one(db)
         .await?;
@@ -45,9 +50,10 @@ pub(super) async fn create(db: &mut PgConnection, new: &NewRun) -> Applied {
 fn joined(
     new: &NewRun,
     request: &str,
-    (id, earlier, key): (String, String, Option<String>),
+    (id, earlier, owner, key): Earlier,
 ) -> Result<Reply, StoreError> {
-    let same = earlier == request && key == new.idempotency_key;
+    let same_caller = (&owner, &key) == (&new.owner, &new.idempotency_key);
+    let same = earlier == request && same_caller;
     let created = match (id == new.id.0, same) {
         // The first try was committed, and its answer was lost.
         (true, true) => Created::New,

@@ -67,7 +67,7 @@ async fn create_all(
     let ops = group.iter().map(|command| &command.op).enumerate();
     let mut wanted: Vec<_> = ops
         .filter_map(|(place, op)| match op {
-            Op::Create(new) => Some((&new.idempotency_key, place, new)),
+            Op::Create(new) => Some(((&new.owner, &new.idempotency_key), place, new)),
             _ => None,
         })
         .collect();

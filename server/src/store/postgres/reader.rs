@@ -28,17 +28,20 @@ const EVENTS: &str = "SELECT seq, at_ms, event FROM (\
        FROM (SELECT seq, at_ms, event FROM events WHERE run = $1 AND seq > $2 \
          ORDER BY seq LIMIT $3) AS page) AS counted \
      WHERE bytes_before < 1048576 ORDER BY seq";
-const RECORD: &str = "SELECT id, request, created_at_ms, finished_at_ms, outcome, \
+const RECORD: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
      cancel_requested, last_seq FROM runs WHERE id = $1";
-const LATEST: &str = "SELECT id, request, created_at_ms, finished_at_ms, outcome, \
+const LATEST: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
      cancel_requested, last_seq FROM runs ORDER BY created_at_ms DESC, id DESC LIMIT $1";
+const LATEST_OF: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
+     cancel_requested, last_seq FROM runs WHERE owner = $1 \
+     ORDER BY created_at_ms DESC, id DESC LIMIT $2";
 const PATCH: &str = "SELECT patch FROM patches WHERE run = $1";
 /// A run that somebody is writing at the moment has an owner, or is about to get one.
 const ORPHANS: &str = "SELECT id FROM runs WHERE outcome IS NULL \
        AND leased_until_ms <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint \
      ORDER BY created_at_ms FOR NO KEY UPDATE SKIP LOCKED";
 
-type Question<'q> = Query<'q, Postgres, PgArguments>;
+pub(super) type Question<'q> = Query<'q, Postgres, PgArguments>;
 
 #[derive(Debug)]
 pub(super) struct Reader {
@@ -86,6 +89,16 @@ impl Reader {
         self.ask("listing runs", question, record).await
     }
 
+    pub(super) async fn latest_of(
+        &self,
+        owner: &str,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let question = || sqlx::query(LATEST_OF).bind(owner).bind(limit);
+        self.ask("listing runs", question, record).await
+    }
+
     pub(super) async fn orphans(&self) -> Result<Vec<RunId>, StoreError> {
         let question = || sqlx::query(ORPHANS);
         let id = |row: &PgRow| row.try_get(0).map(RunId);
@@ -98,7 +111,7 @@ impl Reader {
     }
 
     /// Asks until there is an answer: asking again does no harm.
-    async fn ask<'q, T>(
+    pub(super) async fn ask<'q, T>(
         &self,
         what: &'static str,
         question: impl Fn() -> Question<'q>,
@@ -144,11 +157,21 @@ fn logged(row: &PgRow) -> Result<LoggedEvent, sqlx::Error> {
 
 fn record(row: &PgRow) -> Result<RunRecord, sqlx::Error> {
     let undecodable = |error: String| sqlx::Error::Decode(error.into());
-    let (id, request, created, finished, outcome, cancel_requested, last_seq) =
-        <(String, &str, i64, Option<i64>, Option<&str>, bool, i64)>::from_row(row)?;
+    let (id, request, owner, created, finished, outcome, cancel_requested, last_seq) =
+        <(
+            String,
+            &str,
+            Option<String>,
+            i64,
+            Option<i64>,
+            Option<&str>,
+            bool,
+            i64,
+        )>::from_row(row)?;
     Ok(RunRecord {
         id: RunId(id),
         request: serde_json::from_str(request).map_err(|error| undecodable(error.to_string()))?,
+        owner,
         created_at_ms: created.cast_unsigned(),
         finished_at_ms: finished.map(i64::cast_unsigned),
         outcome: outcome.map(str::parse).transpose().map_err(undecodable)?,

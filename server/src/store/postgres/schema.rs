@@ -11,7 +11,8 @@ const LOCK: i64 = 0x7075_6c6c_7772_6967;
 ///
 /// The row of a run is written with each append. It stays in its page and touches no index as long as
 /// there is room for its next version, and no indexed column changes while it runs.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     CREATE TABLE runs (
         id               text PRIMARY KEY,
         request          text NOT NULL,
@@ -38,7 +39,16 @@ const STEPS: &[&str] = &["
         run   text PRIMARY KEY,
         patch bytea NOT NULL
     );
-"];
+",
+    "
+    ALTER TABLE runs ADD COLUMN owner text;
+    ALTER TABLE runs DROP CONSTRAINT runs_idempotency_key_key;
+    CREATE UNIQUE INDEX runs_by_key ON runs (coalesce(owner, ''), idempotency_key)
+        WHERE idempotency_key IS NOT NULL;
+    CREATE INDEX runs_by_owner ON runs (owner, created_at_ms, id) WHERE owner IS NOT NULL;
+",
+    include_str!("schema/access.sql"),
+];
 
 /// The version that this code writes.
 pub(super) const VERSION: i64 = STEPS.len() as i64;

@@ -16,6 +16,10 @@ use crate::store::op::{EventRow, NEW_RUN_LEASE, Op, Reply};
 /// How many events one INSERT takes: larger statements gain nothing.
 const ROWS_PER_INSERT: usize = 128;
 
+/// As the index of keys has it.
+const EARLIER: &str = "SELECT id, request FROM runs \
+     WHERE idempotency_key = ? AND coalesce(owner, '') = coalesce(?, '')";
+
 static INSERT_MANY: LazyLock<String> = LazyLock::new(|| insert_sql(ROWS_PER_INSERT));
 
 /// One transaction in the making. Events are gathered and written together.
@@ -267,11 +271,11 @@ async fn create(db: &mut SqliteConnection, new: &NewRun) -> Applied {
         Err(error) => return Ok(Err(refused("creating a run")(error))),
     };
     if let Some(key) = &new.idempotency_key {
-        let earlier: Option<(String, String)> =
-            sqlx::query_as("SELECT id, request FROM runs WHERE idempotency_key = ?")
-                .bind(key)
-                .fetch_optional(&mut *db)
-                .await?;
+        let earlier: Option<(String, String)> = sqlx::query_as(EARLIER)
+            .bind(key)
+            .bind(&new.owner)
+            .fetch_optional(&mut *db)
+            .await?;
         if let Some((id, same)) = earlier.map(|(id, earlier)| (id, earlier == request)) {
             let joined = || Created::Joined(RunId(id));
             let created = if same { joined() } else { Created::KeyReused };
@@ -279,11 +283,12 @@ async fn create(db: &mut SqliteConnection, new: &NewRun) -> Applied {
         }
     }
     sqlx::query(
-        "INSERT INTO runs (id, request, idempotency_key, created_at_ms, leased_until_ms) \
-         VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO runs (id, request, owner, idempotency_key, created_at_ms, leased_until_ms) \
+         VALUES (?, ?, ?, ?, ?, ?)",
     )
     .bind(&new.id.0)
     .bind(request)
+    .bind(&new.owner)
     .bind(&new.idempotency_key)
     .bind(new.at_ms.cast_signed())
     .bind(Lease::from_now(NEW_RUN_LEASE).until)

@@ -21,10 +21,13 @@ const CONNECTION_WAIT: Duration = Duration::from_secs(10);
 /// outgrowing memory.
 const PAGE_BYTES: usize = 1 << 20;
 
-const RECORD: &str = "SELECT id, request, created_at_ms, finished_at_ms, outcome, \
+const RECORD: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
      cancel_requested, last_seq FROM runs WHERE id = ?";
-const LATEST: &str = "SELECT id, request, created_at_ms, finished_at_ms, outcome, \
+const LATEST: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
      cancel_requested, last_seq FROM runs ORDER BY created_at_ms DESC, id DESC LIMIT ?";
+const LATEST_OF: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
+     cancel_requested, last_seq FROM runs WHERE owner = ? \
+     ORDER BY created_at_ms DESC, id DESC LIMIT ?";
 const EVENTS: &str =
     "SELECT seq, at_ms, event FROM events WHERE run = ? AND seq > ? ORDER BY seq LIMIT ?";
 const ORPHANS: &str = "SELECT id FROM runs WHERE outcome IS NULL AND leased_until_ms <= ? \
@@ -43,6 +46,10 @@ impl Reader {
             .test_before_acquire(false)
             .connect_lazy_with(options);
         Self { pool }
+    }
+
+    pub(super) fn pool(&self) -> &SqlitePool {
+        &self.pool
     }
 
     pub(super) async fn events(
@@ -94,6 +101,20 @@ impl Reader {
         Ok(records.into_iter().map(|record| record.0).collect())
     }
 
+    pub(super) async fn latest_of(
+        &self,
+        owner: &str,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, StoreError> {
+        let records: Vec<Record> = sqlx::query_as(LATEST_OF)
+            .bind(owner)
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed("listing runs"))?;
+        Ok(records.into_iter().map(|record| record.0).collect())
+    }
+
     pub(super) async fn orphans(&self) -> Result<Vec<RunId>, StoreError> {
         let ids: Vec<String> = sqlx::query_scalar(ORPHANS)
             .bind(now_ms().cast_signed())
@@ -123,6 +144,7 @@ impl FromRow<'_, SqliteRow> for Record {
         Ok(Self(RunRecord {
             id: RunId(row.try_get("id")?),
             request: serde_json::from_str(request).map_err(|e| undecodable(e.to_string()))?,
+            owner: row.try_get("owner")?,
             created_at_ms: row.try_get::<i64, _>("created_at_ms")?.cast_unsigned(),
             finished_at_ms: finished.map(i64::cast_unsigned),
             outcome: outcome.map(str::parse).transpose().map_err(undecodable)?,

@@ -3,7 +3,8 @@
 use sqlx::{Connection, SqliteConnection};
 
 /// One step per version; a released step is never changed, only followed.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     CREATE TABLE runs (
         id               TEXT PRIMARY KEY,
         request          TEXT NOT NULL,
@@ -30,7 +31,37 @@ const STEPS: &[&str] = &["
         run   TEXT PRIMARY KEY,
         patch BLOB NOT NULL
     ) STRICT;
-"];
+",
+    // A column's own UNIQUE is not to be had off it: the table is made anew.
+    "
+    CREATE TABLE owned_runs (
+        id               TEXT PRIMARY KEY,
+        request          TEXT NOT NULL,
+        owner            TEXT,
+        idempotency_key  TEXT,
+        created_at_ms    INTEGER NOT NULL,
+        finished_at_ms   INTEGER,
+        outcome          TEXT,
+        cancel_requested INTEGER NOT NULL DEFAULT 0,
+        last_seq         INTEGER NOT NULL DEFAULT 0,
+        epoch            INTEGER NOT NULL DEFAULT 0,
+        worker           TEXT,
+        leased_until_ms  INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    INSERT INTO owned_runs (id, request, idempotency_key, created_at_ms, finished_at_ms, outcome,
+        cancel_requested, last_seq, epoch, worker, leased_until_ms)
+      SELECT id, request, idempotency_key, created_at_ms, finished_at_ms, outcome,
+        cancel_requested, last_seq, epoch, worker, leased_until_ms FROM runs;
+    DROP TABLE runs;
+    ALTER TABLE owned_runs RENAME TO runs;
+    CREATE INDEX runs_by_age ON runs (created_at_ms, id);
+    CREATE INDEX runs_alive ON runs (leased_until_ms) WHERE outcome IS NULL;
+    CREATE INDEX runs_by_owner ON runs (owner, created_at_ms, id) WHERE owner IS NOT NULL;
+    CREATE UNIQUE INDEX runs_by_key ON runs (coalesce(owner, ''), idempotency_key)
+        WHERE idempotency_key IS NOT NULL;
+",
+    include_str!("schema/access.sql"),
+];
 
 /// The version that this code writes.
 pub(super) const VERSION: i64 = STEPS.len() as i64;

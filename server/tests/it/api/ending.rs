@@ -77,6 +77,7 @@ async fn runs_of_a_dead_server_are_gone_on_with() {
     let new = NewRun {
         id: run.clone(),
         request: request("hello"),
+        owner: None,
         idempotency_key: None,
         at_ms: 1,
     };

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use pullwright::access::{Access, AccessStore};
 use pullwright::api::{self, ApiConfig, ApiProblem, ApiState};
 use pullwright::runs::{Execute, Runs, RunsConfig};
 use pullwright::store::{SqliteStore, StoreOptions};
+use pullwright_core::config::AccessConfig;
 use pullwright_core::log::stamp;
 use pullwright_core::run::{Executed, OwnedRun};
 use pullwright_core::store::RunStore;
@@ -25,6 +27,8 @@ pub(super) struct Server {
     pub(super) runs: Runs,
     pub(super) store: Arc<dyn RunStore>,
     pub(super) client: Client,
+    pub(super) keys: Arc<dyn AccessStore>,
+    pub(super) access: Access,
     _folder: TempDir,
 }
 
@@ -33,6 +37,9 @@ pub(super) struct Setup {
     pub(super) max_pages: Option<u32>,
     pub(super) heartbeat: Duration,
     pub(super) cancel_grace: Duration,
+    /// Whether other machines could reach the server, so that keys are needed.
+    pub(super) is_public: bool,
+    pub(super) access: AccessConfig,
 }
 
 impl Default for Setup {
@@ -42,6 +49,8 @@ impl Default for Setup {
             max_pages: None,
             heartbeat: Duration::from_secs(15),
             cancel_grace: Duration::from_secs(15),
+            is_public: false,
+            access: AccessConfig::default(),
         }
     }
 }
@@ -58,7 +67,10 @@ impl Server {
         };
         let path = folder.path().join("runs.sqlite");
         let store = SqliteStore::open_with(path, options).await.expect("open");
-        let store: Arc<dyn RunStore> = Arc::new(store);
+        let both = Arc::new(store);
+        let keys: Arc<dyn AccessStore> = Arc::clone(&both) as _;
+        let store: Arc<dyn RunStore> = both;
+        let access = Access::with_keys(Arc::clone(&keys), setup.is_public, &setup.access);
         let config = RunsConfig {
             max_concurrent: setup.max_concurrent,
             cancel_grace: setup.cancel_grace,
@@ -73,6 +85,8 @@ impl Server {
         let config = ApiConfig {
             heartbeat: setup.heartbeat,
             allowed_hosts: vec!["pullwright.example".to_owned()],
+            allowed_origins: setup.access.allowed_origins.clone(),
+            access: access.clone(),
             ..ApiConfig::default()
         };
         let router = api::router(ApiState::with_config(runs.clone(), address, config));
@@ -82,6 +96,8 @@ impl Server {
             runs,
             store,
             client: http_client(),
+            keys,
+            access,
             _folder: folder,
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use pullwright_core::store::{Created, Epoch, NewRun, RunStore, StoreError};
 use pullwright_protocol::{LoggedEvent, Outcome, RunId};
 
+use super::owners;
 use crate::support::{done, id, in_time, request, status};
 
 pub(super) const LEASE: Duration = Duration::from_secs(60);
@@ -16,6 +17,8 @@ pub(super) type Store = Arc<dyn RunStore>;
 pub(super) async fn keeps<F: AsyncFn() -> Store>(fresh: F) {
     a_new_run_is_found(fresh().await).await;
     a_key_joins_its_run(fresh().await).await;
+    owners::a_key_is_its_owner_s(fresh().await).await;
+    owners::an_owner_s_runs_are_listed(fresh().await).await;
     only_the_owner_writes(fresh().await).await;
     numbers_have_no_gap(fresh().await).await;
     what_is_repeated_is_done_once(fresh().await).await;
@@ -82,10 +85,11 @@ pub(super) async fn all(store: &Store, run: &RunId) -> Vec<LoggedEvent> {
     }
 }
 
-fn new(run: &str, prompt: &str, key: Option<&str>) -> NewRun {
+pub(super) fn new(run: &str, prompt: &str, key: Option<&str>) -> NewRun {
     NewRun {
         id: id(run),
         request: request(prompt),
+        owner: None,
         idempotency_key: key.map(str::to_owned),
         at_ms: 1000,
     }

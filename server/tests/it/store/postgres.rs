@@ -13,9 +13,11 @@ mod tls;
 
 use std::sync::Arc;
 
+use pullwright::access::AccessStore;
 use pullwright::store::{PostgresAddress, PostgresError, PostgresStore};
 
 use super::contract::{self, Store};
+use super::{access_contract, owners};
 use crate::support::in_time;
 pub(crate) use server::Server;
 
@@ -30,6 +32,45 @@ async fn postgres_keeps_the_contract() {
         return;
     };
     contract::keeps(async || open(&server.database().await).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_keeps_the_contract_of_keys() {
+    let Some(server) = Server::shared("the contract of keys on Postgres") else {
+        return;
+    };
+    access_contract::keeps(async || {
+        let url = server.database().await;
+        let store = PostgresStore::open(&address(&url)).await.expect("open");
+        Arc::new(store) as access_contract::Store
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_record_of_what_was_done_is_only_added_to() {
+    use sqlx::Connection;
+    let Some(server) = Server::shared("the record on Postgres") else {
+        return;
+    };
+    let url = server.database().await;
+    let store = PostgresStore::open(&address(&url)).await.expect("open");
+    store
+        .record(&[access_contract::entry("a")])
+        .await
+        .expect("record");
+    let mut connection = sql::connect(&url).await;
+    for change in [
+        "UPDATE audit SET actor = 'bob'",
+        "DELETE FROM audit",
+        "TRUNCATE audit",
+    ] {
+        let refused = sqlx::raw_sql(change).execute(&mut connection).await;
+        let error = refused.expect_err(change).to_string();
+        assert!(error.contains("only added to"), "{error}");
+    }
+    connection.close().await.expect("close");
+    assert_eq!(store.recorded(None, 10).await.expect("read").len(), 1);
 }
 
 #[tokio::test]
@@ -57,8 +98,34 @@ async fn servers_that_start_together_make_the_tables_once() {
         contract::create(store, &format!("run-{number}")).await;
     }
     assert_eq!(stores[0].list(100).await.expect("list").len(), stores.len());
-    let versions = sql::numbers(&url, "SELECT version FROM schema_version").await;
-    assert_eq!(versions, [1]);
+    let versions = sql::numbers(&url, "SELECT version FROM schema_version ORDER BY version").await;
+    assert_eq!(versions, [1, 2, 3]);
+}
+
+/// The tables of version 1.
+const FIRST_VERSION: &str = "
+    CREATE TABLE schema_version (version bigint NOT NULL);
+    INSERT INTO schema_version VALUES (1);
+    CREATE TABLE runs (id text PRIMARY KEY, request text NOT NULL, idempotency_key text UNIQUE,
+        created_at_ms bigint NOT NULL, finished_at_ms bigint, outcome text,
+        cancel_requested boolean NOT NULL DEFAULT false, last_seq bigint NOT NULL DEFAULT 0,
+        epoch bigint NOT NULL DEFAULT 0, worker text, leased_until_ms bigint NOT NULL DEFAULT 0);
+    CREATE TABLE events (run text NOT NULL, seq bigint NOT NULL, at_ms bigint NOT NULL,
+        event text NOT NULL, PRIMARY KEY (run, seq));
+    CREATE TABLE patches (run text PRIMARY KEY, patch bytea NOT NULL)";
+
+#[tokio::test]
+async fn runs_of_the_first_version_are_found() {
+    let Some(server) = Server::shared("a database of the first version") else {
+        return;
+    };
+    let url = server.database().await;
+    sql::run(&url, FIRST_VERSION).await;
+    owners::finds_runs_of_the_first_version(
+        async |statement: &str| sql::run(&url, statement).await,
+        async || open(&url).await,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -77,7 +144,7 @@ async fn a_database_of_a_later_version_is_refused_and_left_alone() {
         "{error:?}"
     );
     let versions = "SELECT version FROM schema_version ORDER BY version";
-    assert_eq!(sql::numbers(&url, versions).await, [1, 99]);
+    assert_eq!(sql::numbers(&url, versions).await, [1, 2, 3, 99]);
 }
 
 #[tokio::test]

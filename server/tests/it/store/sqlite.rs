@@ -1,11 +1,12 @@
 use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
 
+use pullwright::access::AccessStore;
 use pullwright::store::{OpenError, SqliteStore, StoreOptions};
 use pullwright_core::store::{RunStore, StoreError};
 use tempfile::TempDir;
 
-use super::contract;
+use super::{access_contract, contract, owners};
 use crate::support::{in_time, status};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -18,6 +19,39 @@ async fn sqlite_keeps_the_contract() {
         store
     })
     .await;
+}
+
+#[tokio::test]
+async fn sqlite_keeps_the_contract_of_keys() {
+    let folders = Mutex::new(Vec::new());
+    access_contract::keeps(async || {
+        let folder = TempDir::new().expect("a folder");
+        let store = SqliteStore::open(path(&folder)).await.expect("open");
+        folders.lock().expect("lock").push(folder);
+        Arc::new(store) as access_contract::Store
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_record_of_what_was_done_is_only_added_to() {
+    use sqlx::Connection;
+    let folder = TempDir::new().expect("a folder");
+    let store = SqliteStore::open(path(&folder)).await.expect("open");
+    store
+        .record(&[access_contract::entry("a")])
+        .await
+        .expect("record");
+    let url = format!("sqlite://{}", path(&folder).display());
+    let mut file = sqlx::SqliteConnection::connect(&url)
+        .await
+        .expect("connect");
+    for change in ["UPDATE audit SET actor = 'bob'", "DELETE FROM audit"] {
+        let refused = sqlx::raw_sql(change).execute(&mut file).await;
+        let error = refused.expect_err(change).to_string();
+        assert!(error.contains("only added to"), "{error}");
+    }
+    assert_eq!(store.recorded(None, 10).await.expect("read").len(), 1);
 }
 
 #[tokio::test]
@@ -122,12 +156,40 @@ async fn a_file_that_is_no_store_is_refused_and_kept() {
 async fn a_file_of_a_later_version_is_refused() {
     let folder = TempDir::new().expect("a folder");
     drop(open(&folder).await);
-    set_version(&path(&folder), 99).await;
+    let later = "INSERT INTO schema_version (version) VALUES (99)";
+    execute(&path(&folder), later).await;
     let error = SqliteStore::open(path(&folder)).await.expect_err("too new");
     assert!(
         matches!(error, OpenError::Newer { found: 99, .. }),
         "{error:?}"
     );
+}
+
+/// The tables of version 1.
+const FIRST_VERSION: &str = "
+    CREATE TABLE schema_version (version INTEGER NOT NULL);
+    INSERT INTO schema_version VALUES (1);
+    CREATE TABLE runs (id TEXT PRIMARY KEY, request TEXT NOT NULL, idempotency_key TEXT UNIQUE,
+        created_at_ms INTEGER NOT NULL, finished_at_ms INTEGER, outcome TEXT,
+        cancel_requested INTEGER NOT NULL DEFAULT 0, last_seq INTEGER NOT NULL DEFAULT 0,
+        epoch INTEGER NOT NULL DEFAULT 0, worker TEXT, leased_until_ms INTEGER NOT NULL DEFAULT 0);
+    CREATE TABLE events (run TEXT NOT NULL, seq INTEGER NOT NULL, at_ms INTEGER NOT NULL,
+        event TEXT NOT NULL, PRIMARY KEY (run, seq));
+    CREATE TABLE patches (run TEXT PRIMARY KEY, patch BLOB NOT NULL)";
+
+#[tokio::test]
+async fn runs_of_the_first_version_are_found() {
+    let folder = TempDir::new().expect("a folder");
+    drop(open(&folder).await);
+    for entry in std::fs::read_dir(path(&folder).parent().expect("a parent")).expect("a folder") {
+        std::fs::remove_file(entry.expect("an entry").path()).expect("remove");
+    }
+    execute(&path(&folder), FIRST_VERSION).await;
+    owners::finds_runs_of_the_first_version(
+        async |sql: &str| execute(&path(&folder), sql).await,
+        async || open(&folder).await,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -146,13 +208,13 @@ fn path(folder: &TempDir) -> std::path::PathBuf {
     folder.path().join("data/runs.sqlite")
 }
 
-async fn set_version(path: &std::path::Path, version: i64) {
+async fn execute(path: &std::path::Path, sql: &str) {
     use sqlx::Connection;
-    let url = format!("sqlite://{}", path.display());
+    let url = format!("sqlite://{}?mode=rwc", path.display());
     let mut file = sqlx::SqliteConnection::connect(&url)
         .await
         .expect("connect");
-    let insert = sqlx::query("INSERT INTO schema_version (version) VALUES (?)").bind(version);
-    insert.execute(&mut file).await.expect("insert");
+    let statements = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()));
+    statements.execute(&mut file).await.expect("execute");
     file.close().await.expect("close");
 }

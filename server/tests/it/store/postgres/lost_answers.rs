@@ -23,6 +23,7 @@ async fn every_write_is_done_once() {
     let new = |run: &str| NewRun {
         id: id(run),
         request: request("do it"),
+        owner: None,
         idempotency_key: Some("key".to_owned()),
         at_ms: 1000,
     };

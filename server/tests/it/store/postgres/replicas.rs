@@ -117,6 +117,7 @@ async fn the_same_key_at_the_same_time_makes_one_run() {
             let new = NewRun {
                 id: id(&format!("run-{round}-{number}")),
                 request: request("do it"),
+                owner: None,
                 idempotency_key: Some(format!("key-{round}")),
                 at_ms: 1000,
             };

@@ -44,11 +44,32 @@ async fn a_run_of_a_killed_server_goes_on_at_the_other() {
     assert!(ids.is_sorted_by(|one, next| one < next), "{ids:?}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_in_the_database_counts_on_every_server() {
+    let Some(postgres) = Server::shared("keys of two servers") else {
+        return;
+    };
+    let url = postgres.database().await;
+    let (one, two) = (
+        Replica::start(&url, "github.com").await,
+        Replica::start(&url, "github.com").await,
+    );
+    let secret = one.keys(&url, &["create", "ci"]).await;
+    for server in [&one, &two] {
+        assert_eq!(server.list(None).await, 401);
+        assert_eq!(server.list(Some(&secret)).await, 200);
+    }
+    two.keys(&url, &["revoke", "ci"]).await;
+    assert_eq!(one.list(Some(&secret)).await, 401);
+    let did = "SELECT count(*) FROM audit WHERE action IN ('key.created', 'key.revoked')";
+    assert_eq!(super::sql::numbers(&url, did).await, [2]);
+}
+
 /// A server on the database, with a data folder of its own.
 struct Replica {
     process: Child,
     address: String,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Replica {
@@ -89,7 +110,7 @@ impl Replica {
         Self {
             process,
             address,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -110,6 +131,32 @@ impl Replica {
         let url = format!("{}/v1/runs/{run}/cancel", self.address);
         let answer = in_time(http_client().post(url).send()).await;
         assert!(answer.expect("an answer").status().is_success());
+    }
+
+    /// What `pullwright keys` prints, on the database.
+    async fn keys(&self, database: &str, arguments: &[&str]) -> String {
+        let mut command = Command::new(PROGRAM);
+        command.arg("keys").args(arguments);
+        command.args(["--database", "--config", "plugins.toml"]);
+        command.current_dir(self.folder.path());
+        let output = command.env("DATABASE_URL", database).output();
+        let output = in_time(output).await.expect("start pullwright");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout)
+            .expect("UTF-8")
+            .trim()
+            .to_owned()
+    }
+
+    /// The status of a list of runs.
+    async fn list(&self, secret: Option<&str>) -> u16 {
+        let request = http_client().get(format!("{}/v1/runs", self.address));
+        let request = match secret {
+            Some(secret) => request.bearer_auth(secret),
+            None => request,
+        };
+        let answer = in_time(request.send()).await.expect("an answer");
+        answer.status().as_u16()
     }
 
     async fn stream(&self, run: &str) -> reqwest::Response {

@@ -1,0 +1,66 @@
+//! Which store a command looks into: the one that `serve` keeps.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+use pullwright_core::config::Config;
+
+use super::config;
+use crate::compose;
+use crate::store::{PostgresAddress, Store};
+
+#[derive(Args)]
+pub(super) struct Place {
+    /// The configuration; the one in the user's config folder if absent.
+    #[arg(long, global = true)]
+    config: Option<PathBuf>,
+    /// Look into the database that `DATABASE_URL` names, as `serve` does, and not into this machine's own.
+    #[arg(long, global = true)]
+    database: bool,
+}
+
+impl Place {
+    /// The store, made if it is not there.
+    pub(super) async fn open(&self) -> anyhow::Result<Arc<dyn Store>> {
+        let address = self.database()?;
+        compose::open_store(&self.data_dir()?, address.as_ref()).await
+    }
+
+    /// The store, if it is there.
+    pub(super) async fn find(&self) -> anyhow::Result<Option<Arc<dyn Store>>> {
+        let is_there = self.database || compose::has_store(&self.data_dir()?);
+        match is_there {
+            true => self.open().await.map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// The configuration, if there is one.
+    pub(super) fn config(&self) -> anyhow::Result<Option<Config>> {
+        let named = self.config.as_deref();
+        match named.is_some() || config::path(None)?.exists() {
+            true => config::load(named).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// The folder that holds the store where it is this machine's own.
+    pub(super) fn data_dir(&self) -> anyhow::Result<PathBuf> {
+        match self.config()? {
+            Some(config) => config::data_dir(&config),
+            None => config::default_data_dir(),
+        }
+    }
+
+    fn database(&self) -> anyhow::Result<Option<PostgresAddress>> {
+        match self.database {
+            true => {
+                let address = config::database()?;
+                address.context("`--database` needs DATABASE_URL").map(Some)
+            }
+            false => Ok(None),
+        }
+    }
+}
