@@ -19,7 +19,8 @@ pub trait RunStore: Send + Sync {
     /// Takes ownership of a run whose lease is free or has expired.
     async fn claim(&self, run: &RunId, worker: &str, lease: Duration) -> Result<Epoch, StoreError>;
 
-    /// Extends the owner's lease.
+    /// Extends the owner's lease. One of no length lets go of the run: anybody may claim it at once, and
+    /// the owner is not taken for dead.
     async fn heartbeat(&self, run: &RunId, epoch: Epoch, lease: Duration)
     -> Result<(), StoreError>;
 
@@ -129,6 +130,9 @@ pub struct RunRecord {
     pub cancel_requested: bool,
     /// The number of its last committed event.
     pub last_seq: u64,
+    /// How often in a row it was claimed from an owner that had died and had brought it no further.
+    #[serde(skip)]
+    pub stalled_claims: u64,
 }
 
 /// Why the store could not do something.

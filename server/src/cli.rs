@@ -19,6 +19,7 @@ mod view;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -39,6 +40,8 @@ struct Cli {
 
 /// Who did something that was done on the command line. No key can have this name.
 const COMMAND_LINE: &str = "command line";
+/// How long work that cannot be interrupted may hold up the end of the process.
+const LONGEST_EXIT: Duration = Duration::from_secs(5);
 
 const NO_RUNTIME: &str = "cannot start the asynchronous runtime";
 
@@ -99,7 +102,7 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
     }
     logging::init(cli.log_format);
     let runtime = server_runtime().context(NO_RUNTIME)?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         match command {
             Command::Serve(serve) => serve.run().await,
             Command::Code(code) => code.run().await,
@@ -116,7 +119,9 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Tools(tools) => tools.run().await,
             Command::ToolHost(tool_host) => tool_host.run().await,
         }
-    })
+    });
+    runtime.shutdown_timeout(LONGEST_EXIT);
+    ended
 }
 
 /// Nobody may be there to read it any more, which is no reason to stop what is under way.

@@ -42,6 +42,12 @@ struct Progress {
     model: Model,
 }
 
+impl Progress {
+    fn is_queued(&self) -> bool {
+        matches!(self.stage, Some((Stage::Queued, _)))
+    }
+}
+
 /// A client of a stream, counted until this is dropped.
 pub struct Follower(Gauge);
 
@@ -80,7 +86,7 @@ impl Metrics {
         let mut active = self.active();
         for fact in facts {
             if let What::Ended(outcome) = fact.what {
-                let progress = active.remove(run).unwrap_or_default();
+                let progress = self.leave(&mut active, run).unwrap_or_default();
                 self.ended(&progress, fact.at_ms, outcome);
             } else {
                 let progress = active.entry(run.clone()).or_default();
@@ -93,8 +99,16 @@ impl Metrics {
     /// Another server has the run now, and counts its end.
     fn lost(&self, run: &RunId) {
         let mut active = self.active();
-        active.remove(run);
+        self.leave(&mut active, run);
         self.show(&active);
+    }
+
+    fn leave(&self, active: &mut HashMap<RunId, Progress>, run: &RunId) -> Option<Progress> {
+        let progress = active.remove(run)?;
+        if progress.is_queued() {
+            self.0.families.queued.dec();
+        }
+        Some(progress)
     }
 
     fn show(&self, active: &HashMap<RunId, Progress>) {
@@ -113,6 +127,7 @@ impl Metrics {
                 usd,
                 time_ms,
             } => families.replied(&progress.model, &usage, usd, time_ms),
+            What::Resumed => drop(families.resumed.inc()),
             What::StartedAnew => drop(families.resets.inc()),
             What::WentInCircles => drop(families.circles.inc()),
             What::Answered {
@@ -134,7 +149,13 @@ impl Metrics {
             before => before,
         };
         progress.stage = Some((stage, at_ms));
+        if stage == Stage::Queued {
+            self.0.families.queued.inc();
+        }
         if let Some((before, since_ms)) = since {
+            if before == Stage::Queued {
+                self.0.families.queued.dec();
+            }
             let time = at_ms.saturating_sub(since_ms);
             self.0.families.left(before, time);
         }

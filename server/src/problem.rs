@@ -7,6 +7,9 @@ use pullwright_core::store::StoreError;
 use pullwright_protocol::{FailureKind, RunId};
 use serde_json::json;
 
+/// When a caller of a server that stops should try again: about as long as a restart takes.
+const STOPPING_SECS: u64 = 10;
+
 /// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiProblem {
@@ -57,18 +60,27 @@ impl ApiProblem {
         )
     }
 
-    pub(crate) fn busy(most: usize, retry_after_secs: u64) -> Self {
+    pub(crate) fn busy(under_way: usize, waiting: usize, retry_after_secs: u64) -> Self {
         let message = format!(
-            "{most} runs are under way, which is all this server takes at a time; \
+            "no more runs are taken for now: {under_way} are under way and {waiting} wait for a place; \
              try again in {retry_after_secs} seconds"
         );
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        Self::new(status, FailureKind::RateLimited, message).retry_after(retry_after_secs)
+    }
+
+    pub(crate) fn stopping() -> Self {
+        let message = format!(
+            "the server is stopping and takes no new runs; \
+             try again in {STOPPING_SECS} seconds, or at another server"
+        );
+        Self::unavailable(message).retry_after(STOPPING_SECS)
+    }
+
+    fn retry_after(self, seconds: u64) -> Self {
         Self {
-            retry_after_secs: Some(retry_after_secs),
-            ..Self::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                FailureKind::RateLimited,
-                message,
-            )
+            retry_after_secs: Some(seconds),
+            ..self
         }
     }
 

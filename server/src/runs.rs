@@ -1,31 +1,43 @@
-//! The runs of this server: started, kept alive, cancelled, and ended whatever happens.
+//! The runs of this server: admitted, started, kept alive, cancelled, handed over, and ended whatever
+//! happens.
 
+mod active;
 mod caller;
+mod config;
 mod ending;
 mod limits;
+mod line;
+mod pace;
+mod queue;
+mod recover;
+mod shutdown;
+mod start;
 mod supervise;
+mod waiting;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use pullwright_core::log::{now_ms, stamp};
-use pullwright_core::run::{Executed, HandOver, OwnedRun};
-use pullwright_core::store::{Created, NewRun, RunStore, StoreError};
-use pullwright_protocol::{Event, RunId, RunRequest, Stage};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::CancellationToken;
+use pullwright_core::run::{Executed, OwnedRun};
+use pullwright_core::store::{RunStore, StoreError};
+use pullwright_protocol::{RunId, RunRequest};
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::problem::ApiProblem;
-use crate::traces::Traces;
+use active::ActiveRuns;
+use line::Line;
+use pace::Pace;
+use queue::Places;
+use shutdown::Closing;
 
+pub use active::{Departing, Departure};
 pub use caller::Caller;
+pub use config::RunsConfig;
 pub use limits::RequestLimits;
-
-/// When a caller who found no free place should try again.
-const RETRY_AFTER_SECS: u64 = 30;
+pub use shutdown::{Parted, Patience};
+pub use start::{StartError, Started};
 
 /// Carries out a run.
 #[async_trait]
@@ -60,64 +72,6 @@ where
     }
 }
 
-/// The limits of a server's runs.
-#[derive(Clone, Debug)]
-pub struct RunsConfig {
-    /// How many runs may be under way at the same time.
-    pub max_concurrent: usize,
-    /// How long a run stays owned without a heartbeat. After a crash it is ended this much later.
-    pub lease: Duration,
-    /// How long a cancelled run may take to end by itself, before its task is dropped. Longer than
-    /// saving its patch, closing its sandbox and a push that is under way take together: each of
-    /// those has a bound of its own.
-    pub cancel_grace: Duration,
-    /// What a request may hold.
-    pub request: RequestLimits,
-    /// What knows the traces that lines of the log belong to.
-    pub traces: Traces,
-}
-
-impl Default for RunsConfig {
-    fn default() -> Self {
-        Self {
-            max_concurrent: 32,
-            lease: Duration::from_secs(15),
-            cancel_grace: Duration::from_secs(15 * 60),
-            request: RequestLimits::default(),
-            traces: Traces::default(),
-        }
-    }
-}
-
-/// A run that was started or joined.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Started {
-    /// Its id.
-    pub id: RunId,
-    /// Whether the same idempotency key had started it before.
-    pub joined: bool,
-}
-
-/// Why a run is not started.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The request is refused.
-    #[error("{}", .0.message)]
-    Refused(ApiProblem),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl From<StartError> for ApiProblem {
-    fn from(error: StartError) -> Self {
-        match error {
-            StartError::Refused(problem) => problem,
-            StartError::Store(error) => error.into(),
-        }
-    }
-}
-
 /// The registry of this server's runs. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Runs {
@@ -131,19 +85,16 @@ struct Shared {
     config: RunsConfig,
     /// This process among all that ever used the store.
     worker: String,
-    places: Arc<Semaphore>,
+    line: Arc<Line>,
+    pace: Mutex<Pace>,
     /// Starts with an idempotency key take turns: retries that come at the same time would otherwise
     /// take places from each other and from everybody else.
     keyed_starts: tokio::sync::Mutex<()>,
-    active: Mutex<HashMap<RunId, Active>>,
+    active: Arc<ActiveRuns>,
+    /// The runs that nobody owned when they were last looked for.
+    orphans: watch::Sender<HashSet<RunId>>,
     tasks: TaskTracker,
-}
-
-struct Active {
-    caller: Caller,
-    key: Option<String>,
-    cancel: CancellationToken,
-    ended: CancellationToken,
+    closing: Closing,
 }
 
 impl Runs {
@@ -155,16 +106,24 @@ impl Runs {
         validate: Arc<dyn Validate>,
         config: RunsConfig,
     ) -> Self {
+        let places = Places {
+            total: config.max_concurrent,
+            per_caller: config.max_per_key,
+            per_repository: config.max_per_repository,
+        };
         let shared = Shared {
             store,
             execute,
             validate,
-            places: Arc::new(Semaphore::new(config.max_concurrent)),
+            line: Line::new(places, config.max_queued),
+            pace: Mutex::default(),
             config,
             worker: uuid::Uuid::new_v4().to_string(),
             keyed_starts: tokio::sync::Mutex::default(),
-            active: Mutex::default(),
+            active: Arc::default(),
+            orphans: watch::Sender::default(),
             tasks: TaskTracker::new(),
+            closing: Closing::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -177,264 +136,18 @@ impl Runs {
         &self.shared.store
     }
 
-    /// Starts a run, or joins the one that the same idempotency key started.
-    ///
-    /// # Errors
-    /// When the request is refused or the store fails; no run is under way then.
-    pub async fn start(
-        &self,
-        request: RunRequest,
-        idempotency_key: Option<String>,
-        caller: Caller,
-    ) -> Result<Started, StartError> {
-        self.check(&request).map_err(StartError::Refused)?;
-        let this = self.clone();
-        // A caller that goes away in the middle must not leave half a start behind.
-        let starting = self.shared.tasks.spawn(async move {
-            let _turn = match idempotency_key {
-                Some(_) => Some(this.shared.keyed_starts.lock().await),
-                None => None,
-            };
-            let place = this.place(&caller, idempotency_key.as_deref())?;
-            this.create(request, idempotency_key, caller, place).await
-        });
-        starting.await.unwrap_or_else(|error| {
-            tracing::error!(%error, "starting a run failed");
-            let message = "starting the run failed; the server's log says why";
-            Err(StartError::Refused(ApiProblem::unavailable(message)))
-        })
-    }
-
     /// Asks a run to end. Answers false when it has ended already.
     ///
     /// # Errors
     /// When there is no such run or the store fails; a run of this server is told all the same.
     pub async fn cancel(&self, run: &RunId) -> Result<bool, StoreError> {
-        if let Some(active) = self.active().get(run) {
-            active.cancel.cancel();
-        }
+        self.shared.active.cancel(run);
         self.shared.store.cancel(run).await
     }
 
-    /// Fires when a run of this server is over, whether or not its log could be ended.
+    /// Tells when and how a run of this server leaves it.
     #[must_use]
-    pub fn ended(&self, run: &RunId) -> Option<CancellationToken> {
-        self.active().get(run).map(|active| active.ended.clone())
-    }
-
-    /// Goes on with the runs that a dead server left behind, and answers how many there were.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn recover(&self) -> Result<usize, StoreError> {
-        let mut recovered = 0;
-        for run in self.shared.store.orphans().await? {
-            if self.active().contains_key(&run) {
-                continue;
-            }
-            match self.go_on(&run).await {
-                Ok(is_ours) => recovered += usize::from(is_ours),
-                // It must not hold up the others; the next look tries it again.
-                Err(error) => tracing::error!(%run, %error, "an orphaned run cannot go on"),
-            }
-        }
-        Ok(recovered)
-    }
-
-    /// Recovers now, and again whenever a lease may have run out, until `stop` fires.
-    pub async fn keep_recovering(&self, stop: CancellationToken) {
-        self.give_back().await;
-        let mut tick = tokio::time::interval(self.shared.config.lease);
-        while stop.run_until_cancelled(tick.tick()).await.is_some() {
-            match self.recover().await {
-                Ok(0) => {}
-                Ok(runs) => {
-                    tracing::warn!(runs, "goes on with runs that a dead server left behind")
-                }
-                Err(error) => tracing::error!(%error, "looking for orphaned runs failed"),
-            }
-        }
-    }
-
-    /// Gives back what is here of runs that another server has ended.
-    async fn give_back(&self) {
-        for run in self.shared.execute.leftovers() {
-            let record = self.shared.store.get(&run).await.ok().flatten();
-            if record.is_some_and(|record| record.outcome.is_some()) {
-                self.shared.execute.clean_up(&run).await;
-            }
-        }
-    }
-
-    /// Cancels all runs and waits, at most `grace`, until they have ended.
-    pub async fn shut_down(&self, grace: Duration) {
-        self.shared.places.close();
-        for active in self.active().values() {
-            active.cancel.cancel();
-        }
-        self.shared.tasks.close();
-        if tokio::time::timeout(grace, self.shared.tasks.wait())
-            .await
-            .is_err()
-        {
-            tracing::warn!("some runs did not end in time; the next start ends them");
-        }
-    }
-
-    fn check(&self, request: &RunRequest) -> Result<(), ApiProblem> {
-        self.shared.config.request.check(request)?;
-        self.shared.validate.validate(request)
-    }
-
-    /// A place for one more run. A retry of a run that is under way needs none.
-    fn place(
-        &self,
-        caller: &Caller,
-        key: Option<&str>,
-    ) -> Result<Option<OwnedSemaphorePermit>, StartError> {
-        let places = Arc::clone(&self.shared.places);
-        if let Ok(place) = places.try_acquire_owned() {
-            return Ok(Some(place));
-        }
-        let same = |a: &Active| a.key.as_deref() == key && a.caller.name == caller.name;
-        let known = key.is_some() && self.active().values().any(same);
-        if known {
-            return Ok(None);
-        }
-        let most = self.shared.config.max_concurrent;
-        Err(StartError::Refused(ApiProblem::busy(
-            most,
-            RETRY_AFTER_SECS,
-        )))
-    }
-
-    async fn create(
-        &self,
-        request: RunRequest,
-        key: Option<String>,
-        caller: Caller,
-        place: Option<OwnedSemaphorePermit>,
-    ) -> Result<Started, StartError> {
-        let id = RunId(uuid::Uuid::now_v7().to_string());
-        let new = NewRun {
-            id: id.clone(),
-            request: request.clone(),
-            owner: caller.name.clone(),
-            idempotency_key: key.clone(),
-            at_ms: now_ms(),
-        };
-        match self.shared.store.create(new).await? {
-            Created::Joined(id) => return Ok(Started { id, joined: true }),
-            Created::KeyReused => return Err(StartError::Refused(ApiProblem::key_reused())),
-            Created::New => {}
-        }
-        let claimed = self.begin(id.clone(), request).await?;
-        self.launch(claimed, caller, key, place);
-        Ok(Started { id, joined: false })
-    }
-
-    /// Takes the new run and says so in its log, before any slow work.
-    async fn begin(&self, id: RunId, request: RunRequest) -> Result<OwnedRun, StoreError> {
-        let Shared {
-            store,
-            worker,
-            config,
-            ..
-        } = &*self.shared;
-        let epoch = store.claim(&id, worker, config.lease).await?;
-        let first = vec![
-            stamp(
-                1,
-                Event::RunCreated {
-                    request: request.clone(),
-                },
-            ),
-            stamp(
-                2,
-                Event::Status {
-                    stage: Stage::Queued,
-                    message: "the run is accepted".to_owned(),
-                },
-            ),
-        ];
-        let last_seq = first.len() as u64;
-        store.append(&id, epoch, first).await?;
-        Ok(OwnedRun {
-            id,
-            request,
-            epoch,
-            last_seq,
-            is_resumed: false,
-            cancel: CancellationToken::new(),
-            hand_over: HandOver::default(),
-        })
-    }
-
-    fn launch(
-        &self,
-        claimed: OwnedRun,
-        caller: Caller,
-        key: Option<String>,
-        place: Option<OwnedSemaphorePermit>,
-    ) {
-        let active = Active {
-            caller,
-            key,
-            cancel: claimed.cancel.clone(),
-            ended: CancellationToken::new(),
-        };
-        self.active().insert(claimed.id.clone(), active);
-        let this = self.clone();
-        self.shared.tasks.spawn(async move {
-            let id = claimed.id.clone();
-            this.supervise(claimed).await;
-            this.forget(&id);
-            drop(place);
-        });
-    }
-
-    fn forget(&self, run: &RunId) {
-        if let Some(active) = self.active().remove(run) {
-            active.ended.cancel();
-        }
-    }
-
-    /// Goes on with a run that nobody owns. Answers false when somebody else was faster.
-    async fn go_on(&self, run: &RunId) -> Result<bool, StoreError> {
-        let Shared {
-            store,
-            worker,
-            config,
-            ..
-        } = &*self.shared;
-        let epoch = match store.claim(run, worker, config.lease).await {
-            Err(StoreError::Fenced(_)) => return Ok(false),
-            claimed => claimed?,
-        };
-        let record = store.get(run).await?;
-        let record = record.ok_or_else(|| StoreError::UnknownRun(run.clone()))?;
-        let owned = OwnedRun {
-            id: run.clone(),
-            request: record.request,
-            epoch,
-            last_seq: record.last_seq,
-            is_resumed: true,
-            cancel: CancellationToken::new(),
-            hand_over: HandOver::default(),
-        };
-        if record.cancel_requested {
-            owned.cancel.cancel();
-        }
-        let caller = Caller {
-            name: record.owner,
-            max_concurrent: None,
-        };
-        self.launch(owned, caller, None, None);
-        Ok(true)
-    }
-
-    fn active(&self) -> MutexGuard<'_, HashMap<RunId, Active>> {
-        let active = self.shared.active.lock();
-        active.unwrap_or_else(PoisonError::into_inner)
+    pub fn departing(&self, run: &RunId) -> Option<Departing> {
+        self.shared.active.departing(run)
     }
 }

@@ -398,6 +398,17 @@ struct Server {
     /// How long a run stays a server's that is not heard of, before another goes on with it, in seconds.
     /// Default 15.
     lease_sec: Option<u32>,
+    /// How many more may wait for a place; 0 for none. Default 100.
+    max_queued_runs: Option<u32>,
+    /// How long a run waits for a place before it fails, in minutes. Default 60.
+    max_queue_minutes: Option<u32>,
+    /// How many runs of one API key are under way at once. Default: no limit.
+    max_runs_per_key: Option<u32>,
+    /// How many runs on one repository are under way at once. Default: no limit.
+    max_runs_per_repository: Option<u32>,
+    /// How long runs may go on once the server is told to stop, before they are interrupted, in
+    /// seconds. Another server, or the next start, goes on with them. Default 30.
+    shutdown_grace_sec: Option<u32>,
     /// The longest prompt, in characters. Default 100000.
     max_prompt_chars: Option<u32>,
     /// The longest request, in bytes. Default 1048576.

@@ -1,6 +1,7 @@
 //! The limits of `serve`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::ConfigError;
 use super::access::{self, AccessConfig};
@@ -9,11 +10,21 @@ use super::section::Section;
 /// The limits of `serve`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
-    /// Runs that work at the same time; more of them are refused.
+    /// Runs that work at the same time; more of them wait.
     pub max_concurrent_runs: usize,
     /// How long a run stays its server's without a sign of life from it, in seconds. Then another server, or
     /// the same one once it is started again, goes on with it.
     pub lease_sec: u64,
+    /// Runs that wait for a place; more of them are refused.
+    pub max_queued_runs: usize,
+    /// How long a run waits for a place before it is given up.
+    pub max_queue: Duration,
+    /// Runs of one API key that work at the same time; all that the server has room for if absent.
+    pub max_runs_per_key: Option<usize>,
+    /// Runs on one repository that work at the same time; all that the server has room for if absent.
+    pub max_runs_per_repository: Option<usize>,
+    /// How long runs may go on once the server is told to stop, before they are interrupted.
+    pub shutdown_grace: Duration,
     /// The length of a prompt, in characters.
     pub max_prompt_chars: usize,
     /// The size of a request's body, in bytes.
@@ -24,9 +35,14 @@ pub struct ServerConfig {
     pub access: AccessConfig,
 }
 
-const OWN_KEYS: [&str; 5] = [
+const OWN_KEYS: [&str; 10] = [
     "max_concurrent_runs",
     "lease_sec",
+    "max_queued_runs",
+    "max_queue_minutes",
+    "max_runs_per_key",
+    "max_runs_per_repository",
+    "shutdown_grace_sec",
     "max_prompt_chars",
     "max_body_bytes",
     "data_dir",
@@ -39,16 +55,26 @@ pub(super) fn keys() -> Vec<&'static str> {
 impl ServerConfig {
     pub(super) fn read(root: &Section<'_>) -> Result<Self, ConfigError> {
         let section = root.section("server", &keys())?;
-        let size = |key, most, default| -> Result<usize, ConfigError> {
-            let size = section.small_integer(key, 1..=most)?;
-            Ok(size.map_or(default, |size| size as usize))
+        let limit = |key, least, most| -> Result<Option<usize>, ConfigError> {
+            let limit = section.small_integer(key, least..=most)?;
+            Ok(limit.map(|limit| limit as usize))
         };
+        let size = |key, most, default| Ok(limit(key, 1, most)?.unwrap_or(default));
+        let minutes = section.small_integer("max_queue_minutes", 1..=24 * 60)?;
+        let minutes = u64::from(minutes.unwrap_or(60));
+        let grace = section.small_integer("shutdown_grace_sec", 0..=60 * 60)?;
+        let grace = u64::from(grace.unwrap_or(30));
         Ok(Self {
             max_concurrent_runs: size("max_concurrent_runs", 10_000, 8)?,
             lease_sec: section
                 .small_integer("lease_sec", 1..=3600)?
                 .unwrap_or(15)
                 .into(),
+            max_queued_runs: limit("max_queued_runs", 0, 1_000)?.unwrap_or(100),
+            max_queue: Duration::from_secs(60 * minutes),
+            max_runs_per_key: limit("max_runs_per_key", 1, 10_000)?,
+            max_runs_per_repository: limit("max_runs_per_repository", 1, 10_000)?,
+            shutdown_grace: Duration::from_secs(grace),
             max_prompt_chars: size("max_prompt_chars", 1 << 24, 100_000)?,
             max_body_bytes: size("max_body_bytes", 1 << 28, 1 << 20)?,
             data_dir: section.path("data_dir")?,

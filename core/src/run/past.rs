@@ -35,6 +35,8 @@ pub(super) struct Past {
     pub(super) repairs: u32,
     pub(super) pushed: Option<Pushed>,
     pub(super) pr_url: Option<String>,
+    /// How often in a row the run was gone on with and came no further.
+    pub(super) stalls: u32,
     pub(super) spent: Spent,
 }
 

@@ -133,6 +133,29 @@ fn paths_are_relative_to_the_file() {
 }
 
 #[test]
+fn the_queue_and_the_shutdown_have_limits() {
+    let server = with("").server;
+    assert_eq!(
+        (server.max_concurrent_runs, server.max_queued_runs),
+        (8, 100)
+    );
+    assert_eq!(server.max_queue, Duration::from_secs(60 * 60));
+    assert_eq!(server.shutdown_grace, Duration::from_secs(30));
+    assert_eq!(server.max_runs_per_key, None);
+    assert_eq!(server.max_runs_per_repository, None);
+    let server = with(
+        "[server]\nmax_queued_runs = 0\nmax_queue_minutes = 5\nmax_runs_per_key = 2\n\
+         max_runs_per_repository = 1\nshutdown_grace_sec = 0",
+    )
+    .server;
+    assert_eq!(server.max_queued_runs, 0);
+    assert_eq!(server.max_queue, Duration::from_secs(5 * 60));
+    assert_eq!(server.shutdown_grace, Duration::ZERO);
+    assert_eq!(server.max_runs_per_key, Some(2));
+    assert_eq!(server.max_runs_per_repository, Some(1));
+}
+
+#[test]
 fn each_link_has_its_default_side() {
     assert_eq!(tool("command = 'npx'").runs, Runs::Sandbox);
     assert_eq!(tool("url = 'https://example.com/mcp'").runs, Runs::Host);

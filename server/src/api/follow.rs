@@ -17,12 +17,11 @@ use pullwright_protocol::{
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval_at};
-use tokio_util::sync::CancellationToken;
 
 use super::ApiState;
 use crate::access::Visitor;
 use crate::metrics;
-use crate::runs::Runs;
+use crate::runs::{Departing, Departure, Runs};
 
 /// How many events are read at a time; the store bounds their bytes.
 const PAGE_EVENTS: usize = 256;
@@ -57,7 +56,7 @@ pub(super) fn follow(
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let follower = Follower {
         hint: runs.store().watch(&run),
-        ended: runs.ended(&run),
+        departing: runs.departing(&run),
         runs: runs.clone(),
         run,
         after,
@@ -77,7 +76,7 @@ struct Follower {
     after: u64,
     view: View,
     hint: watch::Receiver<u64>,
-    ended: Option<CancellationToken>,
+    departing: Option<Departing>,
     beat: Interval,
     /// Whether the store may know more than the hint says.
     unsure: bool,
@@ -90,6 +89,7 @@ enum Woken {
     Events,
     Heartbeat,
     RunIsOver,
+    RunGoesOnElsewhere,
 }
 
 impl Follower {
@@ -126,6 +126,13 @@ impl Follower {
                 Woken::RunIsOver => {
                     last_look = true;
                     self.unsure = true;
+                }
+                // The client comes back, to whoever has the run then, with the last number it saw.
+                Woken::RunGoesOnElsewhere => {
+                    self.over = true;
+                    let page = self.read().await.unwrap_or_default();
+                    let chunk = self.show(&page);
+                    return (!chunk.is_empty()).then_some(chunk);
                 }
                 // A hint may come from another process and be lost.
                 Woken::Heartbeat => {
@@ -179,20 +186,23 @@ impl Follower {
     }
 
     async fn wake(&mut self) -> Woken {
-        if self.ended.is_none() {
-            self.ended = self.runs.ended(&self.run);
+        if self.departing.is_none() {
+            self.departing = self.runs.departing(&self.run);
         }
-        let ended = self.ended.clone();
-        let run_is_over = async {
-            match ended {
-                Some(ended) => ended.cancelled().await,
+        let departed = async {
+            match &mut self.departing {
+                Some(departing) => departing.departed().await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             biased;
             Ok(()) = self.hint.changed() => Woken::Events,
-            () = run_is_over => Woken::RunIsOver,
+            departure = departed => match departure {
+                Departure::Ended => Woken::RunIsOver,
+                Departure::GoesOn => Woken::RunGoesOnElsewhere,
+            },
+            () = self.runs.closed().cancelled() => Woken::RunGoesOnElsewhere,
             _ = self.beat.tick() => Woken::Heartbeat,
         }
     }

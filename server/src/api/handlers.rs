@@ -186,8 +186,11 @@ pub(super) async fn healthz() -> Response {
     Json(json!({ "status": "ok" })).into_response()
 }
 
-/// Ready means that the store answers.
+/// Ready means that the store answers and new runs are taken.
 pub(super) async fn readyz(State(state): State<ApiState>) -> Result<Response, ApiProblem> {
+    if state.runs.is_closing() {
+        return Err(ApiProblem::stopping());
+    }
     state.runs.store().list(1).await?;
     Ok(Json(json!({ "status": "ready" })).into_response())
 }

@@ -126,9 +126,8 @@ pub(super) async fn run_and_show(
     let (store, options) = (store.as_ref(), FrameOptions::default());
     let shown = follow(store, &started.id, options, None, print).await;
     on_interrupt.abort();
-    let ended = runs.ended(&started.id);
-    if let Some(ended) = ended {
-        ended.cancelled().await;
+    if let Some(mut departing) = runs.departing(&started.id) {
+        departing.departed().await;
     }
     shown?.context("the run's log has no end")
 }

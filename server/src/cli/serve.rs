@@ -1,5 +1,8 @@
 //! `pullwright serve`: the HTTP API.
 
+mod signals;
+mod stop;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,10 +11,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use pullwright_core::config::Config;
+use pullwright_core::config::{Config, ServerConfig};
 use pullwright_core::log::now_ms;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{complain, config};
@@ -22,9 +24,7 @@ use crate::metrics::Metrics;
 use crate::runs::{RequestLimits, Runs, RunsConfig};
 use crate::store::{PostgresAddress, Store};
 use crate::traces::Traces;
-
-/// How long runs may take to end when the server is told to stop.
-const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
+use signals::Signals;
 
 /// How long the last spans may take to be sent.
 pub(super) const TRACES_GRACE: Duration = Duration::from_secs(5);
@@ -64,15 +64,10 @@ impl Serve {
             config_file: Some(config::path(self.config.as_deref())?),
         };
         let runs_config = RunsConfig {
-            max_concurrent: config.server.max_concurrent_runs,
-            lease: Duration::from_secs(config.server.lease_sec),
-            request: RequestLimits {
-                max_prompt_chars: config.server.max_prompt_chars,
-                ..RequestLimits::default()
-            },
             traces: setting.traces.clone(),
-            ..RunsConfig::default()
+            ..runs_config(&config.server)
         };
+        let grace = config.server.shutdown_grace;
         let server = &config.server;
         let is_public = api::is_public(self.listen);
         let access = Access::with_keys(Arc::clone(&store) as _, is_public, &server.access);
@@ -92,11 +87,11 @@ impl Serve {
         let watching = AbortOnDropHandle::new(tokio::spawn(reload.watch()));
         let store = Arc::clone(&executor.parts().store);
         let runs = Runs::new(store, Arc::clone(&executor) as _, executor, runs_config);
-        self.listen(runs, api).await?;
+        let ended = self.listen(runs, api, grace).await;
         access.flush().await;
         drop(watching);
         traces.shut_down(TRACES_GRACE).await;
-        Ok(ExitCode::SUCCESS)
+        ended
     }
 
     /// The store, once it is sure that this server may listen where it is told to.
@@ -119,41 +114,63 @@ impl Serve {
         Ok(store)
     }
 
-    async fn listen(&self, runs: Runs, config: ApiConfig) -> anyhow::Result<()> {
+    async fn listen(
+        &self,
+        runs: Runs,
+        config: ApiConfig,
+        grace: Duration,
+    ) -> anyhow::Result<ExitCode> {
+        let mut signals = Signals::catch().context("cannot wait for signals")?;
         let listener = TcpListener::bind(self.listen).await;
         let listener = listener.with_context(|| format!("cannot listen on {}", self.listen))?;
         let address = listener
             .local_addr()
             .context("cannot see the own address")?;
         complain(&format!("listening on http://{address}"));
-        let stop = CancellationToken::new();
-        tokio::spawn(stop_on_signal(stop.clone()));
         let recovering = tokio::spawn({
-            let (runs, stop) = (runs.clone(), stop.clone());
-            async move { runs.keep_recovering(stop).await }
+            let runs = runs.clone();
+            async move { runs.keep_recovering().await }
         });
-        let state = ApiState::with_config(runs.clone(), address, config);
-        let stopped = stop.clone();
-        api::serve(listener, api::router(state), async move {
-            stopped.cancelled().await
-        })
-        .await?;
-        runs.shut_down(SHUTDOWN_GRACE).await;
-        recovering.abort();
-        Ok(())
+        let _recovering = AbortOnDropHandle::new(recovering);
+        // Requests are answered until the last run has gone: streams go on, and new runs are refused.
+        let closed = runs.closed().clone();
+        let router = api::router(ApiState::with_config(runs.clone(), address, config));
+        let mut serving = tokio::spawn(api::serve(listener, router, closed.cancelled_owned()));
+        let broken = tokio::select! {
+            served = &mut serving => Some(served),
+            () = signals.next() => None,
+        };
+        let stopping = async {
+            complain(&stop::begun(runs.count(), grace));
+            let parted = runs.hand_over(stop::patience(grace)).await;
+            stop::done(parted).iter().for_each(|said| complain(said));
+            match broken {
+                Some(served) => served,
+                None => serving.await,
+            }
+        };
+        tokio::select! {
+            served = stopping => served.context("the listener broke")??,
+            () = signals.next() => {
+                complain("ending at once; other servers or the next start go on with the runs");
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Ok(ExitCode::SUCCESS)
     }
 }
 
-async fn stop_on_signal(stop: CancellationToken) {
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminate => {}
+fn runs_config(server: &ServerConfig) -> RunsConfig {
+    RunsConfig {
+        max_concurrent: server.max_concurrent_runs,
+        max_queued: server.max_queued_runs,
+        max_queue: server.max_queue,
+        max_per_key: server.max_runs_per_key,
+        max_per_repository: server.max_runs_per_repository,
+        request: RequestLimits {
+            max_prompt_chars: server.max_prompt_chars,
+            ..RequestLimits::default()
+        },
+        ..RunsConfig::default()
     }
-    stop.cancel();
 }

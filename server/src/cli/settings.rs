@@ -94,6 +94,11 @@ fn effective(config: &Config) -> Value {
         "server": {
             "max_concurrent_runs": config.server.max_concurrent_runs,
             "lease_sec": config.server.lease_sec,
+            "max_queued_runs": config.server.max_queued_runs,
+            "max_queue_minutes": config.server.max_queue.as_secs() / 60,
+            "max_runs_per_key": config.server.max_runs_per_key,
+            "max_runs_per_repository": config.server.max_runs_per_repository,
+            "shutdown_grace_sec": config.server.shutdown_grace.as_secs(),
             "max_prompt_chars": config.server.max_prompt_chars,
             "max_body_bytes": config.server.max_body_bytes,
             "data_dir": config.server.data_dir,

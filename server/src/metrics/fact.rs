@@ -19,6 +19,7 @@ pub(super) enum What {
         usd: Option<f64>,
         time_ms: u64,
     },
+    Resumed,
     StartedAnew,
     WentInCircles,
     Answered {
@@ -63,6 +64,7 @@ impl Fact {
                 usd: *usd,
                 time_ms: *duration_ms,
             },
+            Event::Resumed => What::Resumed,
             Event::ConversationReset { .. } => What::StartedAnew,
             Event::CircleFound { .. } => What::WentInCircles,
             Event::ToolAnswered {

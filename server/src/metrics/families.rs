@@ -28,7 +28,9 @@ type Money = Counter<f64, AtomicU64>;
 /// All metrics of a server.
 pub(super) struct Families {
     pub(super) active: Gauge,
+    pub(super) queued: Gauge,
     pub(super) followers: Gauge,
+    pub(super) resumed: Counter,
     pub(super) resets: Counter,
     pub(super) circles: Counter,
     pub(super) commit_seconds: Histogram,
@@ -106,7 +108,9 @@ impl Families {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let families = Self {
             active: Gauge::default(),
+            queued: Gauge::default(),
             followers: Gauge::default(),
+            resumed: Counter::default(),
             resets: Counter::default(),
             circles: Counter::default(),
             commit_seconds: Histogram::new(exponential_buckets(0.0005, 2.0, 14)),
@@ -132,6 +136,16 @@ impl Families {
     fn list(&self, registry: &mut Registry) {
         let s = Unit::Seconds;
         registry.register("runs_active", "Runs under way here", self.active.clone());
+        registry.register(
+            "runs_queued",
+            "Those of them that wait for a place; how long they do is their time in the stage queued",
+            self.queued.clone(),
+        );
+        registry.register(
+            "runs_resumed",
+            "Times that a run was gone on with here after another owner",
+            self.resumed.clone(),
+        );
         registry.register(
             "followers",
             "Clients that follow a run's stream",

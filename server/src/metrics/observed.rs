@@ -117,6 +117,10 @@ impl RunStore for ObservedStore {
         lease: Duration,
     ) -> Result<(), StoreError> {
         let beaten = self.store.heartbeat(run, epoch, lease).await;
+        let is_let_go = beaten.is_ok() && lease.is_zero();
+        if is_let_go {
+            self.lost(run);
+        }
         self.tell(run, Seen::default(), beaten)
     }
 

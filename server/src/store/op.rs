@@ -10,6 +10,10 @@ use super::failure::refused;
 /// How long a new run waits for its creator to claim it, before it is one that nobody owns.
 pub(super) const NEW_RUN_LEASE: Duration = Duration::from_secs(60);
 
+/// How many events say only that somebody took the run over. An owner who wrote no more has not brought it
+/// further.
+pub(super) const EVENTS_OF_A_CLAIM: i64 = 2;
+
 /// A change to the store.
 #[derive(Debug)]
 pub(super) enum Op {

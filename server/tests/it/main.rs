@@ -23,6 +23,7 @@ mod peers;
 mod presets;
 mod private_service;
 mod probe;
+mod registry;
 mod runs;
 #[cfg(target_os = "linux")]
 mod sandbox;

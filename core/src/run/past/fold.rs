@@ -29,6 +29,7 @@ impl Past {
     fn take(&mut self, logged: LoggedEvent) {
         self.last_seq = logged.seq;
         self.spent.take(&logged);
+        self.count_stalls(&logged.event);
         match logged.event {
             Event::RepositoryFetched { branch, commit, .. } => {
                 self.base = Some(PastBase { branch, commit });
@@ -53,6 +54,20 @@ impl Past {
             }
             Event::PullRequestOpened { url, .. } => self.pr_url = Some(url),
             event => self.take_talk(event),
+        }
+    }
+
+    fn count_stalls(&mut self, event: &Event) {
+        match event {
+            Event::Resumed => self.stalls += 1,
+            Event::CommandsChosen { .. }
+            | Event::ModelReplied { .. }
+            | Event::ToolAnswered { .. }
+            | Event::Checked { .. }
+            | Event::PatchStored { .. }
+            | Event::BranchPushed { .. }
+            | Event::PullRequestOpened { .. } => self.stalls = 0,
+            _ => {}
         }
     }
 

@@ -17,16 +17,19 @@ use crate::store::op::{EventRow, Op, Reply};
 use crate::store::writer::{Command, Replies};
 
 const LOCK: &str = "WITH locked AS (\
-       SELECT id, epoch, last_seq, worker, leased_until_ms, cancel_requested, outcome, finished_at_ms \
+       SELECT id, epoch, last_seq, worker, leased_until_ms, cancel_requested, outcome, finished_at_ms, \
+         claimed_seq, stalled_claims \
        FROM runs WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE) \
      SELECT *, (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms FROM locked";
 const UPDATE: &str = "UPDATE runs SET epoch = new.epoch, last_seq = new.last_seq, \
        worker = new.worker, leased_until_ms = new.leased_until_ms, \
        cancel_requested = new.cancel_requested, outcome = new.outcome, \
-       finished_at_ms = new.finished_at_ms \
+       finished_at_ms = new.finished_at_ms, claimed_seq = new.claimed_seq, \
+       stalled_claims = new.stalled_claims \
      FROM UNNEST($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::boolean[], \
-       $7::text[], $8::bigint[]) \
-     AS new (id, epoch, last_seq, worker, leased_until_ms, cancel_requested, outcome, finished_at_ms) \
+       $7::text[], $8::bigint[], $9::bigint[], $10::bigint[]) \
+     AS new (id, epoch, last_seq, worker, leased_until_ms, cancel_requested, outcome, finished_at_ms, \
+       claimed_seq, stalled_claims) \
      WHERE runs.id = new.id";
 const INSERT: &str = "INSERT INTO events (run, seq, at_ms, event) \
      SELECT * FROM UNNEST($1::text[], $2::bigint[], $3::bigint[], $4::text[])";
@@ -158,7 +161,10 @@ impl<'g> Changes<'g> {
             Op::Heartbeat { run, epoch, lease } => {
                 let row = self.row(run)?;
                 row.fence(*epoch)?;
-                row.lease(millis(*lease), now_ms);
+                match lease.is_zero() {
+                    true => row.let_go(),
+                    false => row.lease(millis(*lease), now_ms),
+                }
                 Ok(Reply::Done)
             }
             Op::Append {
@@ -289,6 +295,8 @@ async fn update(db: &mut PgConnection, rows: &[&Row]) -> Result<(), sqlx::Error>
         .bind(column(rows, |row| row.cancel_requested))
         .bind(column(rows, |row| row.outcome.as_deref()))
         .bind(column(rows, |row| row.finished_at_ms))
+        .bind(column(rows, |row| row.claimed_seq))
+        .bind(column(rows, |row| row.stalled_claims))
         .execute(db)
         .await
         .map(drop)

@@ -29,11 +29,11 @@ const EVENTS: &str = "SELECT seq, at_ms, event FROM (\
          ORDER BY seq LIMIT $3) AS page) AS counted \
      WHERE bytes_before < 1048576 ORDER BY seq";
 const RECORD: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
-     cancel_requested, last_seq FROM runs WHERE id = $1";
+     cancel_requested, last_seq, stalled_claims FROM runs WHERE id = $1";
 const LATEST: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
-     cancel_requested, last_seq FROM runs ORDER BY created_at_ms DESC, id DESC LIMIT $1";
+     cancel_requested, last_seq, stalled_claims FROM runs ORDER BY created_at_ms DESC, id DESC LIMIT $1";
 const LATEST_OF: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
-     cancel_requested, last_seq FROM runs WHERE owner = $1 \
+     cancel_requested, last_seq, stalled_claims FROM runs WHERE owner = $1 \
      ORDER BY created_at_ms DESC, id DESC LIMIT $2";
 const PATCH: &str = "SELECT patch FROM patches WHERE run = $1";
 /// A run that somebody is writing at the moment has an owner, or is about to get one.
@@ -157,17 +157,27 @@ fn logged(row: &PgRow) -> Result<LoggedEvent, sqlx::Error> {
 
 fn record(row: &PgRow) -> Result<RunRecord, sqlx::Error> {
     let undecodable = |error: String| sqlx::Error::Decode(error.into());
-    let (id, request, owner, created, finished, outcome, cancel_requested, last_seq) =
-        <(
-            String,
-            &str,
-            Option<String>,
-            i64,
-            Option<i64>,
-            Option<&str>,
-            bool,
-            i64,
-        )>::from_row(row)?;
+    let (
+        id,
+        request,
+        owner,
+        created,
+        finished,
+        outcome,
+        cancel_requested,
+        last_seq,
+        stalled_claims,
+    ) = <(
+        String,
+        &str,
+        Option<String>,
+        i64,
+        Option<i64>,
+        Option<&str>,
+        bool,
+        i64,
+        i64,
+    )>::from_row(row)?;
     Ok(RunRecord {
         id: RunId(id),
         request: serde_json::from_str(request).map_err(|error| undecodable(error.to_string()))?,
@@ -177,5 +187,6 @@ fn record(row: &PgRow) -> Result<RunRecord, sqlx::Error> {
         outcome: outcome.map(str::parse).transpose().map_err(undecodable)?,
         cancel_requested,
         last_seq: last_seq.cast_unsigned(),
+        stalled_claims: stalled_claims.cast_unsigned(),
     })
 }

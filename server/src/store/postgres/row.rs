@@ -5,6 +5,8 @@ use pullwright_protocol::{Outcome, RunId};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row as _};
 
+use crate::store::op::EVENTS_OF_A_CLAIM;
+
 /// What a change to a run reads or writes.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
@@ -16,6 +18,9 @@ pub(super) struct Row {
     pub(super) cancel_requested: bool,
     pub(super) outcome: Option<String>,
     pub(super) finished_at_ms: Option<i64>,
+    /// How far it had come when it was last claimed.
+    pub(super) claimed_seq: i64,
+    pub(super) stalled_claims: i64,
     /// The database's clock once the row was held.
     pub(super) now_ms: i64,
     pub(super) changed: bool,
@@ -32,6 +37,8 @@ impl FromRow<'_, PgRow> for Row {
             cancel_requested: row.try_get("cancel_requested")?,
             outcome: row.try_get("outcome")?,
             finished_at_ms: row.try_get("finished_at_ms")?,
+            claimed_seq: row.try_get("claimed_seq")?,
+            stalled_claims: row.try_get("stalled_claims")?,
             now_ms: row.try_get("now_ms")?,
             changed: false,
         })
@@ -77,13 +84,29 @@ impl Row {
             return Err(StoreError::Fenced(self.run()));
         }
         self.epoch += 1;
+        self.stalled_claims = match self.has_stalled() {
+            true => self.stalled_claims + 1,
+            false => 0,
+        };
+        self.claimed_seq = self.last_seq;
         self.worker = Some(worker.to_owned());
         self.lease(lease_ms, now_ms);
         Ok(Epoch(self.epoch.cast_unsigned()))
     }
 
+    /// Whether its owner died and had brought it no further. One that let go of it is none any more.
+    fn has_stalled(&self) -> bool {
+        self.worker.is_some() && self.last_seq <= self.claimed_seq + EVENTS_OF_A_CLAIM
+    }
+
     pub(super) fn lease(&mut self, lease_ms: i64, now_ms: i64) {
         self.leased_until_ms = now_ms.saturating_add(lease_ms);
+        self.changed = true;
+    }
+
+    pub(super) fn let_go(&mut self) {
+        self.worker = None;
+        self.leased_until_ms = 0;
         self.changed = true;
     }
 
@@ -96,9 +119,7 @@ impl Row {
     pub(super) fn end(&mut self, outcome: Outcome, now_ms: i64) {
         self.outcome = Some(outcome.to_string());
         self.finished_at_ms = Some(now_ms);
-        self.worker = None;
-        self.leased_until_ms = 0;
-        self.changed = true;
+        self.let_go();
     }
 
     pub(super) fn cancel(&mut self) -> bool {
@@ -125,6 +146,8 @@ mod tests {
             cancel_requested: false,
             outcome: None,
             finished_at_ms: None,
+            claimed_seq: 0,
+            stalled_claims: 0,
             now_ms: NOW,
             changed: false,
         }

@@ -48,6 +48,9 @@ const STEPS: &[&str] = &[
     CREATE INDEX runs_by_owner ON runs (owner, created_at_ms, id) WHERE owner IS NOT NULL;
 ",
     include_str!("schema/access.sql"),
+    "    ALTER TABLE runs ADD COLUMN claimed_seq    bigint NOT NULL DEFAULT 0;
+    ALTER TABLE runs ADD COLUMN stalled_claims bigint NOT NULL DEFAULT 0;
+",
 ];
 
 /// The version that this code writes.

@@ -11,7 +11,7 @@ use sqlx::SqliteConnection;
 
 use super::repeated::is_stored;
 use crate::store::failure::refused;
-use crate::store::op::{EventRow, NEW_RUN_LEASE, Op, Reply};
+use crate::store::op::{EVENTS_OF_A_CLAIM, EventRow, NEW_RUN_LEASE, Op, Reply};
 
 /// How many events one INSERT takes: larger statements gain nothing.
 const ROWS_PER_INSERT: usize = 128;
@@ -83,13 +83,20 @@ impl<'g> Changes<'g> {
         lease: Duration,
     ) -> Applied {
         let lease = Lease::from_now(lease);
+        // How far the run has come is read from its row.
+        self.flush(db).await?;
         let Some(owned) = self.owned(db, run).await? else {
             return Ok(Err(StoreError::UnknownRun(run.clone())));
         };
+        // An owner that let go of the run is none any more.
         let claimed: Option<i64> = sqlx::query_scalar(
-            "UPDATE runs SET epoch = epoch + 1, worker = ?, leased_until_ms = ? \
+            "UPDATE runs SET epoch = epoch + 1, \
+               stalled_claims = iif(worker IS NOT NULL AND last_seq <= claimed_seq + ?, \
+                 stalled_claims + 1, 0), \
+               claimed_seq = last_seq, worker = ?, leased_until_ms = ? \
              WHERE id = ? AND outcome IS NULL AND (epoch = 0 OR leased_until_ms <= ?) RETURNING epoch",
         )
+        .bind(EVENTS_OF_A_CLAIM)
         .bind(worker)
         .bind(lease.until)
         .bind(&run.0)
@@ -110,15 +117,18 @@ impl<'g> Changes<'g> {
         epoch: Epoch,
         lease: Duration,
     ) -> Applied {
-        let lease = Lease::from_now(lease);
         if let Err(refused) = self.fence(db, run, epoch).await? {
             return Ok(Err(refused));
         }
-        sqlx::query("UPDATE runs SET leased_until_ms = ? WHERE id = ?")
-            .bind(lease.until)
-            .bind(&run.0)
-            .execute(db)
-            .await?;
+        if lease.is_zero() {
+            let_go(db, run).await?;
+        } else {
+            sqlx::query("UPDATE runs SET leased_until_ms = ? WHERE id = ?")
+                .bind(Lease::from_now(lease).until)
+                .bind(&run.0)
+                .execute(db)
+                .await?;
+        }
         Ok(Ok(Reply::Done))
     }
 
@@ -295,6 +305,14 @@ async fn create(db: &mut SqliteConnection, new: &NewRun) -> Applied {
     .execute(db)
     .await?;
     Ok(Ok(Reply::Created(Created::New)))
+}
+
+async fn let_go(db: &mut SqliteConnection, run: &RunId) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE runs SET leased_until_ms = 0, worker = NULL WHERE id = ?")
+        .bind(&run.0)
+        .execute(db)
+        .await
+        .map(drop)
 }
 
 /// Nobody owns a run that has ended.

@@ -22,11 +22,11 @@ const CONNECTION_WAIT: Duration = Duration::from_secs(10);
 const PAGE_BYTES: usize = 1 << 20;
 
 const RECORD: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
-     cancel_requested, last_seq FROM runs WHERE id = ?";
+     cancel_requested, last_seq, stalled_claims FROM runs WHERE id = ?";
 const LATEST: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
-     cancel_requested, last_seq FROM runs ORDER BY created_at_ms DESC, id DESC LIMIT ?";
+     cancel_requested, last_seq, stalled_claims FROM runs ORDER BY created_at_ms DESC, id DESC LIMIT ?";
 const LATEST_OF: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
-     cancel_requested, last_seq FROM runs WHERE owner = ? \
+     cancel_requested, last_seq, stalled_claims FROM runs WHERE owner = ? \
      ORDER BY created_at_ms DESC, id DESC LIMIT ?";
 const EVENTS: &str =
     "SELECT seq, at_ms, event FROM events WHERE run = ? AND seq > ? ORDER BY seq LIMIT ?";
@@ -150,6 +150,7 @@ impl FromRow<'_, SqliteRow> for Record {
             outcome: outcome.map(str::parse).transpose().map_err(undecodable)?,
             cancel_requested: row.try_get("cancel_requested")?,
             last_seq: row.try_get::<i64, _>("last_seq")?.cast_unsigned(),
+            stalled_claims: row.try_get::<i64, _>("stalled_claims")?.cast_unsigned(),
         }))
     }
 }

@@ -61,6 +61,10 @@ const STEPS: &[&str] = &[
         WHERE idempotency_key IS NOT NULL;
 ",
     include_str!("schema/access.sql"),
+    "
+    ALTER TABLE runs ADD COLUMN claimed_seq    INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE runs ADD COLUMN stalled_claims INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 /// The version that this code writes.

@@ -183,11 +183,7 @@ async fn a_run_without_changes_has_no_patch() {
 
 #[tokio::test]
 async fn retries_that_come_at_once_do_not_take_each_other_s_places() {
-    let server = Server::start_with(Setup {
-        max_concurrent: 2,
-        ..Setup::default()
-    })
-    .await;
+    let server = Server::start_with(Setup::with_places(2)).await;
     let retries = (0..20).map(|_| send(server.code("wait").header("Idempotency-Key", "k")));
     let answers = in_time(futures_util::future::join_all(retries)).await;
     let runs: std::collections::BTreeSet<_> = answers.iter().map(run_id).collect();
@@ -198,11 +194,7 @@ async fn retries_that_come_at_once_do_not_take_each_other_s_places() {
 
 #[tokio::test]
 async fn too_many_runs_are_refused_for_now() {
-    let server = Server::start_with(Setup {
-        max_concurrent: 1,
-        ..Setup::default()
-    })
-    .await;
+    let server = Server::start_with(Setup::with_places(1)).await;
     let first = send(server.code("wait").header("Idempotency-Key", "k")).await;
     let run = run_id(&first);
     let second = send(server.code("wait")).await;
@@ -217,9 +209,9 @@ async fn too_many_runs_are_refused_for_now() {
     assert_eq!(json_of(second).await["kind"], "rate_limited");
     let joined = send(server.code("wait").header("Idempotency-Key", "k")).await;
     assert_eq!(run_id(&joined), run, "a retry needs no place");
-    let ended = server.runs.ended(&run).expect("it runs");
+    let mut departing = server.runs.departing(&run).expect("it runs");
     server.runs.cancel(&run).await.expect("cancel");
-    in_time(ended.cancelled()).await;
+    in_time(departing.departed()).await;
     let freed = async {
         while send(server.code("wait")).await.status() == 429 {
             tokio::task::yield_now().await;

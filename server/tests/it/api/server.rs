@@ -33,10 +33,9 @@ pub(super) struct Server {
 }
 
 pub(super) struct Setup {
-    pub(super) max_concurrent: usize,
+    pub(super) runs: RunsConfig,
     pub(super) max_pages: Option<u32>,
     pub(super) heartbeat: Duration,
-    pub(super) cancel_grace: Duration,
     /// Whether other machines could reach the server, so that keys are needed.
     pub(super) is_public: bool,
     pub(super) access: AccessConfig,
@@ -45,13 +44,25 @@ pub(super) struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         Self {
-            max_concurrent: 64,
+            runs: RunsConfig {
+                max_concurrent: 64,
+                max_queued: 0,
+                cancel_grace: Duration::from_secs(15),
+                ..RunsConfig::default()
+            },
             max_pages: None,
             heartbeat: Duration::from_secs(15),
-            cancel_grace: Duration::from_secs(15),
             is_public: false,
             access: AccessConfig::default(),
         }
+    }
+}
+
+impl Setup {
+    pub(super) fn with_places(max_concurrent: usize) -> Self {
+        let mut setup = Self::default();
+        setup.runs.max_concurrent = max_concurrent;
+        setup
     }
 }
 
@@ -71,15 +82,10 @@ impl Server {
         let keys: Arc<dyn AccessStore> = Arc::clone(&both) as _;
         let store: Arc<dyn RunStore> = both;
         let access = Access::with_keys(Arc::clone(&keys), setup.is_public, &setup.access);
-        let config = RunsConfig {
-            max_concurrent: setup.max_concurrent,
-            cancel_grace: setup.cancel_grace,
-            ..RunsConfig::default()
-        };
         let player = Arc::new(Player {
             store: Arc::clone(&store),
         });
-        let runs = Runs::new(Arc::clone(&store), player, Arc::new(validate), config);
+        let runs = Runs::new(Arc::clone(&store), player, Arc::new(validate), setup.runs);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("address");
         let config = ApiConfig {
@@ -198,7 +204,7 @@ impl Execute for Player {
         match play {
             "hello" => self.hello(&claimed).await,
             "many" => self.many(&claimed, count.parse().expect("a count")).await,
-            "wait" => self.wait(&claimed).await,
+            "wait" => return self.wait(&claimed).await,
             "hang" => std::future::pending().await,
             "silent" => {}
             "panic" => panic!("as asked"),
@@ -271,9 +277,13 @@ impl Player {
         self.end(run, seq + 1, Outcome::NoChanges).await;
     }
 
-    async fn wait(&self, run: &OwnedRun) {
-        run.cancel.cancelled().await;
+    async fn wait(&self, run: &OwnedRun) -> Executed {
+        tokio::select! {
+            () = run.cancel.cancelled() => {}
+            () = run.hand_over.soon.cancelled() => return Executed::HandedOver,
+        }
         self.end(run, run.last_seq + 1, Outcome::Cancelled).await;
+        Executed::Ended
     }
 
     /// Fills the store until it takes no more.

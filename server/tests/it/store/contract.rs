@@ -28,6 +28,9 @@ pub(super) async fn keeps<F: AsyncFn() -> Store>(fresh: F) {
     the_end_is_final(fresh().await).await;
     an_expired_lease_is_claimed(fresh().await).await;
     a_heartbeat_keeps_the_lease(fresh().await).await;
+    a_run_let_go_of_is_claimed_at_once(fresh().await).await;
+    claims_without_progress_are_counted(fresh().await).await;
+    a_run_let_go_of_has_not_stalled(fresh().await).await;
     a_patch_is_replaced(fresh().await).await;
     cancelling_is_noted(fresh().await).await;
     unknown_runs_are_refused(fresh().await).await;
@@ -301,6 +304,60 @@ async fn a_heartbeat_keeps_the_lease(store: Store) {
         .expect("heartbeat");
     assert!(store.orphans().await.expect("orphans").is_empty());
     is_fenced(store.claim(&run, "two", LEASE).await);
+}
+
+async fn a_run_let_go_of_is_claimed_at_once(store: Store) {
+    let (run, first) = owned(&store, "a").await;
+    let append = store.append(&run, first, vec![status(1, "one")]);
+    append.await.expect("append");
+    is_fenced(store.claim(&run, "two", LEASE).await);
+    let let_go = store.heartbeat(&run, first, Duration::ZERO);
+    let_go.await.expect("let go");
+    assert_eq!(
+        store.orphans().await.expect("orphans"),
+        std::slice::from_ref(&run)
+    );
+    let second = store.claim(&run, "two", LEASE).await.expect("claim");
+    assert!(second > first);
+    is_fenced(store.append(&run, first, vec![status(2, "one")]).await);
+    is_fenced(store.heartbeat(&run, first, Duration::ZERO).await);
+    let append = store.append(&run, second, vec![status(2, "two")]);
+    append.await.expect("append");
+}
+
+async fn claims_without_progress_are_counted(store: Store) {
+    let run = create(&store, "a").await;
+    let claim = async || {
+        let claimed = store.claim(&run, "mortal", Duration::ZERO).await;
+        claimed.expect("claim")
+    };
+    let (mut epoch, mut last) = (claim().await, 0);
+    assert_eq!(stalled_claims(&store, &run).await, 0, "it had no owner");
+    // How many events an owner writes before it dies, and what the next claim counts.
+    for (written, counted) in [(0, 1), (1, 2), (2, 3), (3, 0), (1, 1), (100, 0), (0, 1)] {
+        let events: Vec<_> = (last + 1..=last + written)
+            .map(|n| status(n, "x"))
+            .collect();
+        store.append(&run, epoch, events).await.expect("append");
+        last += written;
+        epoch = claim().await;
+        assert_eq!(stalled_claims(&store, &run).await, counted, "{written}");
+    }
+}
+
+async fn a_run_let_go_of_has_not_stalled(store: Store) {
+    let run = create(&store, "a").await;
+    for _ in 0..5 {
+        let epoch = store.claim(&run, "one", LEASE).await.expect("claim");
+        assert_eq!(stalled_claims(&store, &run).await, 0);
+        let let_go = store.heartbeat(&run, epoch, Duration::ZERO);
+        let_go.await.expect("let go");
+    }
+}
+
+async fn stalled_claims(store: &Store, run: &RunId) -> u64 {
+    let record = store.get(run).await.expect("get");
+    record.expect("a record").stalled_claims
 }
 
 async fn a_patch_is_replaced(store: Store) {

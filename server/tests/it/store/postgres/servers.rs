@@ -13,11 +13,11 @@ use super::server::Server;
 use crate::runs::lab::{PROGRAM, write_config};
 use crate::support::{http_client, in_time};
 
-/// A lease of 15 s has to run out, and is looked at every 15 s.
+/// A lease of 15 s has to run out, and is looked at every 5 s.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_of_a_killed_server_goes_on_at_the_other() {
+async fn the_other_server_goes_on_with_a_run_of_a_killed_one_and_shows_it() {
     let Some(postgres) = Server::shared("two servers on one database") else {
         return;
     };
@@ -34,8 +34,8 @@ async fn a_run_of_a_killed_server_goes_on_at_the_other() {
     let mut seen = String::new();
     in_time(read_until(&mut stream, &mut seen, "the run is accepted")).await;
     one.process.kill().await.expect("kill");
-    let goes_on = tokio::time::timeout(RECOVERY_LIMIT, git.asked()).await;
-    goes_on.expect("the other one asks too");
+    let taken_over = tokio::time::timeout(RECOVERY_LIMIT, git.asked()).await;
+    taken_over.expect("the other server goes on");
     two.cancel(&run).await;
     in_time(read_until(&mut stream, &mut seen, r#""type":"Done""#)).await;
     assert!(seen.contains(r#""outcome":"cancelled""#), "{seen}");

@@ -1,0 +1,48 @@
+//! The limits of a server's runs.
+
+use std::time::Duration;
+
+use super::RequestLimits;
+use crate::traces::Traces;
+
+/// The limits of a server's runs.
+#[derive(Clone, Debug)]
+pub struct RunsConfig {
+    /// How many runs may be under way at the same time.
+    pub max_concurrent: usize,
+    /// How many more may wait for a place.
+    pub max_queued: usize,
+    /// How long a run waits for a place before it is given up.
+    pub max_queue: Duration,
+    /// How many runs of one API key may be under way at the same time.
+    pub max_per_key: Option<usize>,
+    /// How many runs on one repository may be under way at the same time.
+    pub max_per_repository: Option<usize>,
+    /// How long a run stays owned without a heartbeat. After a crash, another server goes on with it this
+    /// much later.
+    pub lease: Duration,
+    /// How long a cancelled run may take to end by itself, before its task is dropped. Longer than
+    /// saving its patch, closing its sandbox and a push that is under way take together: each of
+    /// those has a bound of its own.
+    pub cancel_grace: Duration,
+    /// What a request may hold.
+    pub request: RequestLimits,
+    /// What knows the traces that lines of the log belong to.
+    pub traces: Traces,
+}
+
+impl Default for RunsConfig {
+    fn default() -> Self {
+        Self {
+            max_concurrent: 32,
+            max_queued: 100,
+            max_queue: Duration::from_secs(60 * 60),
+            max_per_key: None,
+            max_per_repository: None,
+            lease: Duration::from_secs(15),
+            cancel_grace: Duration::from_secs(15 * 60),
+            request: RequestLimits::default(),
+            traces: Traces::default(),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Runs that nobody owns any more: taken over, each when there is a place for it.
+//!
+//! Such a run stands in the queue unclaimed, at every server that knows of it. The one that has a place
+//! first claims it; the others find that out when its turn comes there. So nobody holds a run that it
+//! has no place for, and what was accepted somewhere is not overtaken for ever by what is new here.
+
+use pullwright_core::run::OwnedRun;
+use pullwright_core::store::{Epoch, RunRecord, StoreError};
+use pullwright_protocol::{FailureKind, Outcome, RunId};
+use tokio_util::sync::CancellationToken;
+
+use super::ending::Ending;
+use super::line::Seat;
+use super::start::{first_events, ticket};
+use super::{Caller, Runs};
+
+/// How often a run is taken over from an owner that died before the run came any further: it may be the
+/// run that kills its servers.
+const MAX_RESUMES: u64 = 3;
+
+/// How often is looked for runs without an owner, within the time that a lease lasts.
+const LOOKS_PER_LEASE: u32 = 3;
+
+impl Runs {
+    /// Goes on with runs of dead servers, and answers with how many at once. The others wait for their
+    /// turn.
+    ///
+    /// # Errors
+    /// When the store cannot say which there are.
+    pub async fn recover(&self) -> Result<usize, StoreError> {
+        // A server that stops waits for this to be over.
+        let _tracked = self.shared.tasks.token();
+        let mut taken = 0;
+        let orphans = self.shared.store.orphans().await?;
+        let known = orphans.iter().cloned().collect();
+        self.shared.orphans.send_replace(known);
+        for run in orphans {
+            if self.is_closing() {
+                break;
+            }
+            if self.shared.active.contains(&run) || self.shared.line.holds(&run) {
+                continue;
+            }
+            match self.queue_orphan(&run).await {
+                Ok(is_taken) => taken += usize::from(is_taken),
+                // It must not hold up the others; the next look tries it again.
+                Err(error) => tracing::error!(%run, %error, "an orphaned run cannot be taken over"),
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Recovers now and again, until the server is told to stop.
+    pub async fn keep_recovering(&self) {
+        self.give_back().await;
+        let mut tick = tokio::time::interval(self.shared.config.lease / LOOKS_PER_LEASE);
+        let closing = &self.shared.closing.soon;
+        while closing.run_until_cancelled(tick.tick()).await.is_some() {
+            match self.recover().await {
+                Ok(0) => {}
+                Ok(runs) => tracing::warn!(runs, "going on with runs that nobody owned any more"),
+                Err(error) => tracing::error!(%error, "looking for orphaned runs failed"),
+            }
+        }
+    }
+
+    /// Gives back what is here of runs that another server has ended.
+    async fn give_back(&self) {
+        for run in self.shared.execute.leftovers() {
+            let record = self.shared.store.get(&run).await.ok().flatten();
+            if record.is_some_and(|record| record.outcome.is_some()) {
+                self.shared.execute.clean_up(&run).await;
+            }
+        }
+    }
+
+    /// Answers whether the run was taken over at once.
+    async fn queue_orphan(&self, run: &RunId) -> Result<bool, StoreError> {
+        let record = self.record(run).await?;
+        let caller = Caller {
+            name: record.owner,
+            // What its key was allowed when it was started is not known here.
+            max_concurrent: None,
+        };
+        let ticket = ticket(run.clone(), &record.request, caller);
+        let seat = self.shared.line.readmit(ticket);
+        if seat.has_place() {
+            return self.take_over(seat).await;
+        }
+        let this = self.clone();
+        self.shared.tasks.spawn(async move {
+            let run = seat.run().clone();
+            if let Err(error) = this.take_over_in_turn(seat).await {
+                tracing::error!(%run, %error, "an orphaned run cannot be taken over");
+            }
+        });
+        Ok(false)
+    }
+
+    /// Gives up the seat where somebody else was faster, or this server stops.
+    async fn take_over_in_turn(&self, seat: Seat) -> Result<(), StoreError> {
+        let mut orphans = self.shared.orphans.subscribe();
+        let has_owner = orphans.wait_for(|orphans| !orphans.contains(seat.run()));
+        tokio::select! {
+            biased;
+            () = self.shared.closing.soon.cancelled() => return Ok(()),
+            _ = has_owner => return Ok(()),
+            () = seat.place() => {}
+        }
+        self.take_over(seat).await.map(drop)
+    }
+
+    /// Answers false when somebody else was faster.
+    async fn take_over(&self, seat: Seat) -> Result<bool, StoreError> {
+        let shared = &self.shared;
+        let run = seat.run().clone();
+        let lease = shared.config.lease;
+        let epoch = match shared.store.claim(&run, &shared.worker, lease).await {
+            Err(StoreError::Fenced(_)) => return Ok(false),
+            claimed => claimed?,
+        };
+        let going_on = self.go_on(&run, epoch, seat).await;
+        if going_on.is_err() {
+            self.release(&run, epoch).await;
+        }
+        going_on.map(|()| true)
+    }
+
+    async fn go_on(&self, run: &RunId, epoch: Epoch, seat: Seat) -> Result<(), StoreError> {
+        let store = self.shared.store.as_ref();
+        let record = self.record(run).await?;
+        if record.stalled_claims >= MAX_RESUMES {
+            self.shared.execute.clean_up(run).await;
+            return given_up().write(store, run, epoch).await;
+        }
+        let mut owned = self.own(&record, epoch);
+        if !owned.is_resumed {
+            let first = first_events(&record.request);
+            owned.last_seq = first.len() as u64;
+            store.append(run, epoch, first).await?;
+        }
+        self.launch(owned, None, seat);
+        Ok(())
+    }
+
+    /// The run as this server owns it from now on.
+    fn own(&self, record: &RunRecord, epoch: Epoch) -> OwnedRun {
+        let cancel = CancellationToken::new();
+        if record.cancel_requested {
+            cancel.cancel();
+        }
+        OwnedRun {
+            id: record.id.clone(),
+            request: record.request.clone(),
+            epoch,
+            last_seq: record.last_seq,
+            is_resumed: record.last_seq > 0,
+            cancel,
+            hand_over: self.shared.closing.hand_over(),
+        }
+    }
+
+    async fn record(&self, run: &RunId) -> Result<RunRecord, StoreError> {
+        let record = self.shared.store.get(run).await?;
+        record.ok_or_else(|| StoreError::UnknownRun(run.clone()))
+    }
+}
+
+fn given_up() -> Ending {
+    Ending {
+        outcome: Outcome::Failed(FailureKind::Interrupted),
+        why: "the server stopped several times in a row as soon as it worked on this run, so it is given \
+              up; if the server was stopped for another reason, start the run again",
+    }
+}
