@@ -14,6 +14,17 @@ use crate::agent::{Agent, Halt, LastReply};
 use crate::sandbox::{Sandbox, SandboxHandle};
 use crate::source::{Base, Fetch, Repository, Work};
 
+/// What became of the sandbox in which the model worked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Workplace {
+    /// It is there.
+    Reopened,
+    /// Another one holds the work as it was kept last.
+    Rebuilt,
+    /// Another one holds none of the work.
+    Empty,
+}
+
 /// Tells the model what became of its sandbox.
 const REOPENED: &str = "\
 The server was restarted. The files are as you left them; processes that you had started are gone.";
@@ -28,13 +39,16 @@ beginning, so make your changes again.";
 /// What an earlier owner has left to do in the conversation.
 pub(super) struct Begun {
     last: Option<LastReply>,
-    note: &'static str,
+    workplace: Workplace,
 }
 
 impl Begun {
-    /// The model's last words, if it had nothing more to do.
+    /// The model's last words, if it had nothing more to do and its work is there.
     pub(super) fn last_words(&self) -> Option<String> {
-        self.last.as_ref()?.last_words()
+        match self.workplace {
+            Workplace::Reopened => self.last.as_ref()?.last_words(),
+            Workplace::Rebuilt | Workplace::Empty => None,
+        }
     }
 
     /// Brings the conversation to where the model can go on.
@@ -42,8 +56,18 @@ impl Begun {
         if let Some(last) = &self.last {
             agent.take_up(last).await?;
         }
-        agent.say(self.note).await;
+        agent.say(self.workplace.told()).await;
         Ok(())
+    }
+}
+
+impl Workplace {
+    fn told(self) -> &'static str {
+        match self {
+            Self::Reopened => REOPENED,
+            Self::Rebuilt => REBUILT,
+            Self::Empty => EMPTY,
+        }
     }
 }
 
@@ -104,11 +128,11 @@ impl Run<'_> {
             self.conversation = Some(talk.conversation);
             return Ok(Left::Check(prepared));
         }
-        let note = match reopened {
-            true => REOPENED,
+        let workplace = match reopened {
+            true => Workplace::Reopened,
             false => self.rebuild(&prepared, past.kept.as_deref()).await?,
         };
-        self.take_up(talk, note, past.spent.is_replying);
+        self.take_up(talk, workplace, past.spent.is_replying);
         Ok(Left::Work(prepared))
     }
 
@@ -196,12 +220,12 @@ impl Run<'_> {
         true
     }
 
-    /// Another sandbox, with the work as it was kept last. Answers what the model is told of it.
+    /// Another sandbox, with the work as it was kept last.
     async fn rebuild(
         &mut self,
         prepared: &Prepared,
         kept: Option<&str>,
-    ) -> Result<&'static str, Halt> {
+    ) -> Result<Workplace, Halt> {
         let (base, commands) = (&prepared.base, &prepared.commands);
         let work = match kept {
             Some(tree) => self.restore(base, tree).await?,
@@ -212,7 +236,10 @@ impl Run<'_> {
         self.set_up(commands).await?;
         let revision = work.as_ref().map_or(&base.commit, |work| &work.tree);
         self.settle(revision).await?;
-        Ok(if work.is_some() { REBUILT } else { EMPTY })
+        Ok(match work {
+            Some(_) => Workplace::Rebuilt,
+            None => Workplace::Empty,
+        })
     }
 
     /// Has a sandbox from now on, and says so in the log.
@@ -226,7 +253,7 @@ impl Run<'_> {
         self.sandbox = Some(sandbox);
     }
 
-    fn take_up(&mut self, talk: Talk, note: &'static str, is_replying: bool) {
+    fn take_up(&mut self, talk: Talk, workplace: Workplace, is_replying: bool) {
         if is_replying {
             // What the reply has cost is not known, but its request was sent.
             self.budget.book(&TokenUsage {
@@ -235,7 +262,7 @@ impl Run<'_> {
             });
         }
         let last = talk.last;
-        self.begun = Some(Begun { last, note });
+        self.begun = Some(Begun { last, workplace });
         self.conversation = Some(talk.conversation);
     }
 }

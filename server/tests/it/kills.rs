@@ -15,7 +15,7 @@ use crate::modal;
 use crate::peers::process::Peers;
 use crate::runs::project::File;
 use crate::store::postgres::{self, Server as Postgres};
-use ground::{Ground, Setting};
+use ground::{Ground, Server, Setting};
 use model::Turn;
 
 /// How many runs are under way at the same time.
@@ -67,16 +67,31 @@ struct Matrix<'a> {
     peers: Option<&'a Peers>,
     /// Where each run gets a database, if in one.
     postgres: Option<&'a Postgres>,
-    /// Whether another server, with another folder, goes on; otherwise the same is started again.
-    is_another: bool,
+    death: Death,
     /// At every how many events a server is killed.
     step: usize,
+}
+
+/// What becomes of a server, and who goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Death {
+    /// It is killed, and started again.
+    #[default]
+    Killed,
+    /// It is killed, and another one goes on, with another folder.
+    Replaced,
+    /// It is cut off, another one goes on, and it comes back.
+    CutOff,
+    /// It is told to stop, and started again.
+    Stopped,
 }
 
 /// What a run came to.
 struct Played {
     events: Vec<LoggedEvent>,
     tree: String,
+    /// The files of the tree.
+    files: String,
     asked: usize,
 }
 
@@ -123,11 +138,35 @@ async fn another_server_goes_on_with_the_work_that_was_kept() {
     };
     let matrix = Matrix {
         postgres: Some(server),
-        is_another: true,
+        death: Death::Replaced,
         step: 2,
         ..Matrix::default()
     };
     matrix.holds(turns().len() + 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_was_cut_off_does_no_harm_when_it_is_back() {
+    let Some(server) = postgres::server("servers that were cut off") else {
+        return;
+    };
+    let matrix = Matrix {
+        postgres: Some(server),
+        death: Death::CutOff,
+        step: 5,
+        ..Matrix::default()
+    };
+    matrix.holds(turns().len() + 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_stops_hands_its_run_over() {
+    let matrix = Matrix {
+        death: Death::Stopped,
+        step: 3,
+        ..Matrix::default()
+    };
+    matrix.holds(1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -156,15 +195,24 @@ impl Matrix<'_> {
         let kills = futures_util::stream::iter((1..last).step_by(self.step));
         let played = kills.map(async |seq| {
             let played = self.play(Some(seq as u64)).await;
-            assert_eq!(played.tree, whole.tree, "killed at event {seq}");
+            let files = (&played.files, &whole.files);
+            assert_eq!(played.tree, whole.tree, "killed at {seq}: {files:?}");
             let asked = played.asked - whole.asked;
             assert!(asked <= more, "killed at event {seq}: {asked} calls more");
             is_resumed(&played)
         });
         let resumed: Vec<bool> = played.buffer_unordered(SIDE_BY_SIDE).collect().await;
         let count = resumed.iter().filter(|resumed| **resumed).count();
-        // A few come too late, and find that the run has ended.
-        assert!(count * 10 > resumed.len() * 8, "{count} of {resumed:?}");
+        let least = match self.death {
+            // Who is told to stop may bring a run to its end.
+            Death::Stopped => 3,
+            // A few come too late, and find that the run has ended.
+            _ => 8,
+        };
+        assert!(
+            count * 10 >= resumed.len() * least,
+            "{count} of {resumed:?}"
+        );
     }
 
     /// A run whose server is killed at an event, if at all.
@@ -181,20 +229,17 @@ impl Matrix<'_> {
             peers: self.peers,
         };
         let ground = Ground::new(setting).await;
-        let mut server = ground.serve("data").await;
+        let server = ground.serve("data").await;
         let run = ground.start(&server).await;
         let mut events = Vec::new();
         let mut data = "data";
         if let Some(seq) = killed_at {
             let reached = |logged: &LoggedEvent| logged.seq >= seq;
             ground.follow(&server, &run, &mut events, reached).await;
-            server.kill().await;
-            if self.is_another {
-                data = "other";
-            }
-            server = ground.serve(data).await;
+            data = self.go_on(&ground, server, &run, &mut events).await;
+        } else {
+            ground.follow(&server, &run, &mut events, |_| false).await;
         }
-        ground.follow(&server, &run, &mut events, |_| false).await;
         let outcome = match self.peers {
             Some(_) => Outcome::PullRequest,
             None => Outcome::BranchOnly,
@@ -209,9 +254,48 @@ impl Matrix<'_> {
         };
         Played {
             tree: ground.git(&["rev-parse", &format!("{branch}^{{tree}}")]),
+            files: ground.git(&["ls-tree", "-r", branch]),
             asked: ground.model.asked(),
             events,
         }
+    }
+}
+
+impl Matrix<'_> {
+    /// Lets the server of a run die, and the run go on to its end. Answers the folder of who went on.
+    async fn go_on(
+        &self,
+        ground: &Ground,
+        server: Server,
+        run: &str,
+        events: &mut Vec<LoggedEvent>,
+    ) -> &'static str {
+        let (mut frozen, mut data) = (None, "other");
+        match self.death {
+            Death::Killed => {
+                server.kill().await;
+                data = "data";
+            }
+            Death::Replaced => server.kill().await,
+            Death::CutOff => {
+                server.freeze();
+                frozen = Some(server);
+            }
+            Death::Stopped => {
+                server.stop().await;
+                data = "data";
+            }
+        }
+        let next = ground.serve(data).await;
+        ground.follow(&next, run, events, |_| false).await;
+        if let Some(server) = frozen {
+            server.thaw().await;
+            server.stop().await;
+            let mut again = Vec::new();
+            ground.follow(&next, run, &mut again, |_| false).await;
+            assert_eq!(again, *events, "nothing was written after the end");
+        }
+        data
     }
 }
 

@@ -58,6 +58,9 @@ impl IgnoreRules {
     /// Whether an untracked `path` is ignored, given that none of its parents is.
     pub(crate) fn ignores(&self, path: &[u8], is_folder: bool) -> bool {
         let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
+        if is_half_written(name) {
+            return true;
+        }
         for file in self.files.iter().rev() {
             for rule in file.rules.iter().rev() {
                 let text = if rule.name_only {
@@ -72,6 +75,16 @@ impl IgnoreRules {
         }
         false
     }
+}
+
+/// What the fs tools write before it takes the name of its file; one that was killed leaves it behind.
+fn is_half_written(name: &[u8]) -> bool {
+    let numbers = name.strip_prefix(b".pullwright-");
+    let numbers = numbers.and_then(|rest| rest.strip_suffix(b".tmp"));
+    numbers.is_some_and(|rest| {
+        rest.iter()
+            .all(|byte| byte.is_ascii_digit() || *byte == b'-')
+    })
 }
 
 fn read_rules(file: &Path) -> Vec<Rule> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use pullwright_protocol::LoggedEvent;
 use reqwest::Client;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -83,6 +84,7 @@ model = "careful"
 [server]
 data_dir = "DATA"
 lease_sec = 1
+shutdown_grace_sec = 1
 {}
 "#,
             setting.sections
@@ -259,6 +261,44 @@ impl Server {
     /// Kills the process, as `kill -9` does.
     pub(super) async fn kill(mut self) {
         self.process.kill().await.unwrap();
+    }
+
+    /// Tells the process to stop, and waits until it has.
+    pub(super) async fn stop(mut self) {
+        self.signal(Signal::TERM);
+        let ended = tokio::time::timeout(PATIENCE, self.process.wait()).await;
+        let status = ended.expect("it stops").unwrap();
+        assert!(status.success(), "{status}");
+    }
+
+    /// Lets the process stand still, as a machine does that is cut off.
+    pub(super) fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets the process go on, and waits until it has parted with all its runs.
+    pub(super) async fn thaw(&self) {
+        self.signal(Signal::CONT);
+        let url = format!("{}/metrics", self.address);
+        let idle = async {
+            let mut pace = tokio::time::interval(Duration::from_millis(20));
+            loop {
+                pace.tick().await;
+                let answer = http_client().get(&url).send().await.unwrap();
+                let text = answer.text().await.unwrap();
+                if text.contains("pullwright_runs_active 0") {
+                    return;
+                }
+            }
+        };
+        let parted = tokio::time::timeout(PATIENCE, idle).await;
+        parted.expect("it parts with its runs");
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = self.process.id().and_then(|id| i32::try_from(id).ok());
+        let pid = Pid::from_raw(id.unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
     }
 }
 

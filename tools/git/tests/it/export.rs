@@ -47,6 +47,25 @@ fn edits_new_files_deletions_modes_and_links_come_out() {
     }
 }
 
+/// An edit that was killed must not leave its half in the change.
+#[test]
+fn what_is_half_written_stays() {
+    let fixture = Fixture::new(&[("a.txt", "a\n"), ("src/.pullwright-1-2.tmp", "tracked\n")]);
+    fixture.write(".pullwright-4711-0.tmp", "half");
+    fixture.write("src/.pullwright-1-2.tmp", "changed\n");
+    fixture.write("src/.pullwright-notes.tmp", "mine\n");
+    fixture.export_and_fetch();
+    let listing = fixture.listing();
+    assert_eq!(
+        listing,
+        [
+            "100644 a.txt",
+            "100644 src/.pullwright-1-2.tmp",
+            "100644 src/.pullwright-notes.tmp",
+        ]
+    );
+}
+
 #[test]
 fn files_and_folders_may_swap() {
     let fixture = Fixture::new(&[

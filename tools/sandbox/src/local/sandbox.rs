@@ -206,7 +206,9 @@ fn make_cgroup(shared: &Shared, run: &RunId) -> Result<Option<Cgroup>, SandboxEr
         processes: Some(shared.config.local.processes + OWN_PROCESSES),
         cpus: shared.config.local.cpus,
     };
-    shared.cgroups.create(&run.0, &limits).map(Some)
+    // Another server of this machine may be stuck with the run, and have one for it.
+    let name = format!("{run}-{}", std::process::id());
+    shared.cgroups.create(&name, &limits).map(Some)
 }
 
 fn plan(shared: &Shared, folders: &Folders, cgroup: Option<&Cgroup>) -> Plan {
