@@ -5,6 +5,7 @@ mod ask;
 mod circles;
 mod coalesce;
 mod compact;
+mod inbox;
 mod last_reply;
 mod reasoning;
 
@@ -19,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 use circles::{Circle, Circles, Turn};
 
 pub(crate) use answer::result_item;
+pub use inbox::Inbox;
+pub(crate) use inbox::heard_item;
 pub use last_reply::LastReply;
 
 use crate::budget::{Budget, BudgetReached};
@@ -48,6 +51,8 @@ pub struct Agent<'a> {
     pub cancel: &'a CancellationToken,
     /// Fires when it is to stop before the model's next turn.
     pub hand_over: &'a CancellationToken,
+    /// What people say to the model.
+    pub inbox: &'a mut Inbox,
     /// Told after each turn in which the workspace may have changed.
     pub changed: &'a Notify,
 }
@@ -87,6 +92,7 @@ impl Agent<'_> {
             if self.hand_over.is_cancelled() {
                 return Err(Halt::HandedOver);
             }
+            self.hear().await;
             let reply = self.ask().await?;
             let calls = reply.calls();
             let is_of_use = match reply.complaint() {
@@ -95,6 +101,7 @@ impl Agent<'_> {
                     self.watch(&mut circles, &turn).await?;
                     is_of_use
                 }
+                None if self.hear().await => true,
                 None => return Ok(reply.words()),
                 Some(complaint) => {
                     self.say(complaint).await;

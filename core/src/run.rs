@@ -18,7 +18,7 @@ mod summary;
 mod warm;
 mod work;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -32,7 +32,7 @@ use pullwright_protocol::{CheckReport, Event, FailureKind, Outcome, RunId, RunRe
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::Halt;
+use crate::agent::{Halt, Inbox};
 use crate::budget::{Budget, Limits};
 use crate::config::{Config, EditTool, ToolConfig};
 use crate::conversation::Conversation;
@@ -194,6 +194,7 @@ struct Run<'a> {
     conversation: Option<Conversation>,
     /// What an earlier owner has left to do in the conversation.
     begun: Option<Begun>,
+    inbox: Inbox,
     work: Option<Work>,
     /// Whether the model may have changed the workspace since the work was last taken in.
     unsaved: bool,
@@ -242,7 +243,9 @@ impl<'a> Run<'a> {
     fn new(parts: &'a RunParts, owned: OwnedRun, past: Option<&Past>) -> Self {
         let store = Arc::clone(&parts.store);
         let last_seq = past.map_or(owned.last_seq, |past| past.last_seq);
-        let log = EventLog::start(store, owned.id.clone(), owned.epoch, last_seq);
+        let log = EventLog::start(Arc::clone(&store), owned.id.clone(), owned.epoch, last_seq);
+        let heard = past.map_or_else(BTreeSet::new, |past| past.heard.clone());
+        let inbox = Inbox::new(store, owned.id.clone(), heard);
         let spent = past.map_or_else(Spent::default, |past| past.spent);
         let now = Instant::now();
         let started = now.checked_sub(spent.time).unwrap_or(now);
@@ -265,6 +268,7 @@ impl<'a> Run<'a> {
             forge: None,
             conversation: None,
             begun: None,
+            inbox,
             work: None,
             unsaved: false,
             pushed: None,
@@ -339,11 +343,12 @@ impl<'a> Run<'a> {
                 return Err(Halt::HandedOver);
             }
             let broken = self.check(&prepared).await?;
-            if broken.is_empty() || self.repairs >= self.parts.config.checks.max_repairs {
+            if !broken.is_empty() && self.repairs < self.parts.config.checks.max_repairs {
+                self.repairs += 1;
+                self.ask_for_repair(&broken).await;
+            } else if !self.has_news(&prepared).await? {
                 return Ok(None);
             }
-            self.repairs += 1;
-            self.ask_for_repair(&broken).await;
             is_worked_out = false;
         }
     }

@@ -65,6 +65,12 @@ pub trait RunStore: Send + Sync {
     /// Notes that somebody wants the run to end. Answers false when it has ended already.
     async fn cancel(&self, run: &RunId) -> Result<bool, StoreError>;
 
+    /// Leaves a message for the model of a run that has not ended. The same message again is the same one.
+    async fn post(&self, message: NewMessage) -> Result<Posted, StoreError>;
+
+    /// The messages that were left for a run, in the order of their numbers.
+    async fn messages(&self, run: &RunId) -> Result<Vec<Message>, StoreError>;
+
     /// What is known of a run.
     async fn get(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError>;
 
@@ -107,6 +113,42 @@ pub enum Created {
     Joined(RunId),
     /// The same key came before with another request.
     KeyReused,
+}
+
+/// The most messages that are taken for one run: each is sent with every reply that follows.
+pub const MAX_MESSAGES: usize = 100;
+
+/// A message to leave for a run's model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewMessage {
+    /// Names it among all messages.
+    pub id: String,
+    /// The run.
+    pub run: RunId,
+    /// What is said.
+    pub text: String,
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+}
+
+/// What [`RunStore::post`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Posted {
+    /// The message has this number.
+    Accepted(u64),
+    /// The run has ended.
+    Ended,
+    /// The run has [`MAX_MESSAGES`] already.
+    Full,
+}
+
+/// A message that was left for a run's model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Its number, unique among all messages.
+    pub number: u64,
+    /// What is said.
+    pub text: String,
 }
 
 /// What is known of a run.

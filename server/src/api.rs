@@ -6,6 +6,7 @@ mod follow;
 mod guard;
 mod handlers;
 mod headers;
+mod messages;
 mod query;
 mod serve;
 
@@ -41,6 +42,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/runs/{id}/stream", get(handlers::stream))
         .route("/v1/runs/{id}/patch", get(handlers::patch))
         .route("/v1/runs/{id}/cancel", post(handlers::cancel))
+        .route("/v1/runs/{id}/messages", post(messages::say))
         .route("/v1/audit", get(audit::audit))
         .route("/metrics", get(handlers::metrics))
         .fallback(unknown_route)

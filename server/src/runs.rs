@@ -7,6 +7,7 @@ mod config;
 mod ending;
 mod limits;
 mod line;
+mod messages;
 mod pace;
 mod queue;
 mod recover;

@@ -6,6 +6,7 @@
 
 mod access_rows;
 mod failure;
+mod messages;
 mod op;
 mod postgres;
 mod sqlite;

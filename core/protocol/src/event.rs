@@ -133,6 +133,13 @@ pub enum Event {
         /// The item.
         item: Item,
     },
+    /// Somebody said something to the model, which is appended to the conversation.
+    MessageHeard {
+        /// Its number in the store, by which it is heard once.
+        number: u64,
+        /// What was said.
+        text: String,
+    },
     /// The model thinks; several small pieces may be joined into one event.
     ReasoningDelta {
         /// The added text.

@@ -145,6 +145,10 @@ impl Frame {
                     false => format!("the model goes in circles and is told so: {what}"),
                 },
             },
+            Event::MessageHeard { text, .. } => NamedFrame::Status {
+                stage: Stage::Work,
+                message: format!("the model is told: {text}"),
+            },
             Event::NetworkAccessed { access } => NamedFrame::Status {
                 stage: Stage::Sandbox,
                 message: access.complaint()?,

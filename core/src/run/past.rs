@@ -3,6 +3,8 @@
 mod fold;
 mod spent;
 
+use std::collections::BTreeSet;
+
 use pullwright_protocol::{CheckReport, Provenance};
 
 use super::detect::Commands;
@@ -35,6 +37,8 @@ pub(super) struct Past {
     pub(super) repairs: u32,
     pub(super) pushed: Option<Pushed>,
     pub(super) pr_url: Option<String>,
+    /// The numbers of the messages that the model has heard.
+    pub(super) heard: BTreeSet<u64>,
     /// How often in a row the run was gone on with and came no further.
     pub(super) stalls: u32,
     pub(super) spent: Spent,

@@ -115,6 +115,7 @@ impl Run<'_> {
             conversation,
             cancel: &self.owned.cancel,
             hand_over: &self.owned.hand_over.soon,
+            inbox: &mut self.inbox,
             changed: &changed,
         };
         let working = async {
@@ -145,6 +146,20 @@ impl Run<'_> {
             count(broken.len())
         );
         self.status(Stage::Work, message).await;
+    }
+
+    /// Whether somebody said something meanwhile, so that the model goes on in what is checked.
+    pub(super) async fn has_news(&mut self, prepared: &Prepared) -> Result<bool, Halt> {
+        if self.inbox.news().await.is_empty() {
+            return Ok(false);
+        }
+        // The checks ran in a sandbox of their own, and left something behind.
+        if let Some(work) = &self.work
+            && !prepared.commands.checks.is_empty()
+        {
+            self.settle(&work.tree).await?;
+        }
+        Ok(true)
     }
 
     async fn first_item(&self, prepared: &Prepared) -> Result<String, Halt> {

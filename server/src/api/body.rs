@@ -7,6 +7,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use pullwright_protocol::{BudgetLimits, FailureKind, RunRequest};
 use schemars::{JsonSchema, schema_for};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
@@ -27,6 +28,28 @@ pub(super) async fn run_request(
     check_content_type(headers)?;
     let bytes = read(body, config.max_body_bytes, config.body_timeout).await?;
     parse(&bytes)
+}
+
+/// What is said to a run's model.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SaidToRun {
+    /// The text.
+    pub(super) message: String,
+}
+
+/// Reads and decodes the body of `POST /v1/runs/{id}/messages`.
+pub(super) async fn said_to_run(
+    headers: &HeaderMap,
+    body: Body,
+    config: &ApiConfig,
+) -> Result<SaidToRun, ApiProblem> {
+    check_content_type(headers)?;
+    let bytes = read(body, config.max_body_bytes, config.body_timeout).await?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        let message = format!("the body must be {{\"message\": \"…\"}}: {error}");
+        ApiProblem::bad_request(message)
+    })
 }
 
 /// The known name that is most like `name`, as the end of a sentence.

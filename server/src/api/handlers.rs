@@ -24,7 +24,7 @@ const MAX_LISTED_RUNS: u64 = 100;
 /// Who sees a run: whoever it belongs to, and administrators.
 const SEE: &[Scope] = &[Scope::Read, Scope::Admin];
 
-type RunPath = Result<Path<String>, PathRejection>;
+pub(super) type RunPath = Result<Path<String>, PathRejection>;
 
 /// Starts or joins a run and streams its frames.
 pub(super) async fn code(
@@ -240,7 +240,7 @@ fn resume(
 }
 
 /// The run, if it is the visitor's to see. That of another is answered like one that there is not.
-async fn record(
+pub(super) async fn record(
     state: &ApiState,
     visitor: &Visitor,
     path: RunPath,

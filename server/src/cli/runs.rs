@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use pullwright_core::store::{RunRecord, RunStore};
+use pullwright_core::log::now_ms;
+use pullwright_core::store::{MAX_MESSAGES, NewMessage, Posted, RunRecord, RunStore};
 use pullwright_protocol::FrameOptions;
 
 use super::place::Place;
@@ -58,6 +59,13 @@ enum Task {
         /// The run, or the beginning of its id.
         run: String,
     },
+    /// Say something to the model that works on a run; it hears it before its next turn.
+    Say {
+        /// The run, or the beginning of its id.
+        run: String,
+        /// What to say.
+        message: String,
+    },
     /// Print a run's typed events as JSON, one a line: all there is to know of it.
     Export {
         /// The run, or the beginning of its id.
@@ -88,6 +96,7 @@ impl Runs {
             Task::Show(named) => named.show(store, false).await?,
             Task::Tail(named) => named.show(store, true).await?,
             Task::Cancel { run } => cancel(store, &run).await?,
+            Task::Say { run, message } => say_to(store, &run, message).await?,
             Task::Export { run } => export(store, &run).await?,
             Task::Patch { run } => patch(store, &run).await?,
         }
@@ -142,6 +151,27 @@ async fn cancel(store: &dyn RunStore, named: &str) -> anyhow::Result<()> {
     say(&format!(
         "run {run} is asked to end; `pullwright runs tail {run}` shows how it does"
     ));
+    Ok(())
+}
+
+async fn say_to(store: &dyn RunStore, named: &str, text: String) -> anyhow::Result<()> {
+    let run = find(store, named).await?.id;
+    if text.trim().is_empty() {
+        bail!("there is nothing to say; write the message after the run");
+    }
+    let message = NewMessage {
+        id: uuid::Uuid::now_v7().to_string(),
+        run: run.clone(),
+        text,
+        at_ms: now_ms(),
+    };
+    match store.post(message).await? {
+        Posted::Accepted(_) => say(&format!(
+            "the model of run {run} hears it before its next turn"
+        )),
+        Posted::Ended => bail!("run {run} has ended; nobody hears it any more"),
+        Posted::Full => bail!("run {run} has {MAX_MESSAGES} messages, which is all that one takes"),
+    }
     Ok(())
 }
 

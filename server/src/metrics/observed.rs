@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use pullwright_core::store::{Created, Epoch, NewRun, RunRecord, RunStore, StoreError};
+use pullwright_core::store::{
+    Created, Epoch, Message, NewMessage, NewRun, Posted, RunRecord, RunStore, StoreError,
+};
 use pullwright_protocol::{LoggedEvent, Outcome, RunId};
 use tokio::sync::watch;
 
@@ -147,6 +149,14 @@ impl RunStore for ObservedStore {
 
     async fn cancel(&self, run: &RunId) -> Result<bool, StoreError> {
         self.store.cancel(run).await
+    }
+
+    async fn post(&self, message: NewMessage) -> Result<Posted, StoreError> {
+        self.store.post(message).await
+    }
+
+    async fn messages(&self, run: &RunId) -> Result<Vec<Message>, StoreError> {
+        self.store.messages(run).await
     }
 
     async fn get(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {

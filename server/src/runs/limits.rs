@@ -51,6 +51,14 @@ impl RequestLimits {
         check_budget(&request.budget)
     }
 
+    /// Refuses a message to a run's model that is empty, or longer than a prompt may be.
+    ///
+    /// # Errors
+    /// What the caller is told.
+    pub fn check_message(&self, text: &str) -> Result<(), ApiProblem> {
+        filled("message", text, self.max_prompt_chars)
+    }
+
     fn check_checks(&self, checks: &[String]) -> Result<(), ApiProblem> {
         if checks.len() > self.max_checks {
             return Err(ApiProblem::too_large(format!(

@@ -12,6 +12,7 @@ mod create;
 mod grace;
 mod group;
 mod hub;
+mod messages;
 mod outbox;
 mod reader;
 mod row;
@@ -23,7 +24,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pullwright_core::store::{
-    Created, Epoch, NewRun, RunRecord, RunStore, StoreError, StoreFailure,
+    Created, Epoch, Message, NewMessage, NewRun, Posted, RunRecord, RunStore, StoreError,
+    StoreFailure,
 };
 use pullwright_protocol::{LoggedEvent, Outcome, RunId};
 use sqlx::PgConnection;
@@ -40,6 +42,7 @@ use reader::Reader;
 use transaction::Writing;
 
 use super::failure::failure;
+use super::messages::posted;
 use super::watchers::Watchers;
 use super::writer::WriterHandle;
 
@@ -216,6 +219,19 @@ impl RunStore for PostgresStore {
 
     async fn cancel(&self, run: &RunId) -> Result<bool, StoreError> {
         self.writer.cancel(run).await
+    }
+
+    async fn post(&self, message: NewMessage) -> Result<Posted, StoreError> {
+        let number = self.post_message(&message).await?;
+        let record = match number {
+            Some(_) => None,
+            None => self.get(&message.run).await?,
+        };
+        posted(number, &message.run, record)
+    }
+
+    async fn messages(&self, run: &RunId) -> Result<Vec<Message>, StoreError> {
+        self.messages_of(run).await
     }
 
     async fn get(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {

@@ -6,6 +6,7 @@
 
 mod access;
 mod apply;
+mod messages;
 mod reader;
 mod repeated;
 mod schema;
@@ -18,7 +19,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pullwright_core::store::{Created, Epoch, NewRun, RunRecord, RunStore, StoreError};
+use pullwright_core::store::{
+    Created, Epoch, Message, NewMessage, NewRun, Posted, RunRecord, RunStore, StoreError,
+};
 use pullwright_protocol::{LoggedEvent, Outcome, RunId};
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
@@ -26,6 +29,7 @@ use tokio::sync::watch;
 
 use reader::Reader;
 
+use super::messages::posted;
 use super::watchers::Watchers;
 use super::writer::WriterHandle;
 
@@ -196,6 +200,19 @@ impl RunStore for SqliteStore {
 
     async fn cancel(&self, run: &RunId) -> Result<bool, StoreError> {
         self.writer.cancel(run).await
+    }
+
+    async fn post(&self, message: NewMessage) -> Result<Posted, StoreError> {
+        let number = self.post_message(&message).await?;
+        let record = match number {
+            Some(_) => None,
+            None => self.get(&message.run).await?,
+        };
+        posted(number, &message.run, record)
+    }
+
+    async fn messages(&self, run: &RunId) -> Result<Vec<Message>, StoreError> {
+        self.messages_of(run).await
     }
 
     async fn get(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {

@@ -15,6 +15,7 @@ mod foreign_tools;
 mod inside;
 pub(crate) mod lab;
 mod links;
+mod messages;
 mod metrics;
 mod native;
 pub(crate) mod project;

@@ -2,6 +2,7 @@
 
 mod access_contract;
 mod contract;
+mod messages;
 mod owners;
 pub(crate) mod postgres;
 mod sqlite;

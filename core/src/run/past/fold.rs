@@ -3,7 +3,7 @@
 use pullwright_protocol::{CheckPhase, CheckReport, Event, Item, LoggedEvent, ResetReason, RunId};
 
 use super::{Past, PastBase, Talk};
-use crate::agent::{LastReply, result_item};
+use crate::agent::{LastReply, heard_item, result_item};
 use crate::conversation::Conversation;
 use crate::run::detect::Commands;
 use crate::sandbox::SandboxHandle;
@@ -94,6 +94,14 @@ impl Past {
                 model: provenance,
                 last: None,
             });
+            return;
+        }
+        if let Event::MessageHeard { number, text } = &event {
+            self.heard.insert(*number);
+            self.is_final = false;
+            if let Some(talk) = &mut self.talk {
+                talk.take_item(&heard_item(text));
+            }
             return;
         }
         if matches!(&event, Event::ItemAppended { item } if !item.is_from_model()) && self.is_final

@@ -51,6 +51,16 @@ const STEPS: &[&str] = &[
     "    ALTER TABLE runs ADD COLUMN claimed_seq    bigint NOT NULL DEFAULT 0;
     ALTER TABLE runs ADD COLUMN stalled_claims bigint NOT NULL DEFAULT 0;
 ",
+    "
+    CREATE TABLE messages (
+        number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        run    text NOT NULL,
+        id     text NOT NULL UNIQUE,
+        text   text NOT NULL,
+        at_ms  bigint NOT NULL
+    );
+    CREATE INDEX messages_by_run ON messages (run, number);
+",
 ];
 
 /// The version that this code writes.

@@ -65,6 +65,16 @@ const STEPS: &[&str] = &[
     ALTER TABLE runs ADD COLUMN claimed_seq    INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE runs ADD COLUMN stalled_claims INTEGER NOT NULL DEFAULT 0;
 ",
+    "
+    CREATE TABLE messages (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        run    TEXT NOT NULL,
+        id     TEXT NOT NULL UNIQUE,
+        text   TEXT NOT NULL,
+        at_ms  INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX messages_by_run ON messages (run, number);
+",
 ];
 
 /// The version that this code writes.

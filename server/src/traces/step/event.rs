@@ -38,6 +38,7 @@ impl What {
                 said: content.said(item),
             }),
             Event::ItemAppended { item } => Self::Told(content.said(item)),
+            Event::MessageHeard { text, .. } => Self::Told(content.said(&Item::user(text))),
             Event::ModelReplied {
                 stop,
                 usage,

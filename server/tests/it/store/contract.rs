@@ -6,7 +6,7 @@ use std::time::Duration;
 use pullwright_core::store::{Created, Epoch, NewRun, RunStore, StoreError};
 use pullwright_protocol::{LoggedEvent, Outcome, RunId};
 
-use super::owners;
+use super::{messages, owners};
 use crate::support::{done, id, in_time, request, status};
 
 pub(super) const LEASE: Duration = Duration::from_secs(60);
@@ -33,6 +33,8 @@ pub(super) async fn keeps<F: AsyncFn() -> Store>(fresh: F) {
     a_run_let_go_of_has_not_stalled(fresh().await).await;
     a_patch_is_replaced(fresh().await).await;
     cancelling_is_noted(fresh().await).await;
+    messages::are_left_once_and_for_their_run(fresh().await).await;
+    messages::are_taken_while_a_run_is_under_way(fresh().await).await;
     unknown_runs_are_refused(fresh().await).await;
     many_producers_lose_nothing(fresh().await).await;
 }
