@@ -3,6 +3,7 @@
 //! A run is owned by exactly one worker at a time; the owner numbers its events, and every write
 //! carries the owner's epoch, so that a worker that lost its run cannot write to it any more.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -175,6 +176,43 @@ pub struct RunRecord {
     /// How often in a row it was claimed from an owner that had died and had brought it no further.
     #[serde(skip)]
     pub stalled_claims: u64,
+    /// How its events and its patch left the store; absent while they are there. What this record says
+    /// stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired: Option<Retired>,
+}
+
+/// How the events and the patch of a run that ended long ago left the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Retired {
+    /// They were written to an archive before.
+    Archived,
+    /// They are gone.
+    Removed,
+}
+
+impl Retired {
+    /// The name in a store and on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Archived => "archived",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+impl FromStr for Retired {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "archived" => Ok(Self::Archived),
+            "removed" => Ok(Self::Removed),
+            other => Err(format!("unknown way to retire a run `{other}`")),
+        }
+    }
 }
 
 /// Why the store could not do something.

@@ -6,7 +6,8 @@
 //! - [`api`]: the HTTP API.
 //! - [`runs`]: the registry of runs.
 //! - [`problem`]: why a request is refused.
-//! - [`store`]: runs and events on SQLite.
+//! - [`store`]: runs and events on SQLite and Postgres.
+//! - [`retention`]: what becomes of runs that ended long ago.
 //! - [`metrics`]: what is counted.
 //! - [`traces`]: a trace of each run, for OpenTelemetry.
 //! - [`logging`]: the lines of the log.
@@ -20,6 +21,7 @@ pub mod compose;
 pub mod logging;
 pub mod metrics;
 pub mod problem;
+pub mod retention;
 pub mod runs;
 pub mod runtime;
 pub mod store;

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use pullwright_core::store::StoreError;
+use pullwright_core::store::{Retired, StoreError};
 use pullwright_protocol::{FailureKind, RunId};
 use serde_json::json;
 
@@ -50,6 +50,20 @@ impl ApiProblem {
     pub(crate) fn unknown_run(run: &RunId) -> Self {
         let message = format!("there is no run `{run}`; GET /v1/runs lists the latest ones");
         Self::new(StatusCode::NOT_FOUND, FailureKind::BadRequest, message)
+    }
+
+    pub(crate) fn retired(run: &RunId, how: Retired) -> Self {
+        let what = match how {
+            Retired::Archived => {
+                "were moved to the server's archive, where `pullwright runs` shows them"
+            }
+            Retired::Removed => "were removed",
+        };
+        let message = format!(
+            "run `{run}` ended long ago; its events and its patch {what}, and \
+             GET /v1/runs/{run} tells how it ended"
+        );
+        Self::new(StatusCode::GONE, FailureKind::BadRequest, message)
     }
 
     pub(crate) fn key_reused() -> Self {

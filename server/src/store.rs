@@ -9,19 +9,19 @@ mod failure;
 mod messages;
 mod op;
 mod postgres;
+mod retention;
 mod sqlite;
 mod tail;
 mod watchers;
 mod writer;
 
-use pullwright_core::store::RunStore;
-
 use crate::access::AccessStore;
 
 pub use postgres::{AddressError, PostgresAddress, PostgresError, PostgresStore};
+pub use retention::{KeptStore, Retention, Turn};
 pub use sqlite::{OpenError, SqliteStore, StoreOptions};
 
 /// All that a server keeps: runs, keys, and the record of what was done.
-pub trait Store: RunStore + AccessStore {}
+pub trait Store: KeptStore + AccessStore {}
 
-impl<S: RunStore + AccessStore> Store for S {}
+impl<S: KeptStore + AccessStore> Store for S {}

@@ -429,6 +429,18 @@ struct Server {
     allowed_origins: Option<Vec<String>>,
     /// The names by which the server is called, beside its addresses and localhost.
     allowed_hosts: Option<Vec<String>>,
+    /// How many days the events and the patch of an ended run are kept, or "none" for ever. Default 30.
+    keep_runs_days: Option<Days>,
+    /// The folder that they are written to, compressed, before they are deleted.
+    archive_dir: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only described")]
+enum Days {
+    Number(u32),
+    Uncounted(Uncounted),
 }
 
 #[cfg(test)]

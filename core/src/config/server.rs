@@ -33,9 +33,14 @@ pub struct ServerConfig {
     pub data_dir: Option<PathBuf>,
     /// Who may call, how often, and from which pages.
     pub access: AccessConfig,
+    /// How many days the events and the patch of an ended run are kept; absent when the file says `"none"`,
+    /// which is for ever.
+    pub keep_runs_days: Option<u32>,
+    /// The folder that they are written to before they are deleted, if any.
+    pub archive_dir: Option<PathBuf>,
 }
 
-const OWN_KEYS: [&str; 10] = [
+const OWN_KEYS: [&str; 12] = [
     "max_concurrent_runs",
     "lease_sec",
     "max_queued_runs",
@@ -46,11 +51,17 @@ const OWN_KEYS: [&str; 10] = [
     "max_prompt_chars",
     "max_body_bytes",
     "data_dir",
+    "keep_runs_days",
+    "archive_dir",
 ];
 
 pub(super) fn keys() -> Vec<&'static str> {
     OWN_KEYS.into_iter().chain(access::KEYS).collect()
 }
+
+/// A longer time is a mistake in the unit.
+const MAX_KEEP_RUNS_DAYS: u32 = 36_500;
+const DEFAULT_KEEP_RUNS_DAYS: u32 = 30;
 
 impl ServerConfig {
     pub(super) fn read(root: &Section<'_>) -> Result<Self, ConfigError> {
@@ -79,6 +90,21 @@ impl ServerConfig {
             max_body_bytes: size("max_body_bytes", 1 << 28, 1 << 20)?,
             data_dir: section.path("data_dir")?,
             access: AccessConfig::read(&section)?,
+            keep_runs_days: read_keep_runs_days(&section)?,
+            archive_dir: section.path("archive_dir")?,
         })
+    }
+}
+
+fn read_keep_runs_days(section: &Section<'_>) -> Result<Option<u32>, ConfigError> {
+    let expected = "a whole number of days, or \"none\"";
+    let written = section.read("keep_runs_days", expected, |value| {
+        let none = value.as_str() == Some("none");
+        (none || value.is_integer()).then_some(none)
+    })?;
+    match written {
+        None => Ok(Some(DEFAULT_KEEP_RUNS_DAYS)),
+        Some(true) => Ok(None),
+        Some(false) => section.small_integer("keep_runs_days", 1..=MAX_KEEP_RUNS_DAYS),
     }
 }

@@ -103,6 +103,16 @@ fn an_empty_list_of_commands_is_not_an_absent_one() {
 }
 
 #[test]
+fn runs_are_kept_for_a_month_unless_told_otherwise() {
+    let days = |text: &str| with(text).server.keep_runs_days;
+    assert_eq!(days(""), Some(30));
+    assert_eq!(days("[server]\nkeep_runs_days = 7"), Some(7));
+    assert_eq!(days("[server]\nkeep_runs_days = 'none'"), None);
+    let archive = with("[server]\narchive_dir = 'old'").server.archive_dir;
+    assert!(archive.unwrap().ends_with("old"));
+}
+
+#[test]
 fn a_budget_in_dollars_is_dropped_only_by_name() {
     assert_eq!(with("[budget]\nmax_usd = 'none'").budget.max_usd, None);
     assert_eq!(with("[budget]\nmax_usd = 3").budget.max_usd, Some(3.0));

@@ -42,14 +42,26 @@ pub(super) enum View {
     Events,
 }
 
-/// Streams the run's log after event `after`, until its last event or until the visitor's key is over.
-pub(super) fn follow(
-    state: &ApiState,
-    visitor: &Visitor,
-    run: RunId,
-    after: u64,
-    view: View,
-) -> Body {
+/// What a client follows.
+pub(super) struct Following {
+    /// The run.
+    pub(super) run: RunId,
+    /// The number of the last event that the client has.
+    pub(super) after: u64,
+    /// What it sees.
+    pub(super) view: View,
+    /// Whether the run had ended before, so that all of its log is there or none.
+    pub(super) has_ended: bool,
+}
+
+/// Streams the run's log until its last event, or until the visitor's key is over.
+pub(super) fn follow(state: &ApiState, visitor: &Visitor, following: Following) -> Body {
+    let Following {
+        run,
+        after,
+        view,
+        has_ended,
+    } = following;
     let (runs, heartbeat) = (&state.runs, state.config.heartbeat);
     let first_beat = tokio::time::Instant::now() + heartbeat;
     let mut beat = interval_at(first_beat, heartbeat);
@@ -63,6 +75,7 @@ pub(super) fn follow(
         view,
         beat,
         unsure: true,
+        has_ended,
         over: false,
         _counted: state.config.metrics.follower(),
     };
@@ -80,6 +93,7 @@ struct Follower {
     beat: Interval,
     /// Whether the store may know more than the hint says.
     unsure: bool,
+    has_ended: bool,
     over: bool,
     _counted: metrics::Follower,
 }
@@ -116,6 +130,10 @@ impl Follower {
                 }
                 if !page.is_empty() {
                     continue;
+                }
+                if self.has_ended {
+                    // The rest was retired meanwhile.
+                    return Some(self.broken());
                 }
             }
             if last_look {

@@ -10,7 +10,7 @@ use pullwright_core::store::RunRecord;
 use pullwright_protocol::{FailureKind, RunId};
 use serde_json::json;
 
-use super::follow::{View, follow};
+use super::follow::{Following, View, follow};
 use super::query::{Query, idempotency_key, last_event_id};
 use super::{ApiProblem, ApiState, body};
 use crate::access::{Action, Scope, Visitor};
@@ -43,13 +43,17 @@ pub(super) async fn code(
         return Err(ApiProblem::bad_request(message));
     }
     let started = start(&state, &visitor, &headers, body).await?;
-    let mut response = sse(
-        &state,
-        &visitor,
-        &started.id,
-        after.unwrap_or(0),
-        View::Frames(options),
-    );
+    let has_ended = match started.joined {
+        true => started_before(&state, &started.id).await?.outcome.is_some(),
+        false => false,
+    };
+    let following = Following {
+        run: started.id.clone(),
+        after: after.unwrap_or(0),
+        view: View::Frames(options),
+        has_ended,
+    };
+    let mut response = sse(&state, &visitor, following);
     name_run(response.headers_mut(), &started.id);
     Ok(response)
 }
@@ -104,7 +108,7 @@ pub(super) async fn events(
 ) -> Result<Response, ApiProblem> {
     visitor.needs(SEE)?;
     let query = Query::parse(query.as_deref(), &["from"])?;
-    let run = record(&state, &visitor, path).await?;
+    let run = kept(record(&state, &visitor, path).await?)?;
     resume(&state, &visitor, &run, &query, &headers, View::Events)
 }
 
@@ -118,7 +122,7 @@ pub(super) async fn stream(
     visitor.needs(SEE)?;
     let query = Query::parse(query.as_deref(), &["from", "deltas"])?;
     let view = View::Frames(query.frames()?);
-    let run = record(&state, &visitor, path).await?;
+    let run = kept(record(&state, &visitor, path).await?)?;
     resume(&state, &visitor, &run, &query, &headers, view)
 }
 
@@ -130,7 +134,7 @@ pub(super) async fn patch(
     visitor.needs(SEE)?;
     let RunRecord {
         id: run, request, ..
-    } = record(&state, &visitor, path).await?;
+    } = kept(record(&state, &visitor, path).await?)?;
     let Some(patch) = state.runs.store().patch(&run).await? else {
         let message = format!("run `{run}` has no patch: it has changed nothing so far");
         let problem = ApiProblem::new(StatusCode::NOT_FOUND, FailureKind::BadRequest, message);
@@ -236,7 +240,27 @@ fn resume(
         // Tells an event source to stop coming back.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    Ok(sse(state, visitor, &run.id, after, view))
+    let following = Following {
+        has_ended: run.outcome.is_some(),
+        run: run.id.clone(),
+        after,
+        view,
+    };
+    Ok(sse(state, visitor, following))
+}
+
+/// A run that was started or joined by its key.
+async fn started_before(state: &ApiState, run: &RunId) -> Result<RunRecord, ApiProblem> {
+    let record = state.runs.store().get(run).await?;
+    kept(record.ok_or_else(|| ApiProblem::unknown_run(run))?)
+}
+
+/// The run, if its events are there.
+fn kept(record: RunRecord) -> Result<RunRecord, ApiProblem> {
+    match record.retired {
+        Some(how) => Err(ApiProblem::retired(&record.id, how)),
+        None => Ok(record),
+    }
 }
 
 /// The run, if it is the visitor's to see. That of another is answered like one that there is not.
@@ -261,8 +285,8 @@ fn id(path: RunPath) -> Result<RunId, ApiProblem> {
     }
 }
 
-fn sse(state: &ApiState, visitor: &Visitor, run: &RunId, after: u64, view: View) -> Response {
-    let body = follow(state, visitor, run.clone(), after, view);
+fn sse(state: &ApiState, visitor: &Visitor, following: Following) -> Response {
+    let body = follow(state, visitor, following);
     let mut response = body.into_response();
     let headers = response.headers_mut();
     set(headers, header::CONTENT_TYPE, "text/event-stream");

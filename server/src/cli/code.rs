@@ -124,12 +124,12 @@ pub(super) async fn run_and_show(
     let mut view = View::new(std::io::stdout().is_terminal());
     let print = |shown: Shown<'_>| shown.print(&mut view, json);
     let (store, options) = (store.as_ref(), FrameOptions::default());
-    let shown = follow(store, &started.id, options, None, print).await;
+    let shown = follow(store, &started.id, options, print).await;
     on_interrupt.abort();
     if let Some(mut departing) = runs.departing(&started.id) {
         departing.departed().await;
     }
-    shown?.context("the run's log has no end")
+    shown
 }
 
 /// A path relative to the current folder means that folder, not the server's.

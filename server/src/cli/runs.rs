@@ -1,40 +1,29 @@
 //! `pullwright runs`: the runs of this machine's store, also while a server is at work on it.
 
 mod follow;
+mod place;
 mod table;
 
 use std::io::{IsTerminal, Write as _};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use pullwright_core::log::now_ms;
-use pullwright_core::store::{MAX_MESSAGES, NewMessage, Posted, RunRecord, RunStore};
-use pullwright_protocol::FrameOptions;
+use pullwright_core::store::{MAX_MESSAGES, NewMessage, Posted};
+use pullwright_protocol::{Frame, FrameOptions};
 
-use super::place::Place;
 use super::say;
 use super::view::View;
-use crate::store::Store;
 
 pub(super) use follow::{Shown, follow};
+pub(super) use place::{Place, Whereabouts};
 pub(super) use table::age;
-
-/// How many of the latest runs are looked through for the beginning of an id.
-const MAX_LISTED: usize = 1000;
-
-/// How many events are read at once.
-const PAGE_EVENTS: usize = 256;
-
-/// How soon is looked for events that another process wrote.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 #[derive(Args)]
 pub(super) struct Runs {
     #[command(flatten)]
-    place: Place,
+    whereabouts: Whereabouts,
     #[command(subcommand)]
     task: Task,
 }
@@ -89,47 +78,29 @@ struct Named {
 
 impl Runs {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let store = self.store().await?;
-        let store: &dyn RunStore = store.as_ref();
+        let whereabouts = &self.whereabouts;
         match self.task {
-            Task::List { limit, json } => list(store, limit, json).await?,
-            Task::Show(named) => named.show(store, false).await?,
-            Task::Tail(named) => named.show(store, true).await?,
-            Task::Cancel { run } => cancel(store, &run).await?,
-            Task::Say { run, message } => say_to(store, &run, message).await?,
-            Task::Export { run } => export(store, &run).await?,
-            Task::Patch { run } => patch(store, &run).await?,
+            Task::List { limit, json } => list(whereabouts, limit, json).await?,
+            Task::Show(named) => show(whereabouts, &named).await?,
+            Task::Tail(named) => tail(whereabouts, &named).await?,
+            Task::Cancel { run } => cancel(whereabouts, &run).await?,
+            Task::Say { run, message } => say_to(whereabouts, &run, message).await?,
+            Task::Export { run } => export(whereabouts, &run).await?,
+            Task::Patch { run } => patch(whereabouts, &run).await?,
         }
         Ok(ExitCode::SUCCESS)
     }
-
-    async fn store(&self) -> anyhow::Result<Arc<dyn Store>> {
-        match self.place.find().await? {
-            Some(store) => Ok(store),
-            None => {
-                let folder = self.place.data_dir()?;
-                bail!("there are no runs yet in {}", folder.display());
-            }
-        }
-    }
 }
 
-impl Named {
-    async fn show(self, store: &dyn RunStore, to_the_end: bool) -> anyhow::Result<()> {
-        let record = find(store, &self.run).await?;
-        let mut view = View::new(std::io::stdout().is_terminal());
-        let until = match to_the_end {
-            true => None,
-            false => Some(record.last_seq),
-        };
-        let print = |shown: Shown<'_>| shown.print(&mut view, self.json);
-        follow(store, &record.id, FrameOptions::default(), until, print).await?;
-        Ok(())
+async fn list(whereabouts: &Whereabouts, limit: u16, json: bool) -> anyhow::Result<()> {
+    if let Some(archive) = whereabouts.named_archive() {
+        let runs = archive.find("")?;
+        // Ids begin with the time.
+        let latest = runs.iter().rev().take(usize::from(limit));
+        latest.for_each(|run| say(&run.0));
+        return Ok(());
     }
-}
-
-async fn list(store: &dyn RunStore, limit: u16, json: bool) -> anyhow::Result<()> {
-    let runs = store.list(usize::from(limit)).await?;
+    let runs = whereabouts.store().await?.list(usize::from(limit)).await?;
     if json {
         for run in runs {
             say(&serde_json::to_string(&run)?);
@@ -143,9 +114,37 @@ async fn list(store: &dyn RunStore, limit: u16, json: bool) -> anyhow::Result<()
     Ok(())
 }
 
-async fn cancel(store: &dyn RunStore, named: &str) -> anyhow::Result<()> {
-    let run = find(store, named).await?.id;
-    if !store.cancel(&run).await? {
+async fn show(whereabouts: &Whereabouts, named: &Named) -> anyhow::Result<()> {
+    let place = whereabouts.find(&named.run).await?;
+    let mut view = View::new(std::io::stdout().is_terminal());
+    let run = place.run().clone();
+    place
+        .each_event(|logged| {
+            let frame = Frame::of(&run, &logged.event, FrameOptions::default());
+            frame.map_or(Ok(()), |frame| Shown(&frame).print(&mut view, named.json))
+        })
+        .await
+}
+
+async fn tail(whereabouts: &Whereabouts, named: &Named) -> anyhow::Result<()> {
+    let (store, record) = match whereabouts.find(&named.run).await? {
+        Place::Store { store, record } => (store, record),
+        Place::Archive { .. } => return show(whereabouts, named).await,
+    };
+    let mut view = View::new(std::io::stdout().is_terminal());
+    let print = |shown: Shown<'_>| shown.print(&mut view, named.json);
+    follow(store.as_ref(), &record.id, FrameOptions::default(), print).await?;
+    Ok(())
+}
+
+async fn cancel(whereabouts: &Whereabouts, named: &str) -> anyhow::Result<()> {
+    let place = whereabouts.find(named).await?;
+    let run = place.run();
+    let is_told = match &place {
+        Place::Store { store, .. } => store.cancel(run).await?,
+        Place::Archive { .. } => false,
+    };
+    if !is_told {
         bail!("run {run} has ended already; there is nothing to cancel");
     }
     say(&format!(
@@ -154,8 +153,11 @@ async fn cancel(store: &dyn RunStore, named: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn say_to(store: &dyn RunStore, named: &str, text: String) -> anyhow::Result<()> {
-    let run = find(store, named).await?.id;
+async fn say_to(whereabouts: &Whereabouts, named: &str, text: String) -> anyhow::Result<()> {
+    let Place::Store { store, record } = whereabouts.find(named).await? else {
+        bail!("run {named} has ended; nobody hears it any more");
+    };
+    let run = record.id;
     if text.trim().is_empty() {
         bail!("there is nothing to say; write the message after the run");
     }
@@ -175,48 +177,25 @@ async fn say_to(store: &dyn RunStore, named: &str, text: String) -> anyhow::Resu
     Ok(())
 }
 
-async fn export(store: &dyn RunStore, named: &str) -> anyhow::Result<()> {
-    let run = find(store, named).await?.id;
-    let (mut after, mut out) = (0, std::io::stdout().lock());
-    loop {
-        let events = store.read(&run, after, PAGE_EVENTS).await?;
-        let Some(last) = events.last() else {
-            return Ok(());
-        };
-        after = last.seq;
-        for event in &events {
-            serde_json::to_writer(&mut out, event).context("cannot write the events")?;
-            writeln!(out).context("cannot write the events")?;
-        }
-    }
+async fn export(whereabouts: &Whereabouts, named: &str) -> anyhow::Result<()> {
+    let place = whereabouts.find(named).await?;
+    let mut out = std::io::stdout().lock();
+    place
+        .each_event(|event| {
+            serde_json::to_writer(&mut out, &event).context("cannot write the events")?;
+            writeln!(out).context("cannot write the events")
+        })
+        .await
 }
 
-async fn patch(store: &dyn RunStore, named: &str) -> anyhow::Result<()> {
-    let run = find(store, named).await?.id;
-    let Some(patch) = store.patch(&run).await? else {
-        bail!("run {run} has no patch: it has changed nothing so far");
+async fn patch(whereabouts: &Whereabouts, named: &str) -> anyhow::Result<()> {
+    let place = whereabouts.find(named).await?;
+    let Some(patch) = place.patch().await? else {
+        bail!(
+            "run {} has no patch: it has changed nothing so far",
+            place.run()
+        );
     };
     let mut out = std::io::stdout().lock();
     out.write_all(&patch).context("cannot write the patch")
-}
-
-/// The run of this id, or the only one whose id begins like this.
-async fn find(store: &dyn RunStore, named: &str) -> anyhow::Result<RunRecord> {
-    let id = pullwright_protocol::RunId(named.to_owned());
-    if let Some(run) = store.get(&id).await? {
-        return Ok(run);
-    }
-    let latest = store.list(MAX_LISTED).await?;
-    let mut alike = latest
-        .into_iter()
-        .filter(|run| !named.is_empty() && run.id.0.starts_with(named));
-    match (alike.next(), alike.next()) {
-        (Some(run), None) => Ok(run),
-        (Some(one), Some(other)) => bail!(
-            "`{named}` is the beginning of several ids, such as {} and {}",
-            one.id,
-            other.id
-        ),
-        (None, _) => bail!("there is no run `{named}`; `pullwright runs list` shows them"),
-    }
 }

@@ -21,6 +21,7 @@ use crate::access::{Access, KeyState};
 use crate::api::{self, ApiConfig, ApiState};
 use crate::compose::{self, Executor, Reload, Setting};
 use crate::metrics::Metrics;
+use crate::retention::Retirement;
 use crate::runs::{RequestLimits, Runs, RunsConfig};
 use crate::store::{PostgresAddress, Store};
 use crate::traces::Traces;
@@ -81,15 +82,18 @@ impl Serve {
             ..ApiConfig::default()
         };
         let traces = setting.traces.clone();
+        let retirement = Retirement::of(&config.server, Arc::clone(&store) as _)?;
         let executor = Executor::new(compose::parts_with(store, config, sandboxes, &setting)?);
         let file = config::path(self.config.as_deref())?;
         let reload = Reload::new(file, setting, Arc::clone(&executor));
         let watching = AbortOnDropHandle::new(tokio::spawn(reload.watch()));
+        let retiring =
+            retirement.map(|retirement| AbortOnDropHandle::new(tokio::spawn(retirement.go_on())));
         let store = Arc::clone(&executor.parts().store);
         let runs = Runs::new(store, Arc::clone(&executor) as _, executor, runs_config);
         let ended = self.listen(runs, api, grace).await;
         access.flush().await;
-        drop(watching);
+        drop((watching, retiring));
         traces.shut_down(TRACES_GRACE).await;
         ended
     }

@@ -109,6 +109,8 @@ fn effective(config: &Config) -> Value {
             "trusted_proxies": proxies.collect::<Vec<_>>(),
             "allowed_origins": config.server.access.allowed_origins,
             "allowed_hosts": config.server.access.allowed_hosts,
+            "keep_runs_days": config.server.keep_runs_days,
+            "archive_dir": config.server.archive_dir,
         },
     })
 }

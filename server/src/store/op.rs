@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pullwright_core::store::{Created, Epoch, NewRun, StoreError};
+use pullwright_core::store::{Created, Epoch, NewRun, Retired, StoreError};
 use pullwright_protocol::{LoggedEvent, Outcome, RunId};
 
 use super::failure::refused;
@@ -13,6 +13,10 @@ pub(super) const NEW_RUN_LEASE: Duration = Duration::from_secs(60);
 /// How many events say only that somebody took the run over. An owner who wrote no more has not brought it
 /// further.
 pub(super) const EVENTS_OF_A_CLAIM: i64 = 2;
+
+/// How many events one step of [`Op::Retire`] removes: a group takes it along without a delay that a run
+/// under way would feel.
+pub(super) const RETIRED_EVENTS: i64 = 256;
 
 /// A change to the store.
 #[derive(Debug)]
@@ -41,6 +45,13 @@ pub(super) enum Op {
         patch: Vec<u8>,
     },
     Cancel(RunId),
+    /// Takes a step in removing the events and the patch of an ended run.
+    Retire {
+        run: RunId,
+        how: Retired,
+    },
+    /// Takes a step in giving freed space back.
+    GiveBack,
 }
 
 /// What a change answers.
@@ -49,6 +60,8 @@ pub(super) enum Reply {
     Created(Created),
     Claimed(Epoch),
     Cancelled(bool),
+    /// Whether there is more of the same to do.
+    More(bool),
     Done,
 }
 
@@ -116,17 +129,20 @@ impl Op {
             Self::Append { .. } => "ending a run",
             Self::PutPatch { .. } => "storing a patch",
             Self::Cancel(_) => "cancelling a run",
+            Self::Retire { .. } => "retiring a run",
+            Self::GiveBack => "giving freed space back",
         }
     }
 
     /// The run that is changed; a new one is none yet.
     pub(super) fn run(&self) -> Option<&str> {
         match self {
-            Self::Create(_) => None,
+            Self::Create(_) | Self::GiveBack => None,
             Self::Claim { run, .. }
             | Self::Heartbeat { run, .. }
             | Self::Append { run, .. }
             | Self::PutPatch { run, .. }
+            | Self::Retire { run, .. }
             | Self::Cancel(run) => Some(&run.0),
         }
     }

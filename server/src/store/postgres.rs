@@ -15,6 +15,7 @@ mod hub;
 mod messages;
 mod outbox;
 mod reader;
+mod retire;
 mod row;
 mod schema;
 mod transaction;
@@ -24,7 +25,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pullwright_core::store::{
-    Created, Epoch, Message, NewMessage, NewRun, Posted, RunRecord, RunStore, StoreError,
+    Created, Epoch, Message, NewMessage, NewRun, Posted, Retired, RunRecord, RunStore, StoreError,
     StoreFailure,
 };
 use pullwright_protocol::{LoggedEvent, Outcome, RunId};
@@ -41,8 +42,9 @@ use outbox::Outbox;
 use reader::Reader;
 use transaction::Writing;
 
-use super::failure::failure;
+use super::failure::{failed, failure};
 use super::messages::posted;
+use super::retention::{Retention, Turn};
 use super::watchers::Watchers;
 use super::writer::WriterHandle;
 
@@ -54,6 +56,7 @@ const START_RETRY_WAIT: Duration = Duration::from_millis(250);
 /// Runs and their events in a Postgres database.
 #[derive(Debug)]
 pub struct PostgresStore {
+    address: PostgresAddress,
     writer: WriterHandle,
     reader: Reader,
     watchers: Arc<Watchers>,
@@ -121,6 +124,7 @@ impl PostgresStore {
         );
         let writing = Writing::new(address.clone(), connection, outbox);
         Ok(Self {
+            address: address.clone(),
             writer: WriterHandle::start(writing, Arc::clone(&watchers)),
             reader: Reader::new(address.clone(), grace),
             watchers,
@@ -248,5 +252,31 @@ impl RunStore for PostgresStore {
 
     async fn orphans(&self) -> Result<Vec<RunId>, StoreError> {
         self.reader.orphans().await
+    }
+}
+
+#[async_trait]
+impl Retention for PostgresStore {
+    async fn turn(&self) -> Result<Option<Turn>, StoreError> {
+        let turn = retire::turn(&self.address).await;
+        turn.map_err(failed("taking a turn"))
+    }
+
+    async fn due(
+        &self,
+        ended_before_ms: u64,
+        after: Option<&RunRecord>,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, StoreError> {
+        self.reader.due(ended_before_ms, after, limit).await
+    }
+
+    async fn retire(&self, run: &RunId, how: Retired) -> Result<bool, StoreError> {
+        self.writer.retire(run, how).await
+    }
+
+    /// The database's own autovacuum makes the space of deleted rows free for new ones.
+    async fn give_back(&self) -> Result<bool, StoreError> {
+        Ok(false)
     }
 }

@@ -9,6 +9,7 @@ mod apply;
 mod messages;
 mod reader;
 mod repeated;
+mod retire;
 mod schema;
 mod single_append;
 mod transaction;
@@ -20,16 +21,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pullwright_core::store::{
-    Created, Epoch, Message, NewMessage, NewRun, Posted, RunRecord, RunStore, StoreError,
+    Created, Epoch, Message, NewMessage, NewRun, Posted, Retired, RunRecord, RunStore, StoreError,
 };
 use pullwright_protocol::{LoggedEvent, Outcome, RunId};
 use sqlx::ConnectOptions;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous,
+};
 use tokio::sync::watch;
 
 use reader::Reader;
 
 use super::messages::posted;
+use super::retention::{Retention, Turn};
 use super::watchers::Watchers;
 use super::writer::WriterHandle;
 
@@ -232,6 +236,31 @@ impl RunStore for SqliteStore {
     }
 }
 
+#[async_trait]
+impl Retention for SqliteStore {
+    /// Nobody else takes turns on a file: what two servers would do at once is done once.
+    async fn turn(&self) -> Result<Option<Turn>, StoreError> {
+        Ok(Some(Turn::free()))
+    }
+
+    async fn due(
+        &self,
+        ended_before_ms: u64,
+        after: Option<&RunRecord>,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, StoreError> {
+        self.reader.due(ended_before_ms, after, limit).await
+    }
+
+    async fn retire(&self, run: &RunId, how: Retired) -> Result<bool, StoreError> {
+        self.writer.retire(run, how).await
+    }
+
+    async fn give_back(&self) -> Result<bool, StoreError> {
+        self.writer.give_back().await
+    }
+}
+
 /// Makes the file, so that SQLite gives its own mode to the files beside it.
 fn create_private(path: &Path) -> std::io::Result<()> {
     if let Some(folder) = path
@@ -253,6 +282,8 @@ fn writing(path: &Path, options: &StoreOptions) -> SqliteConnectOptions {
     let writing = SqliteConnectOptions::new()
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
+        // Takes effect when the file is made.
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(LOCK_WAIT)
         .disable_statement_logging();

@@ -7,6 +7,7 @@ mod keys;
 mod ownership;
 mod pages;
 mod rates;
+mod retired;
 mod secret_holder;
 mod server;
 mod streaming;

@@ -5,4 +5,6 @@ mod contract;
 mod messages;
 mod owners;
 pub(crate) mod postgres;
+mod retention;
 mod sqlite;
+mod sqlite_retention;

@@ -1,10 +1,12 @@
 //! A run's frames, from its log.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use pullwright_core::store::RunStore;
 use pullwright_protocol::{Event, Frame, FrameOptions, Outcome, RunId};
 
-use super::PAGE_EVENTS;
+use super::place::PAGE_EVENTS;
 use crate::cli::say;
 use crate::cli::view::View;
 
@@ -25,17 +27,19 @@ impl Shown<'_> {
     }
 }
 
-/// Shows a run's frames up to event `until`, or else until its end, whose outcome it answers.
+/// How soon is looked for events that another process wrote.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// Shows a run's frames until its end, whose outcome it answers.
 pub(in crate::cli) async fn follow(
     store: &dyn RunStore,
     run: &RunId,
     options: FrameOptions,
-    until: Option<u64>,
     mut show: impl FnMut(Shown<'_>) -> anyhow::Result<()>,
-) -> anyhow::Result<Option<Outcome>> {
+) -> anyhow::Result<Outcome> {
     let mut committed = store.watch(run);
     let mut after = 0;
-    while until.is_none_or(|until| after < until) {
+    loop {
         let events = store.read(run, after, PAGE_EVENTS).await?;
         for logged in &events {
             after = logged.seq;
@@ -43,17 +47,16 @@ pub(in crate::cli) async fn follow(
                 show(Shown(&frame))?;
             }
             if let Event::Done { outcome, .. } = logged.event {
-                return Ok(Some(outcome));
+                return Ok(outcome);
             }
         }
         if events.is_empty() {
             let more = committed.wait_for(|seq| *seq > after);
             // Another process may write it, whose hints do not come here.
-            let more = tokio::time::timeout(super::LOOK_AGAIN, more).await;
+            let more = tokio::time::timeout(LOOK_AGAIN, more).await;
             if let Ok(more) = more {
                 more.context("the run's log broke off")?;
             }
         }
     }
-    Ok(None)
 }

@@ -11,6 +11,7 @@ use pullwright_protocol::{Outcome, RunId};
 use sqlx::PgConnection;
 
 use super::create::create;
+use super::retire::retire_all;
 use super::row::Row;
 use crate::store::failure::refused;
 use crate::store::op::{EventRow, Op, Reply};
@@ -52,6 +53,7 @@ pub(super) async fn carry_out(
     let mut created = create_all(db, group).await?;
     let mut changes = Changes::load(db, group).await?;
     let mut replies = Vec::with_capacity(group.len());
+    created.extend(retire_all(db, group).await?);
     for (place, command) in group.iter().enumerate() {
         replies.push(match created.remove(&place) {
             Some(reply) => reply,
@@ -178,6 +180,8 @@ impl<'g> Changes<'g> {
                 self.patches.insert(run, patch);
                 Ok(Reply::Done)
             }
+            // They are carried out by `retire_all`.
+            Op::Retire { .. } | Op::GiveBack => Ok(Reply::More(false)),
             Op::Cancel(run) => Ok(Reply::Cancelled(self.row(run)?.cancel())),
         }
     }

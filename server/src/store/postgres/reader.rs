@@ -14,6 +14,7 @@ use super::PostgresAddress;
 use super::connection::{Connections, in_time};
 use super::grace::Grace;
 use crate::store::failure::{failed, failure};
+use crate::store::retention::place;
 
 /// How long a read waits for a database that is away, before it fails: shorter than a write, since
 /// somebody looks at an empty page meanwhile.
@@ -29,12 +30,16 @@ const EVENTS: &str = "SELECT seq, at_ms, event FROM (\
          ORDER BY seq LIMIT $3) AS page) AS counted \
      WHERE bytes_before < 1048576 ORDER BY seq";
 const RECORD: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
-     cancel_requested, last_seq, stalled_claims FROM runs WHERE id = $1";
+     cancel_requested, last_seq, stalled_claims, retired FROM runs WHERE id = $1";
 const LATEST: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
-     cancel_requested, last_seq, stalled_claims FROM runs ORDER BY created_at_ms DESC, id DESC LIMIT $1";
+     cancel_requested, last_seq, stalled_claims, retired FROM runs ORDER BY created_at_ms DESC, id DESC LIMIT $1";
 const LATEST_OF: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
-     cancel_requested, last_seq, stalled_claims FROM runs WHERE owner = $1 \
+     cancel_requested, last_seq, stalled_claims, retired FROM runs WHERE owner = $1 \
      ORDER BY created_at_ms DESC, id DESC LIMIT $2";
+const DUE: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
+     cancel_requested, last_seq, stalled_claims, retired FROM runs \
+     WHERE outcome IS NOT NULL AND NOT emptied AND finished_at_ms < $1 AND (finished_at_ms, id) > ($2, $3) \
+     ORDER BY finished_at_ms, id LIMIT $4";
 const PATCH: &str = "SELECT patch FROM patches WHERE run = $1";
 /// A run that somebody is writing at the moment has an owner, or is about to get one.
 const ORPHANS: &str = "SELECT id FROM runs WHERE outcome IS NULL \
@@ -97,6 +102,25 @@ impl Reader {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let question = || sqlx::query(LATEST_OF).bind(owner).bind(limit);
         self.ask("listing runs", question, record).await
+    }
+
+    pub(super) async fn due(
+        &self,
+        ended_before_ms: u64,
+        after: Option<&RunRecord>,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, StoreError> {
+        let (after_ms, after_id) = place(after);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let question = || {
+            sqlx::query(DUE)
+                .bind(ended_before_ms.cast_signed())
+                .bind(after_ms)
+                .bind(after_id)
+                .bind(limit)
+        };
+        let what = "looking for runs that ended long ago";
+        self.ask(what, question, record).await
     }
 
     pub(super) async fn orphans(&self) -> Result<Vec<RunId>, StoreError> {
@@ -167,6 +191,7 @@ fn record(row: &PgRow) -> Result<RunRecord, sqlx::Error> {
         cancel_requested,
         last_seq,
         stalled_claims,
+        retired,
     ) = <(
         String,
         &str,
@@ -177,6 +202,7 @@ fn record(row: &PgRow) -> Result<RunRecord, sqlx::Error> {
         bool,
         i64,
         i64,
+        Option<&str>,
     )>::from_row(row)?;
     Ok(RunRecord {
         id: RunId(id),
@@ -188,5 +214,6 @@ fn record(row: &PgRow) -> Result<RunRecord, sqlx::Error> {
         cancel_requested,
         last_seq: last_seq.cast_unsigned(),
         stalled_claims: stalled_claims.cast_unsigned(),
+        retired: retired.map(str::parse).transpose().map_err(undecodable)?,
     })
 }

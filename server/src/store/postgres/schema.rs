@@ -61,6 +61,10 @@ const STEPS: &[&str] = &[
     );
     CREATE INDEX messages_by_run ON messages (run, number);
 ",
+    "
+    ALTER TABLE runs ADD COLUMN retired text, ADD COLUMN emptied boolean NOT NULL DEFAULT false;
+    CREATE INDEX runs_kept ON runs (finished_at_ms, id) WHERE outcome IS NOT NULL AND NOT emptied;
+",
 ];
 
 /// The version that this code writes.

@@ -10,6 +10,7 @@ use pullwright_protocol::{Outcome, RunId};
 use sqlx::SqliteConnection;
 
 use super::repeated::is_stored;
+use super::retire::{give_back, retire};
 use crate::store::failure::refused;
 use crate::store::op::{EVENTS_OF_A_CLAIM, EventRow, NEW_RUN_LEASE, Op, Reply};
 
@@ -39,7 +40,7 @@ struct Owned {
 }
 
 /// The outer error means that the transaction failed, the inner one that this change is refused.
-type Applied = Result<Result<Reply, StoreError>, sqlx::Error>;
+pub(super) type Applied = Result<Result<Reply, StoreError>, sqlx::Error>;
 
 impl<'g> Changes<'g> {
     pub(super) async fn apply(&mut self, db: &mut SqliteConnection, op: &'g Op) -> Applied {
@@ -55,6 +56,8 @@ impl<'g> Changes<'g> {
             } => self.append(db, run, *epoch, events, *outcome).await,
             Op::PutPatch { run, epoch, patch } => self.put_patch(db, run, *epoch, patch).await,
             Op::Cancel(run) => self.cancel(db, run).await,
+            Op::Retire { run, how } => retire(db, run, *how).await,
+            Op::GiveBack => give_back(db).await,
         }
     }
 

@@ -10,6 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRo
 use sqlx::{FromRow, Row};
 
 use crate::store::failure::failed;
+use crate::store::retention::place;
 
 /// How many reads run at the same time.
 const READERS: u32 = 4;
@@ -22,14 +23,18 @@ const CONNECTION_WAIT: Duration = Duration::from_secs(10);
 const PAGE_BYTES: usize = 1 << 20;
 
 const RECORD: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
-     cancel_requested, last_seq, stalled_claims FROM runs WHERE id = ?";
+     cancel_requested, last_seq, stalled_claims, retired FROM runs WHERE id = ?";
 const LATEST: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
-     cancel_requested, last_seq, stalled_claims FROM runs ORDER BY created_at_ms DESC, id DESC LIMIT ?";
+     cancel_requested, last_seq, stalled_claims, retired FROM runs ORDER BY created_at_ms DESC, id DESC LIMIT ?";
 const LATEST_OF: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
-     cancel_requested, last_seq, stalled_claims FROM runs WHERE owner = ? \
+     cancel_requested, last_seq, stalled_claims, retired FROM runs WHERE owner = ? \
      ORDER BY created_at_ms DESC, id DESC LIMIT ?";
 const EVENTS: &str =
     "SELECT seq, at_ms, event FROM events WHERE run = ? AND seq > ? ORDER BY seq LIMIT ?";
+const DUE: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
+     cancel_requested, last_seq, stalled_claims, retired FROM runs \
+     WHERE outcome IS NOT NULL AND emptied = 0 AND finished_at_ms < ? AND (finished_at_ms, id) > (?, ?) \
+     ORDER BY finished_at_ms, id LIMIT ?";
 const ORPHANS: &str = "SELECT id FROM runs WHERE outcome IS NULL AND leased_until_ms <= ? \
      ORDER BY created_at_ms";
 
@@ -115,6 +120,24 @@ impl Reader {
         Ok(records.into_iter().map(|record| record.0).collect())
     }
 
+    pub(super) async fn due(
+        &self,
+        ended_before_ms: u64,
+        after: Option<&RunRecord>,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, StoreError> {
+        let (after_ms, after_id) = place(after);
+        let records: Vec<Record> = sqlx::query_as(DUE)
+            .bind(ended_before_ms.cast_signed())
+            .bind(after_ms)
+            .bind(after_id)
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed("looking for runs that ended long ago"))?;
+        Ok(records.into_iter().map(|record| record.0).collect())
+    }
+
     pub(super) async fn orphans(&self) -> Result<Vec<RunId>, StoreError> {
         let ids: Vec<String> = sqlx::query_scalar(ORPHANS)
             .bind(now_ms().cast_signed())
@@ -140,6 +163,7 @@ impl FromRow<'_, SqliteRow> for Record {
         let undecodable = |error: String| sqlx::Error::Decode(error.into());
         let request: &str = row.try_get("request")?;
         let outcome: Option<&str> = row.try_get("outcome")?;
+        let retired: Option<&str> = row.try_get("retired")?;
         let finished: Option<i64> = row.try_get("finished_at_ms")?;
         Ok(Self(RunRecord {
             id: RunId(row.try_get("id")?),
@@ -151,6 +175,7 @@ impl FromRow<'_, SqliteRow> for Record {
             cancel_requested: row.try_get("cancel_requested")?,
             last_seq: row.try_get::<i64, _>("last_seq")?.cast_unsigned(),
             stalled_claims: row.try_get::<i64, _>("stalled_claims")?.cast_unsigned(),
+            retired: retired.map(str::parse).transpose().map_err(undecodable)?,
         }))
     }
 }

@@ -75,6 +75,11 @@ const STEPS: &[&str] = &[
     ) STRICT;
     CREATE INDEX messages_by_run ON messages (run, number);
 ",
+    "
+    ALTER TABLE runs ADD COLUMN retired TEXT;
+    ALTER TABLE runs ADD COLUMN emptied INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX runs_kept ON runs (finished_at_ms, id) WHERE outcome IS NOT NULL AND emptied = 0;
+",
 ];
 
 /// The version that this code writes.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pullwright_core::store::{Created, Epoch, NewRun, StoreError};
+use pullwright_core::store::{Created, Epoch, NewRun, Retired, StoreError};
 use pullwright_protocol::{LoggedEvent, Outcome, RunId};
 use tokio::sync::{mpsc, oneshot};
 
@@ -107,6 +107,25 @@ impl WriterHandle {
         match self.write(Op::Cancel(run.clone())).await? {
             Reply::Cancelled(live) => Ok(live),
             _ => Err(mixed_up("cancelling a run")),
+        }
+    }
+
+    pub(in crate::store) async fn retire(
+        &self,
+        run: &RunId,
+        how: Retired,
+    ) -> Result<bool, StoreError> {
+        let run = run.clone();
+        match self.write(Op::Retire { run, how }).await? {
+            Reply::More(more) => Ok(more),
+            _ => Err(mixed_up("retiring a run")),
+        }
+    }
+
+    pub(in crate::store) async fn give_back(&self) -> Result<bool, StoreError> {
+        match self.write(Op::GiveBack).await? {
+            Reply::More(more) => Ok(more),
+            _ => Err(mixed_up("giving freed space back")),
         }
     }
 

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use pullwright::access::{Access, AccessStore};
 use pullwright::api::{self, ApiConfig, ApiProblem, ApiState};
 use pullwright::runs::{Execute, Runs, RunsConfig};
-use pullwright::store::{SqliteStore, StoreOptions};
+use pullwright::store::{KeptStore, SqliteStore, StoreOptions};
 use pullwright_core::config::AccessConfig;
 use pullwright_core::log::stamp;
 use pullwright_core::run::{Executed, OwnedRun};
@@ -25,7 +25,7 @@ use crate::support::{done, http_client, in_time, status};
 pub(super) struct Server {
     pub(super) address: SocketAddr,
     pub(super) runs: Runs,
-    pub(super) store: Arc<dyn RunStore>,
+    pub(super) store: Arc<dyn KeptStore>,
     pub(super) client: Client,
     pub(super) keys: Arc<dyn AccessStore>,
     pub(super) access: Access,
@@ -80,12 +80,17 @@ impl Server {
         let store = SqliteStore::open_with(path, options).await.expect("open");
         let both = Arc::new(store);
         let keys: Arc<dyn AccessStore> = Arc::clone(&both) as _;
-        let store: Arc<dyn RunStore> = both;
+        let store: Arc<dyn KeptStore> = both;
         let access = Access::with_keys(Arc::clone(&keys), setup.is_public, &setup.access);
         let player = Arc::new(Player {
-            store: Arc::clone(&store),
+            store: Arc::clone(&store) as _,
         });
-        let runs = Runs::new(Arc::clone(&store), player, Arc::new(validate), setup.runs);
+        let runs = Runs::new(
+            Arc::clone(&store) as _,
+            player,
+            Arc::new(validate),
+            setup.runs,
+        );
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("address");
         let config = ApiConfig {

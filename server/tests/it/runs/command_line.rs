@@ -18,12 +18,17 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) fn new(script: &str, sections: &str) -> Self {
+        Self::with_server_keys(script, sections, "")
+    }
+
+    /// With more keys in `[server]`.
+    pub(crate) fn with_server_keys(script: &str, sections: &str, keys: &str) -> Self {
         let (path, folder) = make_folder();
         let remote = make_remote(&path, FILES);
         std::fs::write(path.join("script.toml"), script).expect("write the script");
         let data = path.join("data");
         std::fs::create_dir(&data).expect("make the data folder");
-        let sections = format!("{sections}\n[server]\ndata_dir = \"data\"\n");
+        let sections = format!("{sections}\n[server]\ndata_dir = \"data\"\n{keys}\n");
         write_config(&path, &sections, "github.com");
         Self {
             path,
@@ -43,19 +48,19 @@ impl Desk {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.pullwright(arguments)
             .output()
             .expect("start pullwright")
     }
 
-    fn remote(&self) -> &str {
+    pub(crate) fn remote(&self) -> &str {
         self.remote.to_str().expect("UTF-8")
     }
 }
 
 /// The one line in which the program says why it does not go on.
-fn refusal(output: &Output) -> String {
+pub(crate) fn refusal(output: &Output) -> String {
     let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success(), "{complaint}");
     let lines: Vec<&str> = complaint.lines().collect();

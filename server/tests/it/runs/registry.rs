@@ -2,6 +2,10 @@
 
 use std::process::{Output, Stdio};
 
+use pullwright::retention::Retirement;
+use pullwright::store::SqliteStore;
+use pullwright_core::config::Config;
+use pullwright_core::log::now_ms;
 use pullwright_protocol::{Event, LoggedEvent};
 use serde_json::Value;
 
@@ -146,4 +150,53 @@ fn what_is_here_of_an_ended_run_is_given_back_by_a_server_that_starts() {
     server.kill().expect("kill");
     server.wait().expect("an end");
     assert!(unknown.exists(), "nobody knows whose it is");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_archived_run_can_be_looked_at_whole() {
+    let keys = "keep_runs_days = 1\narchive_dir = \"archive\"";
+    let desk = Desk::with_server_keys(GREET, "", keys);
+    code(&desk).wait_with_output().expect("an end");
+    let id = only_run(&desk);
+    let looks = [
+        vec!["show", &id, "--json"],
+        vec!["tail", &id, "--json"],
+        vec!["export", &id],
+        vec!["patch", &id],
+    ];
+    let look = |more: &[&str]| {
+        let each = looks
+            .iter()
+            .map(|task| said(&runs(&desk, &[task.as_slice(), more].concat())));
+        each.collect::<Vec<_>>()
+    };
+    let before = look(&[]);
+    archive_all(&desk).await;
+    assert_eq!(look(&[]), before, "in the configured archive");
+    assert_eq!(look(&["--archive", "archive"]), before);
+    let listed = said(&runs(&desk, &["list", "--archive", "archive"]));
+    assert_eq!(listed.trim(), id);
+    let unknown = refusal(&runs(&desk, &["show", "ffff", "--archive", "archive"]));
+    assert!(unknown.contains("holds no run `ffff`"), "{unknown}");
+    let nowhere = refusal(&runs(&desk, &["show", &id, "--archive", "nowhere"]));
+    assert!(nowhere.contains("`nowhere` cannot be read"), "{nowhere}");
+    let file = desk.path.join(format!("archive/{id}.jsonl.gz"));
+    std::fs::write(&file, "{\"seq\":1}\n").expect("write");
+    let broken = refusal(&runs(&desk, &["export", &id]));
+    assert!(
+        broken.contains("line 1 of") && broken.contains("jsonl.gz"),
+        "{broken}"
+    );
+    let late = refusal(&runs(&desk, &["cancel", &id]));
+    assert!(late.contains("has ended already"), "{late}");
+}
+
+async fn archive_all(desk: &Desk) {
+    let store = SqliteStore::open(desk.path.join("data/runs.sqlite")).await;
+    let config = Config::load(&desk.path.join("plugins.toml")).expect("a configuration");
+    let store = std::sync::Arc::new(store.expect("a store"));
+    let retirement = Retirement::of(&config.server, store).expect("an archive");
+    let in_two_days = now_ms() + 2 * 24 * 3600 * 1000;
+    let passed = retirement.expect("a limit").pass(in_two_days).await;
+    assert_eq!(passed.expect("a pass").retired, 1);
 }

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pullwright_core::store::{Created, Epoch, NewRun, RunStore, StoreError};
+use pullwright::store::KeptStore;
+use pullwright_core::store::{Created, Epoch, NewRun, StoreError};
 use pullwright_protocol::{LoggedEvent, Outcome, RunId};
 
-use super::{messages, owners};
+use super::{messages, owners, retention};
 use crate::support::{done, id, in_time, request, status};
 
 pub(super) const LEASE: Duration = Duration::from_secs(60);
 
-pub(super) type Store = Arc<dyn RunStore>;
+pub(super) type Store = Arc<dyn KeptStore>;
 
 /// Runs the whole contract, each part on a fresh store.
 pub(super) async fn keeps<F: AsyncFn() -> Store>(fresh: F) {
@@ -37,6 +38,10 @@ pub(super) async fn keeps<F: AsyncFn() -> Store>(fresh: F) {
     messages::are_taken_while_a_run_is_under_way(fresh().await).await;
     unknown_runs_are_refused(fresh().await).await;
     many_producers_lose_nothing(fresh().await).await;
+    retention::ended_runs_leave_in_steps(fresh().await).await;
+    retention::runs_are_due_in_the_order_of_their_ends(fresh().await).await;
+    retention::a_pass_archives_and_removes(fresh().await).await;
+    retention::without_an_archive_they_are_gone(fresh().await).await;
 }
 
 /// What a store must still know after its server has ended. `open` opens the same store again.

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 
 use pullwright::access::AccessStore;
 use pullwright::store::{OpenError, SqliteStore, StoreOptions};
-use pullwright_core::store::{RunStore, StoreError};
+use pullwright_core::store::StoreError;
 use tempfile::TempDir;
 
 use super::{access_contract, contract, owners};
@@ -69,7 +69,7 @@ async fn a_full_disk_is_an_error_and_leaves_the_store_usable() {
     let store = SqliteStore::open_with(path(&folder), options)
         .await
         .expect("open");
-    let store: Arc<dyn RunStore> = Arc::new(store);
+    let store: contract::Store = Arc::new(store);
     let (run, epoch) = contract::owned(&store, "a").await;
     let too_much = status(1, "x".repeat(1 << 20));
     let refused = in_time(store.append(&run, epoch, vec![too_much])).await;
@@ -101,7 +101,7 @@ async fn a_command_that_does_not_fit_fails_alone() {
     let store = SqliteStore::open_with(path(&folder), options)
         .await
         .expect("open");
-    let store: Arc<dyn RunStore> = Arc::new(store);
+    let store: contract::Store = Arc::new(store);
     let (big, big_epoch) = contract::owned(&store, "big").await;
     let (small, small_epoch) = contract::owned(&store, "small").await;
     let patch = vec![7; 4 << 20];
@@ -200,7 +200,7 @@ async fn a_folder_that_cannot_be_made_is_an_error() {
     assert!(matches!(error, OpenError::Create { .. }), "{error:?}");
 }
 
-async fn open(folder: &TempDir) -> Arc<dyn RunStore> {
+async fn open(folder: &TempDir) -> contract::Store {
     Arc::new(SqliteStore::open(path(folder)).await.expect("open"))
 }
 
