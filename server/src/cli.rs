@@ -9,6 +9,7 @@ mod keys;
 mod place;
 mod probe;
 mod providers;
+mod replay;
 mod runs;
 mod sandbox;
 mod serve;
@@ -59,6 +60,8 @@ enum Command {
     Keys(keys::Keys),
     /// Show who did what when through `serve`, and with its keys.
     Audit(audit::Audit),
+    /// Drive a recorded run again, offline, and say in what it differs.
+    Replay(Box<replay::ReplayRun>),
     /// Run a command in a sandbox.
     Sandbox(sandbox::Sandbox),
     /// Say what this machine and the configuration give a run, and what they do not.
@@ -110,6 +113,7 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Runs(runs) => runs.run().await,
             Command::Keys(keys) => keys.run().await,
             Command::Audit(audit) => audit.run().await,
+            Command::Replay(replay) => replay.run().await,
             Command::Sandbox(sandbox) => sandbox.run().await,
             Command::Doctor(doctor) => doctor.run().await,
             Command::Probe(probe) => probe.run().await,

@@ -117,7 +117,7 @@ fn parts_on(
     setting: &Setting,
 ) -> anyhow::Result<RunParts> {
     let config = Arc::new(config);
-    let source = Arc::new(GitSource::new(source_config(&config, setting))?);
+    let source = Arc::new(source(&config, setting)?);
     Ok(RunParts {
         keeps_up: keeps_up(sandboxes.as_ref(), setting),
         store,
@@ -140,6 +140,20 @@ fn keeps_up(sandboxes: &dyn SandboxHost, setting: &Setting) -> bool {
     setting.database.is_some() || is_command_line || !sandboxes.shares_checkout()
 }
 
+/// The control plane's git.
+///
+/// # Errors
+/// When its folder cannot be made.
+pub fn source(config: &Config, setting: &Setting) -> anyhow::Result<GitSource> {
+    Ok(GitSource::new(source_config(config, setting))?)
+}
+
+/// Where the control plane's git keeps its folders.
+#[must_use]
+pub fn git_dir(data_dir: &Path) -> PathBuf {
+    data_dir.join("git")
+}
+
 fn source_config(config: &Config, setting: &Setting) -> SourceConfig {
     SourceConfig {
         hosts: config.repositories.hosts.clone(),
@@ -150,7 +164,7 @@ fn source_config(config: &Config, setting: &Setting) -> SourceConfig {
             name: IDENTITY_NAME.to_owned(),
             email: IDENTITY_EMAIL.to_owned(),
         },
-        ..SourceConfig::new(setting.data_dir.join("git"))
+        ..SourceConfig::new(git_dir(&setting.data_dir))
     }
 }
 

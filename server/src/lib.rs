@@ -8,6 +8,7 @@
 //! - [`problem`]: why a request is refused.
 //! - [`store`]: runs and events on SQLite and Postgres.
 //! - [`retention`]: what becomes of runs that ended long ago.
+//! - [`replay`]: drives a recorded run again.
 //! - [`metrics`]: what is counted.
 //! - [`traces`]: a trace of each run, for OpenTelemetry.
 //! - [`logging`]: the lines of the log.
@@ -21,6 +22,7 @@ pub mod compose;
 pub mod logging;
 pub mod metrics;
 pub mod problem;
+pub mod replay;
 pub mod retention;
 pub mod runs;
 pub mod runtime;

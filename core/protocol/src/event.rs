@@ -7,7 +7,7 @@ use crate::check::CheckReport;
 use crate::item::{Item, Part, Provenance};
 use crate::network::NetworkAccess;
 use crate::outcome::{FailureKind, Outcome};
-use crate::provider::{StopReason, TokenUsage};
+use crate::provider::{ModelLimits, StopReason, TokenUsage};
 use crate::request::RunRequest;
 use crate::tool::{ToolSpec, ToolView};
 use crate::usage::RunUsage;
@@ -104,6 +104,9 @@ pub enum Event {
     ConversationStarted {
         /// The model it is held with.
         provenance: Provenance,
+        /// What the model can take.
+        #[serde(default)]
+        limits: ModelLimits,
         /// The system prompt.
         system: String,
         /// The tools offered.
@@ -114,6 +117,9 @@ pub enum Event {
     ProviderChanged {
         /// The model that goes on.
         provenance: Provenance,
+        /// What it can take.
+        #[serde(default)]
+        limits: ModelLimits,
     },
     /// The conversation cannot go on as it is and starts anew: the same system prompt and tools, and
     /// these items instead of all before.

@@ -44,6 +44,36 @@ pub struct ProviderInfo {
     pub compacts: bool,
 }
 
+/// What a model can take and costs, as a run counts it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ModelLimits {
+    /// The size of the model's context, in tokens, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_tokens: Option<u64>,
+    /// The most tokens one reply may have, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_output_tokens: Option<u64>,
+    /// What the model costs, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prices: Option<Prices>,
+    /// Whether its provider makes conversations shorter itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub compacts: bool,
+}
+
+impl ProviderInfo {
+    /// What the model can take and costs.
+    #[must_use]
+    pub fn limits(&self) -> ModelLimits {
+        ModelLimits {
+            context_tokens: self.context_tokens,
+            max_output_tokens: self.max_output_tokens,
+            prices: self.prices,
+            compacts: self.compacts,
+        }
+    }
+}
+
 /// Asks for the next reply of a conversation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StreamRequest {

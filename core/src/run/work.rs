@@ -42,6 +42,7 @@ impl Run<'_> {
         let conversation = Conversation::new(prompt::SYSTEM.to_owned(), tools.specs());
         let started = Event::ConversationStarted {
             provenance: prepared.provider.info().provenance.clone(),
+            limits: prepared.provider.info().limits(),
             system: conversation.system().to_owned(),
             tools: conversation.tools().to_vec(),
         };
@@ -85,7 +86,9 @@ impl Run<'_> {
         };
         let provider = self.open_provider(&row, None).await?;
         let provenance = provider.info().provenance.clone();
-        self.log.emit(Event::ProviderChanged { provenance }).await;
+        let limits = provider.info().limits();
+        let changed = Event::ProviderChanged { provenance, limits };
+        self.log.emit(changed).await;
         let message =
             format!("going on with provider `{row}`; the reasoning so far is not passed on to it");
         self.status(Stage::Work, message).await;

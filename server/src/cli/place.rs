@@ -1,6 +1,6 @@
 //! Which store a command looks into: the one that `serve` keeps.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -35,6 +35,11 @@ impl Place {
             true => self.open().await.map(Some),
             false => Ok(None),
         }
+    }
+
+    /// The file of the configuration, where one is named.
+    pub(super) fn config_file(&self) -> Option<&Path> {
+        self.config.as_deref()
     }
 
     /// The configuration, if there is one.

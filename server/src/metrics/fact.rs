@@ -51,7 +51,7 @@ impl Fact {
             Event::RunCreated { .. } => What::Created,
             Event::Status { stage, .. } => What::IsIn(*stage),
             Event::ConversationStarted { provenance, .. }
-            | Event::ProviderChanged { provenance } => {
+            | Event::ProviderChanged { provenance, .. } => {
                 What::Asks(provenance.provider.clone(), provenance.model.clone())
             }
             Event::ModelReplied {

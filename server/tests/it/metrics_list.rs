@@ -89,6 +89,7 @@ fn everything() -> Vec<Event> {
                 model: text("m"),
                 account: None,
             },
+            limits: Default::default(),
             system: String::new(),
             tools: Vec::new(),
         },

@@ -25,6 +25,7 @@ mod reasoning;
 mod redact;
 mod registry;
 mod reload;
+mod replay;
 mod secrets;
 mod streams;
 mod tool_servers;

@@ -1,5 +1,6 @@
 //! A tool server over any link.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::os::fd::AsFd;
@@ -39,7 +40,7 @@ pub struct ToolServer<S> {
     name: &'static str,
     version: &'static str,
     state: Arc<S>,
-    tools: BTreeMap<&'static str, (Tool, Handler)>,
+    tools: BTreeMap<Cow<'static, str>, (Tool, Handler)>,
 }
 
 impl<S: Send + Sync + 'static> ToolServer<S> {
@@ -65,12 +66,13 @@ impl<S: Send + Sync + 'static> ToolServer<S> {
         let state = Arc::clone(&self.state);
         let run = Arc::new(run);
         let tool = def.describe::<Args>();
-        let (name, schema) = (def.name(), Arc::clone(&tool.input_schema));
+        let (name, schema) = (def.name().clone(), Arc::clone(&tool.input_schema));
+        let called = name.clone();
         let handler: Handler = Arc::new(move |arguments, call| {
             let (state, run) = (Arc::clone(&state), Arc::clone(&run));
-            let arguments = parse_arguments(arguments, &schema);
-            let called = async move { run(state, arguments?, call).await };
-            Box::pin(panics::answered(name, called))
+            let (name, arguments) = (called.clone(), parse_arguments(arguments, &schema));
+            let answer = async move { run(state, arguments?, call).await };
+            Box::pin(async move { panics::answered(&name, answer).await })
         });
         self.tools.insert(name, (tool, handler));
         self
@@ -82,9 +84,10 @@ impl<S: Send + Sync + 'static> ToolServer<S> {
     /// When both have a tool of the same name.
     pub fn and<T>(mut self, other: ToolServer<T>) -> Result<Self, SameName> {
         for (name, tool) in other.tools {
-            if self.tools.insert(name, tool).is_some() {
+            if self.tools.contains_key(&name) {
                 return Err(SameName(name));
             }
+            self.tools.insert(name, tool);
         }
         Ok(self)
     }
@@ -113,9 +116,9 @@ impl<S: Send + Sync + 'static> ToolServer<S> {
 }
 
 /// Two servers that were to become one have a tool of the same name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("both servers have a tool `{0}`; serve them apart")]
-pub struct SameName(pub &'static str);
+pub struct SameName(pub Cow<'static, str>);
 
 // Derived, it would ask for a state that can be cloned.
 impl<S> Clone for ToolServer<S> {

@@ -1,5 +1,7 @@
 //! The definition of a tool.
 
+use std::borrow::Cow;
+
 use pullwright_protocol::tool::{EDIT_FORMAT_META_KEY, ROLE_META_KEY, VIEW_META_KEY};
 use pullwright_protocol::{Part, ToolView};
 use rmcp::model::{
@@ -14,7 +16,8 @@ use crate::schema::input_schema;
 /// What a tool says of itself. Its description is the doc comment of its argument type.
 #[derive(Clone, Debug)]
 pub struct ToolDef {
-    name: &'static str,
+    name: Cow<'static, str>,
+    description: Option<String>,
     read_only: bool,
     idempotent: bool,
     view: ToolView,
@@ -26,9 +29,10 @@ pub struct ToolDef {
 impl ToolDef {
     /// A tool of this name.
     #[must_use]
-    pub fn new(name: &'static str) -> Self {
+    pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            name,
+            name: name.into(),
+            description: None,
             read_only: false,
             idempotent: false,
             view: ToolView::Plain,
@@ -82,16 +86,26 @@ impl ToolDef {
         self
     }
 
-    pub(crate) fn name(&self) -> &'static str {
-        self.name
+    /// Its description, instead of the doc comment of its argument type.
+    #[must_use]
+    pub fn description(mut self, text: impl Into<String>) -> Self {
+        self.description = Some(text.into());
+        self
+    }
+
+    pub(crate) fn name(&self) -> &Cow<'static, str> {
+        &self.name
     }
 
     /// The MCP definition, with the schema and the description of `Args`.
     pub(crate) fn describe<Args: JsonSchema>(&self) -> Tool {
         let mut schema = self.schema.clone().unwrap_or_else(input_schema::<Args>);
-        let description = match schema.remove("description") {
-            Some(Value::String(text)) => text,
-            _ => String::new(),
+        let description = match &self.description {
+            Some(text) => text.clone(),
+            None => match schema.remove("description") {
+                Some(Value::String(text)) => text,
+                _ => String::new(),
+            },
         };
         let mut meta = MetaObject::default();
         if self.view != ToolView::Plain
@@ -105,7 +119,7 @@ impl ToolDef {
         if let Some(format) = self.edit_format {
             meta.insert(EDIT_FORMAT_META_KEY.to_owned(), format.into());
         }
-        let mut tool = Tool::new(self.name, description, schema).with_annotations(
+        let mut tool = Tool::new(self.name.clone(), description, schema).with_annotations(
             ToolAnnotations::new()
                 .read_only(self.read_only)
                 .idempotent(self.idempotent),

@@ -33,5 +33,6 @@ mod url;
 mod version;
 
 pub use config::{Identity, SourceConfig, Timeouts};
+pub use mirror::mirrored;
 pub use refname::is_branch_name;
 pub use source::GitSource;

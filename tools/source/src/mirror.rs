@@ -96,6 +96,25 @@ pub(crate) async fn fetch(source: &GitSource, fetch: Fetch<'_>) -> Result<Base, 
     brought.ok_or_else(|| not_brought(fetch, &tip, &remote.url))
 }
 
+/// The base at a commit of a branch, if the mirror below `data_dir` (see [`SourceConfig`]) holds it. No
+/// remote is asked.
+///
+/// [`SourceConfig`]: crate::SourceConfig
+///
+/// # Errors
+/// When the mirror is broken.
+pub async fn mirrored(
+    data_dir: &Path,
+    repository: &Repository,
+    branch: &str,
+    commit: &str,
+) -> Result<Option<Base>, SourceError> {
+    refname::check(branch)?;
+    let mirror = path(data_dir, repository);
+    let wanted = Wanted::Commit(commit.to_owned());
+    base(repository, branch, &mirror, wanted).await
+}
+
 fn not_brought(fetch: Fetch<'_>, tip: &Tip, url: &str) -> SourceError {
     let branch = &tip.branch;
     match fetch.commit {

@@ -86,6 +86,7 @@ impl Past {
             provenance,
             system,
             tools,
+            ..
         } = event
         {
             self.talk = Some(Talk {
@@ -118,7 +119,7 @@ impl Past {
 impl Talk {
     fn take(&mut self, event: Event) {
         match event {
-            Event::ProviderChanged { provenance } => {
+            Event::ProviderChanged { provenance, .. } => {
                 self.rows.push(provenance.provider.clone());
                 self.model = provenance;
             }

@@ -180,7 +180,6 @@ impl<'g> Changes<'g> {
                 self.patches.insert(run, patch);
                 Ok(Reply::Done)
             }
-            // They are carried out by `retire_all`.
             Op::Retire { .. } | Op::GiveBack => Ok(Reply::More(false)),
             Op::Cancel(run) => Ok(Reply::Cancelled(self.row(run)?.cancel())),
         }

@@ -31,7 +31,7 @@ impl What {
             Event::ConversationStarted {
                 provenance, system, ..
             } => asks(provenance, content.of(|| content::instructions(system))),
-            Event::ProviderChanged { provenance } => asks(provenance, None),
+            Event::ProviderChanged { provenance, .. } => asks(provenance, None),
             Event::ConversationReset { .. } => reset(event, content)?,
             Event::ItemAppended { item } if item.is_from_model() => Self::Answered(Answer {
                 provenance: item.native.as_ref().map(|native| native.provenance.clone()),

@@ -208,7 +208,7 @@ async fn a_spent_provider_hands_over_to_the_fallback() {
     let events = lab.events(&played.id).await;
     let changed = events
         .iter()
-        .filter(|logged| matches!(&logged.event, Event::ProviderChanged { provenance } if provenance.provider == "second"));
+        .filter(|logged| matches!(&logged.event, Event::ProviderChanged { provenance, .. } if provenance.provider == "second"));
     assert_eq!(changed.count(), 1);
 }
 

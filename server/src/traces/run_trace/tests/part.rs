@@ -87,6 +87,7 @@ pub(super) fn provenance() -> Provenance {
 pub(super) fn asks() -> Event {
     Event::ConversationStarted {
         provenance: provenance(),
+        limits: Default::default(),
         system: "Be good".to_owned(),
         tools: Vec::new(),
     }
