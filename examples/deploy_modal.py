@@ -25,8 +25,11 @@ CONFIG = "/etc/pullwright/plugins.toml"
 INSIDE, OUTSIDE = 8080, 8000
 
 app = modal.App("pullwright-server")
-image = modal.Image.from_dockerfile(ROOT / "Dockerfile", context_dir=ROOT, add_python="3.12").add_local_file(
-    ROOT / "examples" / "deploy_modal.toml", CONFIG
+image = (
+    modal.Image.from_dockerfile(ROOT / "Dockerfile", context_dir=ROOT, add_python="3.12")
+    # Volumes belong to root here.
+    .dockerfile_commands("USER root")
+    .add_local_file(ROOT / "examples" / "deploy_modal.toml", CONFIG)
 )
 
 

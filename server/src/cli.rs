@@ -5,6 +5,7 @@ mod code;
 mod config;
 mod demo;
 mod doctor;
+mod health;
 mod keys;
 mod place;
 mod probe;
@@ -66,6 +67,8 @@ enum Command {
     Sandbox(sandbox::Sandbox),
     /// Say what this machine and the configuration give a run, and what they do not.
     Doctor(doctor::Doctor),
+    /// Say whether a server is ready.
+    Health(health::Health),
     /// Do one task through a server somewhere else, and say how that server did.
     Probe(probe::Probe),
     /// Play a script file as a provider plugin over standard input and output.
@@ -116,6 +119,7 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Replay(replay) => replay.run().await,
             Command::Sandbox(sandbox) => sandbox.run().await,
             Command::Doctor(doctor) => doctor.run().await,
+            Command::Health(health) => health.run().await,
             Command::Probe(probe) => probe.run().await,
             Command::Provider(provider) => provider.run().await,
             Command::Config(settings) => settings.run(),

@@ -9,6 +9,7 @@
 
 mod api;
 mod architecture;
+mod deployment;
 mod doctor;
 #[cfg(target_os = "linux")]
 mod escapes;
