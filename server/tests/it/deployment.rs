@@ -86,9 +86,10 @@ fn the_servers_of_the_compose_file_find_what_they_need() {
             .keys()
             .filter(|name| name.starts_with("PULLWRIGHT_"));
         for variable in ours {
-            let source = read("../../server/src/cli.rs");
+            let source =
+                ["cli.rs", "logging.rs"].map(|file| read(&format!("../../server/src/{file}")));
             assert!(
-                source.contains(&format!("\"{variable}\"")),
+                source.concat().contains(&format!("\"{variable}\"")),
                 "{variable} is known"
             );
         }
