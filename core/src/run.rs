@@ -43,6 +43,7 @@ use crate::source::{Base, Pushed, Repository, RepositoryFiles, Source, SourceErr
 use crate::store::{Epoch, RunStore, StoreError};
 use crate::tools::{Approval, ToolIo, ToolServer, ToolServerError};
 
+use keep::Taking;
 use notices::Used;
 use past::{Past, Spent};
 use resume::Begun;
@@ -360,7 +361,7 @@ impl<'a> Run<'a> {
             self.start_conversation(prepared, &tools).await?;
         }
         self.last_words = self.work(prepared, &tools).await?;
-        self.take_in(&prepared.base).await
+        self.take_in(&prepared.base, Taking::AtEnd).await
     }
 
     fn no_changes(&self) -> Ended {

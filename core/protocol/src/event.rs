@@ -95,6 +95,13 @@ pub enum Event {
         /// What re-attaches to it.
         handle: Value,
     },
+    /// The sandbox in which the model worked is not there any more; another one is made.
+    SandboxLost,
+    /// Another sandbox is ready to go on in.
+    WorkspaceRestored {
+        /// Whether it holds the work as it was kept last, or none of it.
+        has_work: bool,
+    },
     /// A process in the sandbox asked for the network; accesses that are alike are joined.
     NetworkAccessed {
         /// What it asked for, and what became of it.
@@ -121,6 +128,10 @@ pub enum Event {
         #[serde(default)]
         limits: ModelLimits,
     },
+    /// The conversation is too long. What follows is about shortening it.
+    CompactionStarted,
+    /// The conversation that started anew last is the one to go on with.
+    CompactionEnded,
     /// The conversation cannot go on as it is and starts anew: the same system prompt and tools, and
     /// these items instead of all before.
     ConversationReset {
@@ -252,7 +263,8 @@ pub enum Event {
         files: u64,
         /// The tree it leads to.
         tree: String,
-        /// Whether the model was still at work: it is kept in case the sandbox is lost.
+        /// Whether it is not what the model ended with: it is kept in case the sandbox is lost, or because the
+        /// run ends early.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         during_work: bool,
     },

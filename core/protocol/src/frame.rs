@@ -126,6 +126,10 @@ impl Frame {
                 stage: Stage::Queued,
                 message: "another server process goes on with the run".to_owned(),
             },
+            Event::SandboxLost => NamedFrame::Status {
+                stage: Stage::Sandbox,
+                message: "another sandbox takes the place of the one that is lost".to_owned(),
+            },
             Event::ConversationReset {
                 reason,
                 tokens_before,
@@ -224,6 +228,9 @@ impl Frame {
             Event::RunCreated { .. }
             | Event::RepositoryFetched { .. }
             | Event::CommandsChosen { .. }
+            | Event::CompactionStarted
+            | Event::CompactionEnded
+            | Event::WorkspaceRestored { .. }
             | Event::SandboxOpened { .. }
             | Event::ConversationStarted { .. }
             | Event::ProviderChanged { .. }

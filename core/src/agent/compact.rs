@@ -76,6 +76,14 @@ impl Agent<'_> {
     /// # Errors
     /// When the run must end: also when the task itself does not fit the model.
     pub(super) async fn compact(&mut self) -> Result<(), Halt> {
+        // Who goes on with the run in between begins with this again.
+        self.log.emit(Event::CompactionStarted).await;
+        let shortened = self.shorten().await;
+        self.log.emit(Event::CompactionEnded).await;
+        shortened
+    }
+
+    async fn shorten(&mut self) -> Result<(), Halt> {
         let before = self.conversation.tokens();
         let said = self.conversation.items();
         let room = self.context_bytes(RESULTS_PERCENT);

@@ -7,6 +7,7 @@ use pullwright_protocol::{Event, FailureKind, Outcome, RunId, RunUsage};
 
 use tokio::sync::mpsc;
 
+use super::keep::Taking;
 use super::{Ended, Executed, Run, RunParts};
 use crate::agent::Halt;
 use crate::log::{now_ms, stamp};
@@ -34,7 +35,8 @@ const DONE_RETRY_WAIT: Duration = Duration::from_secs(1);
 
 impl Run<'_> {
     pub(super) async fn finish(self, ended: Result<Ended, Halt>) -> Executed {
-        if matches!(ended, Err(Halt::HandedOver)) {
+        let is_lost = self.log.lost().is_cancelled();
+        if is_lost || matches!(ended, Err(Halt::HandedOver)) {
             self.hand_over().await;
             return Executed::HandedOver;
         }
@@ -100,7 +102,7 @@ impl Run<'_> {
         let Some(base) = self.base.clone() else {
             return;
         };
-        match tokio::time::timeout(SALVAGE_TIMEOUT, self.take_in(&base)).await {
+        match tokio::time::timeout(SALVAGE_TIMEOUT, self.take_in(&base, Taking::ToSalvage)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::warn!(run = %self.owned.id, %error, "no patch could be saved");

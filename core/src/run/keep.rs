@@ -21,6 +21,17 @@ const EXPORT_TIMEOUT: Duration = Duration::from_secs(300);
 /// How much of the exporter's standard error is kept, in bytes.
 const MAX_EXPORT_ERROR_BYTES: u64 = 4096;
 
+/// When work is taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taking {
+    /// After a turn of the model, which goes on.
+    AfterTurn,
+    /// When the model has nothing more to do.
+    AtEnd,
+    /// When the run ends before that: what is there is kept, and is nothing to publish.
+    ToSalvage,
+}
+
 /// Takes the work out of a run's sandbox.
 pub(super) struct Keeper {
     source: Arc<dyn Source>,
@@ -35,9 +46,9 @@ pub(super) struct Keeper {
 
 impl Run<'_> {
     /// Takes the work out of the sandbox and stores its patch.
-    pub(super) async fn take_in(&mut self, base: &Base) -> Result<(), Halt> {
+    pub(super) async fn take_in(&mut self, base: &Base, taking: Taking) -> Result<(), Halt> {
         let keeper = self.keeper(base)?;
-        let work = tokio::time::timeout(EXPORT_TIMEOUT, keeper.take_in(false)).await;
+        let work = tokio::time::timeout(EXPORT_TIMEOUT, keeper.take_in(taking)).await;
         let work = work.map_err(|_| {
             let seconds = EXPORT_TIMEOUT.as_secs();
             let message = format!("taking the work out of the sandbox took over {seconds} s");
@@ -68,7 +79,7 @@ impl Keeper {
     pub(super) async fn keep_up(&self, changed: &Notify) {
         loop {
             changed.notified().await;
-            let kept = tokio::time::timeout(EXPORT_TIMEOUT, self.take_in(true)).await;
+            let kept = tokio::time::timeout(EXPORT_TIMEOUT, self.take_in(Taking::AfterTurn)).await;
             match kept {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => tracing::warn!(run = %self.run, %error, "the work was not kept"),
@@ -77,9 +88,9 @@ impl Keeper {
         }
     }
 
-    async fn take_in(&self, during_work: bool) -> Result<Work, Halt> {
+    async fn take_in(&self, taking: Taking) -> Result<Work, Halt> {
         let (work, notices) = self.export().await?;
-        if !during_work {
+        if taking != Taking::AfterTurn {
             self.tell(&notices).await;
         }
         if work.is_empty() {
@@ -92,7 +103,7 @@ impl Keeper {
             bytes: work.patch.len() as u64,
             files: work.changed.len() as u64,
             tree: work.tree.clone(),
-            during_work,
+            during_work: taking != Taking::AtEnd,
         };
         self.log.emit(event).await;
         Ok(work)

@@ -39,9 +39,20 @@ pub(super) struct Past {
     pub(super) pr_url: Option<String>,
     /// The numbers of the messages that the model has heard.
     pub(super) heard: BTreeSet<u64>,
+    /// What became of the sandbox that was lost, until the model is told.
+    pub(super) loss: Option<Loss>,
     /// How often in a row the run was gone on with and came no further.
     pub(super) stalls: u32,
     pub(super) spent: Spent,
+}
+
+/// What became of a sandbox that was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// Another one is not ready yet.
+    Open,
+    /// Another one holds the work as it was kept, or none of it.
+    Made { has_work: bool },
 }
 
 /// The commit that the run started from.
@@ -54,10 +65,14 @@ pub(super) struct PastBase {
 /// The conversation with the model.
 pub(super) struct Talk {
     pub(super) conversation: Conversation,
+    /// The model that it began with, which its tools suit.
+    pub(super) first: Provenance,
     /// The model that it was held with last.
     pub(super) model: Provenance,
     /// The rows of the models that it was held with, in order.
     pub(super) rows: Vec<String>,
     /// The model's last reply, where nobody has said anything since.
     pub(super) last: Option<LastReply>,
+    /// How it was before it began to be shortened, until that is done.
+    pub(super) uncompacted: Option<Conversation>,
 }

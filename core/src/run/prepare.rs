@@ -57,16 +57,16 @@ impl Run<'_> {
         Ok(Prepared {
             base,
             commands,
-            edit_tool: self.edit_tool(&row, &provider),
+            edit_tool: self.edit_tool(&row, &provider.info().provenance.model),
             provider,
         })
     }
 
     /// How a model changes files: as its row says, or else as suits it.
-    pub(super) fn edit_tool(&self, row: &str, provider: &Provider) -> EditTool {
+    pub(super) fn edit_tool(&self, row: &str, model: &str) -> EditTool {
         let written = self.parts.config.providers.get(row);
         let written = written.and_then(|row| row.edit_tool);
-        written.unwrap_or_else(|| EditTool::for_model(&provider.info().provenance.model))
+        written.unwrap_or_else(|| EditTool::for_model(model))
     }
 
     pub(super) async fn open_provider(

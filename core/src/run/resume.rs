@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use pullwright_protocol::provider::TokenUsage;
-use pullwright_protocol::{Event, Provenance, Stage};
+use pullwright_protocol::{Event, Stage};
 
 use super::check::broken;
 use super::detect::Commands;
-use super::past::{Past, PastBase, Talk};
+use super::past::{Loss, Past, PastBase, Talk};
 use super::{Left, Prepared, Run, finish};
 use crate::agent::{Agent, Halt, LastReply};
 use crate::sandbox::{Sandbox, SandboxHandle};
@@ -105,14 +105,17 @@ impl Run<'_> {
         if past.is_final {
             self.work = self.restore_whole(&base, past.kept.as_deref()).await?;
         }
-        let reopened = match (&self.work, &past.sandbox) {
-            (None, Some(handle)) => self.reopen(handle).await,
-            (Some(_), Some(handle)) => {
+        // One that was not made ready holds less than it seems.
+        let is_of_use = self.work.is_none() && past.loss != Some(Loss::Open);
+        let reopened = match &past.sandbox {
+            Some(handle) if is_of_use => self.reopen(handle).await,
+            Some(handle) => {
                 self.give_back(handle).await;
                 false
             }
-            (_, None) => false,
+            None => false,
         };
+        self.parts.sandboxes.end_deserted(&self.owned.id);
         self.is_left_behind = false;
         if let Some(sandbox) = &self.sandbox {
             let always = &self.parts.config.sandbox.network.allow;
@@ -120,17 +123,20 @@ impl Run<'_> {
         }
         self.open_host_tools(&repository).await?;
         self.preflight_again().await;
-        if self.work.is_some() && self.is_checked(&commands) {
+        let is_said = !commands.checks.is_empty() && !self.inbox.news().await.is_empty();
+        if self.work.is_some() && self.is_checked(&commands) && !is_said {
             return Ok(Left::Nothing);
         }
-        let prepared = self.prepared_again(base, commands, &talk.model).await?;
+        let prepared = self.prepared_again(base, commands, &talk).await?;
         if self.work.is_some() {
             self.conversation = Some(talk.conversation);
             return Ok(Left::Check(prepared));
         }
-        let workplace = match reopened {
-            true => Workplace::Reopened,
-            false => self.rebuild(&prepared, past.kept.as_deref()).await?,
+        let workplace = match (reopened, past.loss) {
+            (true, Some(Loss::Made { has_work: true })) => Workplace::Rebuilt,
+            (true, Some(Loss::Made { has_work: false })) => Workplace::Empty,
+            (true, _) => Workplace::Reopened,
+            (false, _) => self.rebuild(&prepared, past.kept.as_deref()).await?,
         };
         self.take_up(talk, workplace, past.spent.is_replying);
         Ok(Left::Work(prepared))
@@ -159,15 +165,15 @@ impl Run<'_> {
         &mut self,
         base: Base,
         commands: Commands,
-        model: &Provenance,
+        talk: &Talk,
     ) -> Result<Prepared, Halt> {
-        let row = &model.provider;
-        let provider = self.open_provider(row, Some(&model.model)).await?;
+        let Talk { first, model, .. } = talk;
+        let provider = self.open_provider(&model.provider, Some(&model.model));
         Ok(Prepared {
             base,
             commands,
-            edit_tool: self.edit_tool(row, &provider),
-            provider,
+            provider: provider.await?,
+            edit_tool: self.edit_tool(&first.provider, &first.model),
         })
     }
 
@@ -186,6 +192,17 @@ impl Run<'_> {
         };
         let work = self.parts.source.restore(run, base, tree, &patch).await?;
         Ok(Some(work))
+    }
+
+    async fn restore_or_tell(&self, base: &Base, tree: &str) -> Option<Work> {
+        match self.restore(base, tree).await {
+            Ok(work) => work,
+            Err(error) => {
+                let message = format!("the work that was kept cannot be used: {error}");
+                self.status(Stage::Sandbox, message).await;
+                None
+            }
+        }
     }
 
     /// Whether the checks have run on the work, and nothing is left to mend.
@@ -227,8 +244,9 @@ impl Run<'_> {
         kept: Option<&str>,
     ) -> Result<Workplace, Halt> {
         let (base, commands) = (&prepared.base, &prepared.commands);
+        self.log.emit(Event::SandboxLost).await;
         let work = match kept {
-            Some(tree) => self.restore(base, tree).await?,
+            Some(tree) => self.restore_or_tell(base, tree).await,
             None => None,
         };
         self.remove_workspace().await;
@@ -236,6 +254,8 @@ impl Run<'_> {
         self.set_up(commands).await?;
         let revision = work.as_ref().map_or(&base.commit, |work| &work.tree);
         self.settle(revision).await?;
+        let has_work = work.is_some();
+        self.log.emit(Event::WorkspaceRestored { has_work }).await;
         Ok(match work {
             Some(_) => Workplace::Rebuilt,
             None => Workplace::Empty,

@@ -89,6 +89,7 @@ async fn called_off(owned: OwnedRun, max_queue: Duration) -> Stopped {
         biased;
         () = owned.cancel.cancelled() => Stopped::CancelledWaiting,
         () = owned.hand_over.soon.cancelled() => Stopped::HandedOver,
+        () = owned.hand_over.now.cancelled() => Stopped::HandedOver,
         () = sleep(max_queue) => Stopped::WaitedTooLong,
     }
 }

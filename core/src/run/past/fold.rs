@@ -2,7 +2,7 @@
 
 use pullwright_protocol::{CheckPhase, CheckReport, Event, Item, LoggedEvent, ResetReason, RunId};
 
-use super::{Past, PastBase, Talk};
+use super::{Loss, Past, PastBase, Talk};
 use crate::agent::{LastReply, heard_item, result_item};
 use crate::conversation::Conversation;
 use crate::run::detect::Commands;
@@ -19,6 +19,7 @@ pub(in crate::run) async fn read(store: &dyn RunStore, run: &RunId) -> Result<Pa
     loop {
         let page = store.read(run, past.last_seq, PAGE_EVENTS).await?;
         if page.is_empty() {
+            past.settle();
             return Ok(past);
         }
         page.into_iter().for_each(|logged| past.take(logged));
@@ -26,6 +27,16 @@ pub(in crate::run) async fn read(store: &dyn RunStore, run: &RunId) -> Result<Pa
 }
 
 impl Past {
+    /// What was being shortened is what it was before.
+    fn settle(&mut self) {
+        if let Some(talk) = &mut self.talk
+            && let Some(conversation) = talk.uncompacted.take()
+        {
+            talk.conversation = conversation;
+            talk.last = None;
+        }
+    }
+
     fn take(&mut self, logged: LoggedEvent) {
         self.last_seq = logged.seq;
         self.spent.take(&logged);
@@ -41,6 +52,8 @@ impl Past {
             Event::SandboxOpened { kind, handle } => {
                 self.sandbox = Some(SandboxHandle { kind, data: handle });
             }
+            Event::SandboxLost => self.loss = Some(Loss::Open),
+            Event::WorkspaceRestored { has_work } => self.loss = Some(Loss::Made { has_work }),
             Event::PatchStored {
                 tree, during_work, ..
             } => {
@@ -60,6 +73,10 @@ impl Past {
     fn count_stalls(&mut self, event: &Event) {
         match event {
             Event::Resumed => self.stalls += 1,
+            // What is only done again brings the run no further.
+            Event::CommandsChosen { .. } if self.commands.is_some() => {}
+            Event::Checked { report } if self.knows(report) => {}
+            Event::PatchStored { tree, .. } if self.kept.as_ref() == Some(tree) => {}
             Event::CommandsChosen { .. }
             | Event::ModelReplied { .. }
             | Event::ToolAnswered { .. }
@@ -69,6 +86,14 @@ impl Past {
             | Event::PullRequestOpened { .. } => self.stalls = 0,
             _ => {}
         }
+    }
+
+    fn knows(&self, report: &CheckReport) -> bool {
+        let mut known = self.before.iter().chain(&self.after);
+        known.any(|known| {
+            (&known.command, known.phase, &known.tree)
+                == (&report.command, report.phase, &report.tree)
+        })
     }
 
     fn take_check(&mut self, report: CheckReport) {
@@ -92,8 +117,10 @@ impl Past {
             self.talk = Some(Talk {
                 conversation: Conversation::new(system, tools),
                 rows: vec![provenance.provider.clone()],
+                first: provenance.clone(),
                 model: provenance,
                 last: None,
+                uncompacted: None,
             });
             return;
         }
@@ -105,8 +132,11 @@ impl Past {
             }
             return;
         }
-        if matches!(&event, Event::ItemAppended { item } if !item.is_from_model()) && self.is_final
-        {
+        let is_told = matches!(&event, Event::ItemAppended { item } if !item.is_from_model());
+        if is_told && matches!(self.loss, Some(Loss::Made { .. })) {
+            self.loss = None;
+        }
+        if is_told && self.is_final {
             self.is_final = false;
             self.repairs += 1;
         }
@@ -119,6 +149,8 @@ impl Past {
 impl Talk {
     fn take(&mut self, event: Event) {
         match event {
+            Event::CompactionStarted => self.uncompacted = Some(self.conversation.clone()),
+            Event::CompactionEnded => self.uncompacted = None,
             Event::ProviderChanged { provenance, .. } => {
                 self.rows.push(provenance.provider.clone());
                 self.model = provenance;
@@ -153,3 +185,6 @@ impl Talk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pullwright_protocol::{Event, LoggedEvent, RunUsage};
+use pullwright_protocol::{Event, LoggedEvent, RunUsage, Stage};
 
 /// What a run has spent.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -11,11 +11,13 @@ pub(in crate::run) struct Spent {
     pub(in crate::run) turns: u32,
     /// Tokens and money.
     pub(in crate::run) usage: RunUsage,
-    /// How long its owners worked on it. The time without one does not count.
+    /// How long its owners worked on it. The time without one, and that in the queue, does not count.
     pub(in crate::run) time: Duration,
     /// Whether the model was just writing a reply, which costs money too.
     pub(in crate::run) is_replying: bool,
     last_at_ms: Option<u64>,
+    /// Whether nobody was at work after the last event.
+    is_waiting: bool,
 }
 
 impl Spent {
@@ -40,10 +42,17 @@ impl Spent {
     fn take_time(&mut self, logged: &LoggedEvent) {
         let since = match (self.last_at_ms, &logged.event) {
             (None, _) | (_, Event::Resumed) => 0,
+            _ if self.is_waiting => 0,
             // Another owner's clock may be behind.
             (Some(last), _) => logged.at_ms.saturating_sub(last),
         };
         self.time += Duration::from_millis(since);
         self.last_at_ms = Some(logged.at_ms);
+        let stage = match &logged.event {
+            Event::RunCreated { .. } => Some(Stage::Queued),
+            Event::Status { stage, .. } => Some(*stage),
+            _ => None,
+        };
+        self.is_waiting = stage == Some(Stage::Queued);
     }
 }

@@ -101,6 +101,10 @@ impl What {
                 usage: *usage,
             },
             Event::CommandsChosen { .. }
+            | Event::CompactionStarted
+            | Event::CompactionEnded
+            | Event::SandboxLost
+            | Event::WorkspaceRestored { .. }
             | Event::NetworkAccessed { .. }
             | Event::ReasoningDelta { .. }
             | Event::MessageDelta { .. }

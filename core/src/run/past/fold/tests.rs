@@ -1,0 +1,224 @@
+use std::time::Duration;
+
+use pullwright_protocol::provider::{StopReason, TokenUsage};
+use pullwright_protocol::{Content, Provenance, RunRequest, Stage, ToolCall};
+
+use super::*;
+
+/// What a log of these events says; they are a second apart.
+fn past(events: Vec<Event>) -> Past {
+    let mut past = Past::default();
+    for (seq, event) in (1..).zip(events) {
+        let at_ms = seq * 1000;
+        past.take(LoggedEvent { seq, at_ms, event });
+    }
+    past.settle();
+    past
+}
+
+fn started() -> Event {
+    Event::ConversationStarted {
+        provenance: provenance("one"),
+        limits: Default::default(),
+        system: String::new(),
+        tools: Vec::new(),
+    }
+}
+
+fn provenance(row: &str) -> Provenance {
+    Provenance {
+        provider: row.to_owned(),
+        wire: "w".to_owned(),
+        model: "m".to_owned(),
+        account: None,
+    }
+}
+
+fn said(text: &str) -> Event {
+    let item = Item::user(text);
+    Event::ItemAppended { item }
+}
+
+fn replied(stop: StopReason) -> Event {
+    Event::ModelReplied {
+        stop,
+        usage: TokenUsage::default(),
+        usd: Some(0.5),
+        duration_ms: 1,
+    }
+}
+
+fn text(text: &str) -> Event {
+    let text = text.to_owned();
+    let item = Item::neutral(Content::Text { text });
+    Event::ItemAppended { item }
+}
+
+fn call(call_id: &str) -> Event {
+    let call = ToolCall {
+        call_id: call_id.to_owned(),
+        name: "bash".to_owned(),
+        arguments: "{}".to_owned(),
+    };
+    let item = Item::neutral(Content::ToolCall(call));
+    Event::ItemAppended { item }
+}
+
+fn stored(tree: &str, during_work: bool) -> Event {
+    Event::PatchStored {
+        bytes: 1,
+        files: 1,
+        tree: tree.to_owned(),
+        during_work,
+    }
+}
+
+fn checked(phase: CheckPhase, tree: &str) -> Event {
+    Event::Checked {
+        report: CheckReport {
+            command: "test".to_owned(),
+            exit_code: Some(0),
+            duration_ms: 1,
+            tree: tree.to_owned(),
+            phase,
+            output_tail: String::new(),
+        },
+    }
+}
+
+fn chosen() -> Event {
+    Event::CommandsChosen {
+        setup: Vec::new(),
+        checks: vec!["test".to_owned()],
+    }
+}
+
+fn texts(past: &Past) -> Vec<String> {
+    let talk = past.talk.as_ref().expect("a conversation");
+    let text = |item: Item| match item.content {
+        Content::User { parts } => pullwright_protocol::item::joined_text(&parts),
+        Content::Text { text } => text,
+        other => format!("{other:?}"),
+    };
+    talk.conversation.items().into_iter().map(text).collect()
+}
+
+fn last_words(past: &Past) -> Option<String> {
+    past.talk.as_ref()?.last.as_ref()?.last_words()
+}
+
+#[test]
+fn last_words_are_those_after_which_nothing_was_said() {
+    let mut events = vec![
+        started(),
+        said("task"),
+        replied(StopReason::ToolUse),
+        call("1"),
+    ];
+    assert_eq!(last_words(&past(events.clone())), None, "a call is open");
+    events.extend([replied(StopReason::EndTurn), text("done")]);
+    assert_eq!(last_words(&past(events.clone())), Some("done".to_owned()));
+    events.push(said("mend it"));
+    assert_eq!(last_words(&past(events)), None);
+}
+
+#[test]
+fn a_compaction_that_was_cut_off_begins_again() {
+    let mut events = vec![
+        started(),
+        said("task"),
+        Event::CompactionStarted,
+        said("write a summary"),
+    ];
+    assert_eq!(texts(&past(events.clone())), ["task"]);
+    events.push(Event::ConversationReset {
+        reason: ResetReason::TooLong,
+        items: vec![Item::user("a transcript")],
+        tokens_before: 9,
+        tokens_after: 1,
+    });
+    events.extend([replied(StopReason::EndTurn), text("the summary")]);
+    let cut_off = past(events.clone());
+    assert_eq!(texts(&cut_off), ["task"]);
+    assert_eq!(last_words(&cut_off), None, "a summary is no last word");
+    assert_eq!(cut_off.spent.turns, 1, "it was paid for all the same");
+    events.push(Event::ConversationReset {
+        reason: ResetReason::TooLong,
+        items: vec![Item::user("task and summary")],
+        tokens_before: 9,
+        tokens_after: 2,
+    });
+    events.push(Event::CompactionEnded);
+    assert_eq!(texts(&past(events)), ["task and summary"]);
+}
+
+#[test]
+fn only_what_the_model_ended_with_is_final() {
+    let events = vec![started(), said("task"), stored("a", true)];
+    let salvaged = past(events.clone());
+    assert_eq!(
+        (salvaged.is_final, salvaged.kept.as_deref()),
+        (false, Some("a"))
+    );
+    let ended = past([events, vec![stored("b", false)]].concat());
+    assert!(ended.is_final);
+}
+
+#[test]
+fn a_lost_sandbox_is_open_until_another_is_made_and_told() {
+    let mut events = vec![started(), said("task"), Event::SandboxLost];
+    assert_eq!(past(events.clone()).loss, Some(Loss::Open));
+    events.push(Event::WorkspaceRestored { has_work: true });
+    let made = Some(Loss::Made { has_work: true });
+    assert_eq!(past(events.clone()).loss, made);
+    events.push(said("the sandbox was lost"));
+    assert_eq!(past(events).loss, None);
+}
+
+#[test]
+fn what_is_done_again_is_no_progress() {
+    let round = || vec![Event::Resumed, chosen(), checked(CheckPhase::Before, "t")];
+    let first = [vec![chosen(), checked(CheckPhase::Before, "t")], round()].concat();
+    assert_eq!(past(first.clone()).stalls, 1);
+    let again = [first, round()].concat();
+    assert_eq!(past(again.clone()).stalls, 2);
+    let further = [again, vec![checked(CheckPhase::After, "u")]].concat();
+    assert_eq!(past(further).stalls, 0);
+}
+
+#[test]
+fn time_counts_while_somebody_works() {
+    let request: RunRequest = serde_json::from_str(r#"{"repoUrl": "r", "prompt": "p"}"#).unwrap();
+    let status = |stage| Event::Status {
+        stage,
+        message: String::new(),
+    };
+    let events = vec![
+        Event::RunCreated { request },
+        status(Stage::Queued),
+        status(Stage::Queued),
+        status(Stage::Clone),
+        said("work"),
+        Event::Resumed,
+        said("work"),
+    ];
+    assert_eq!(past(events).spent.time, Duration::from_secs(2));
+}
+
+#[test]
+fn a_provider_that_took_over_is_the_one_to_go_on_with() {
+    let events = vec![
+        started(),
+        Event::ProviderChanged {
+            provenance: provenance("two"),
+            limits: Default::default(),
+        },
+    ];
+    let talk = past(events).talk.expect("a conversation");
+    let rows = (talk.first.provider, talk.model.provider, talk.rows);
+    let expected = ["one", "two"].map(str::to_owned);
+    assert_eq!(
+        rows,
+        ("one".to_owned(), "two".to_owned(), expected.to_vec())
+    );
+}
