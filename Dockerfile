@@ -7,6 +7,8 @@
 FROM rust:1-bookworm AS build
 WORKDIR /src
 COPY . .
+# What `GET /v1/version` says it was built from: --build-arg PULLWRIGHT_COMMIT="$(git rev-parse HEAD)"
+ARG PULLWRIGHT_COMMIT
 RUN RUSTFLAGS="-C target-feature=+crt-static" \
     cargo build --release --locked --target "$(rustc --print host-tuple)" \
  && cp target/*/release/pullwright /pullwright

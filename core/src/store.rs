@@ -3,13 +3,18 @@
 //! A run is owned by exactly one worker at a time; the owner numbers its events, and every write
 //! carries the owner's epoch, so that a worker that lost its run cannot write to it any more.
 
+mod listing;
+
 use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use pullwright_protocol::{LoggedEvent, Outcome, RunId, RunRequest};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+
+pub use listing::{OutcomeFilter, RunFilter, RunPlace};
 
 /// Where runs and their events live.
 #[async_trait]
@@ -75,11 +80,18 @@ pub trait RunStore: Send + Sync {
     /// What is known of a run.
     async fn get(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError>;
 
-    /// The latest runs, newest first.
-    async fn list(&self, limit: usize) -> Result<Vec<RunRecord>, StoreError>;
+    /// The runs of `filter` that come after `after` in the list, newest first, at most `limit`.
+    async fn page(
+        &self,
+        filter: &RunFilter,
+        after: Option<&RunPlace>,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, StoreError>;
 
-    /// The latest runs of one owner, newest first.
-    async fn list_of(&self, owner: &str, limit: usize) -> Result<Vec<RunRecord>, StoreError>;
+    /// The latest runs, newest first.
+    async fn list(&self, limit: usize) -> Result<Vec<RunRecord>, StoreError> {
+        self.page(&RunFilter::default(), None, limit).await
+    }
 
     /// Runs that have not ended and that no living worker owns.
     async fn orphans(&self) -> Result<Vec<RunId>, StoreError>;
@@ -153,7 +165,7 @@ pub struct Message {
 }
 
 /// What is known of a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunRecord {
     /// Its id.
@@ -183,7 +195,7 @@ pub struct RunRecord {
 }
 
 /// How the events and the patch of a run that ended long ago left the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Retired {
     /// They were written to an archive before.

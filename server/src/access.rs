@@ -28,6 +28,7 @@ pub(crate) use gate::gate;
 pub use grant::{Grant, Scope, UnknownScope};
 pub use key::{BadKeyName, Key, KeyName, KeyState, NewKey, StoredKey};
 pub use recorder::Recorder;
+pub(crate) use repository::spellings;
 pub use repository::{BadRepositories, RepositoryGlob};
 pub use secret::{Digest, NotASecret, Secret};
 pub use store::{AccessStore, KeyMade};

@@ -1,14 +1,19 @@
 //! The HTTP API. The router is its table of contents.
 
-mod audit;
+mod answers;
 mod body;
 mod follow;
 mod guard;
 mod handlers;
 mod headers;
+mod lists;
 mod messages;
+mod openapi;
+mod paging;
 mod query;
 mod serve;
+mod status;
+mod streams;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,25 +31,28 @@ use crate::runs::Runs;
 use crate::traces::Traces;
 
 pub use crate::problem::ApiProblem;
+pub use openapi::document;
 pub use serve::{ListenError, check_listen, is_public, serve};
 
 /// The routes of the server. All but the open ones are behind the gate, the unknown ones, too.
 pub fn router(state: ApiState) -> Router {
     let open = Router::new()
-        .route("/healthz", get(handlers::healthz))
-        .route("/readyz", get(handlers::readyz))
+        .route("/healthz", get(status::healthz))
+        .route("/readyz", get(status::readyz))
+        .route("/openapi.json", get(openapi::serve))
         .method_not_allowed_fallback(wrong_method);
     let gated = Router::new()
         .route("/code", post(handlers::code))
-        .route("/v1/runs", get(handlers::list).post(handlers::create))
+        .route("/v1/runs", get(lists::runs).post(handlers::create))
         .route("/v1/runs/{id}", get(handlers::run))
-        .route("/v1/runs/{id}/events", get(handlers::events))
-        .route("/v1/runs/{id}/stream", get(handlers::stream))
+        .route("/v1/runs/{id}/events", get(streams::events))
+        .route("/v1/runs/{id}/stream", get(streams::stream))
         .route("/v1/runs/{id}/patch", get(handlers::patch))
         .route("/v1/runs/{id}/cancel", post(handlers::cancel))
         .route("/v1/runs/{id}/messages", post(messages::say))
-        .route("/v1/audit", get(audit::audit))
-        .route("/metrics", get(handlers::metrics))
+        .route("/v1/audit", get(lists::audit))
+        .route("/v1/version", get(status::version))
+        .route("/metrics", get(status::metrics))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(state.config.access.clone(), gate));

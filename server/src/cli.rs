@@ -80,6 +80,8 @@ enum Command {
     Providers(providers::Providers),
     /// List, call and check the tool servers of a configuration, and accept their definitions.
     Tools(tools::Tools),
+    /// Print the description of the HTTP API (OpenAPI 3.1).
+    Openapi,
     /// Serve the built-in tool servers to any MCP client.
     ToolHost(tool_host::ToolHost),
 }
@@ -125,11 +127,17 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Config(settings) => settings.run(),
             Command::Providers(providers) => providers.run().await,
             Command::Tools(tools) => tools.run().await,
+            Command::Openapi => print_openapi(),
             Command::ToolHost(tool_host) => tool_host.run().await,
         }
     });
     runtime.shutdown_timeout(LONGEST_EXIT);
     ended
+}
+
+fn print_openapi() -> anyhow::Result<ExitCode> {
+    say(&serde_json::to_string_pretty(&crate::api::document())?);
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Nobody may be there to read it any more, which is no reason to stop what is under way.

@@ -1,11 +1,18 @@
-//! The one shape of every error before a stream: `{"kind", "message"}`.
+//! The one shape of every error before a stream: problem details for HTTP APIs (RFC 9457).
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use pullwright_core::store::{Retired, StoreError};
 use pullwright_protocol::{FailureKind, RunId};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// The media type of a problem (RFC 9457, section 3).
+pub const PROBLEM_TYPE: &str = "application/problem+json";
+
+/// Says that a problem means no more than its status (RFC 9457, section 4.2.1).
+const BLANK_TYPE: &str = "about:blank";
 
 /// When a caller of a server that stops should try again: about as long as a restart takes.
 const STOPPING_SECS: u64 = 10;
@@ -21,6 +28,30 @@ pub struct ApiProblem {
     pub message: String,
     /// After how many seconds the same request may succeed.
     pub retry_after_secs: Option<u64>,
+    /// The run that it is about, as a path of this server.
+    pub instance: Option<String>,
+}
+
+/// A problem as it is sent.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Problem<'a> {
+    /// What kind of problem in general: always `about:blank`, so the status says it.
+    #[serde(rename = "type")]
+    type_uri: &'static str,
+    /// The status in words.
+    title: &'static str,
+    /// The HTTP status.
+    #[schemars(range(min = 400, max = 599))]
+    status: u16,
+    /// What happened, to which thing, and what to do.
+    detail: &'a str,
+    /// The run that it is about, as a path of this server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<&'a str>,
+    /// What kind of thing went wrong, in one word.
+    kind: FailureKind,
+    /// The same as `detail`, for clients of before there was one.
+    message: &'a str,
 }
 
 impl ApiProblem {
@@ -32,6 +63,7 @@ impl ApiProblem {
             kind,
             message: message.into(),
             retry_after_secs: None,
+            instance: None,
         }
     }
 
@@ -91,7 +123,16 @@ impl ApiProblem {
         Self::unavailable(message).retry_after(STOPPING_SECS)
     }
 
-    fn retry_after(self, seconds: u64) -> Self {
+    /// Says which run it is about.
+    #[must_use]
+    pub(crate) fn about(self, run: &RunId) -> Self {
+        Self {
+            instance: Some(format!("/v1/runs/{run}")),
+            ..self
+        }
+    }
+
+    pub(crate) fn retry_after(self, seconds: u64) -> Self {
         Self {
             retry_after_secs: Some(seconds),
             ..self
@@ -120,20 +161,33 @@ impl From<StoreError> for ApiProblem {
     }
 }
 
+impl<'a> From<&'a ApiProblem> for Problem<'a> {
+    fn from(problem: &'a ApiProblem) -> Self {
+        Self {
+            type_uri: BLANK_TYPE,
+            title: problem.status.canonical_reason().unwrap_or("Error"),
+            status: problem.status.as_u16(),
+            detail: &problem.message,
+            instance: problem.instance.as_deref(),
+            kind: problem.kind,
+            message: &problem.message,
+        }
+    }
+}
+
 /// The response carries the problem, for those who record what was refused.
 impl IntoResponse for ApiProblem {
     fn into_response(self) -> Response {
-        let body = json!({ "kind": self.kind, "message": self.message });
-        let mut response = (self.status, Json(body)).into_response();
+        let mut response = (self.status, Json(Problem::from(&self))).into_response();
+        let headers = response.headers_mut();
+        let media_type = HeaderValue::from_static(PROBLEM_TYPE);
+        headers.insert(header::CONTENT_TYPE, media_type);
         if let Some(seconds) = self.retry_after_secs {
-            let headers = response.headers_mut();
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer realm=\"pullwright\"");
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, scheme);
+            headers.insert(header::WWW_AUTHENTICATE, scheme);
         }
         response.extensions_mut().insert(self);
         response

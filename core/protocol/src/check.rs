@@ -1,9 +1,10 @@
 //! Evidence: what a check's command did, recorded by the framework.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// When a check ran.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckPhase {
     /// On the untouched base: the baseline.
@@ -13,7 +14,7 @@ pub enum CheckPhase {
 }
 
 /// One run of one check.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CheckReport {
     /// The command, as run by `sh -c` in the workspace.

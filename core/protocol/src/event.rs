@@ -1,5 +1,6 @@
 //! The events of a run. The log of events is the run's only memory.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -13,7 +14,7 @@ use crate::tool::{ToolSpec, ToolView};
 use crate::usage::RunUsage;
 
 /// An event with its place in the log.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LoggedEvent {
     /// Its number within the run, from 1; also the SSE id.
     pub seq: u64,
@@ -24,7 +25,7 @@ pub struct LoggedEvent {
 }
 
 /// A part of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// Waiting for a worker.
@@ -42,7 +43,7 @@ pub enum Stage {
 }
 
 /// Why a conversation starts anew.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ResetReason {
     /// It no longer fits its model; a summary stands for it.
@@ -53,7 +54,7 @@ pub enum ResetReason {
 }
 
 /// One fact about a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
     /// First of all: what was asked for.

@@ -1,5 +1,6 @@
 //! The frames of `POST /code`: a view of the event log for people and simple clients.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -19,7 +20,7 @@ pub struct FrameOptions {
 }
 
 /// One frame of the stream: the JSON of its `data:` line.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Frame {
     /// A frame whose `type` is known beforehand.
@@ -28,6 +29,7 @@ pub enum Frame {
     Tool {
         /// The whole type.
         #[serde(rename = "type")]
+        #[schemars(regex(pattern = r"^Tool: .+\..+$"))]
         name: String,
         /// The arguments.
         arguments: Value,
@@ -40,7 +42,7 @@ pub enum Frame {
 }
 
 /// The frames with a fixed `type`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all_fields = "camelCase")]
 #[expect(missing_docs, reason = "the fields are those of the events they show")]
 pub enum NamedFrame {

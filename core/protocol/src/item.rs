@@ -1,11 +1,12 @@
 //! Conversation items: what was said to a model and what it answered.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::raw_json::RawJson;
 
 /// One entry of a conversation. Items are only ever appended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Item {
     /// The neutral view, understood by every provider.
     pub content: Content,
@@ -15,7 +16,7 @@ pub struct Item {
 }
 
 /// The neutral view of an item.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Content {
     /// Said by the framework on behalf of the user.
@@ -49,7 +50,7 @@ pub enum Content {
 }
 
 /// A request of the model to run one tool.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ToolCall {
     /// The provider's id, echoed in the result.
     pub call_id: String,
@@ -60,7 +61,7 @@ pub struct ToolCall {
 }
 
 /// A piece of a user message or a tool result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Part {
     /// Plain text.
@@ -78,7 +79,7 @@ pub enum Part {
 }
 
 /// A provider's own JSON for an item, and where it came from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Native {
     /// Who produced it.
     pub provenance: Provenance,
@@ -87,7 +88,7 @@ pub struct Native {
 }
 
 /// Who produced an item. Native JSON goes back only to the same provenance.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Provenance {
     /// The name of the row in `plugins.toml`.
     pub provider: String,

@@ -1,9 +1,10 @@
 //! What a sandbox's processes asked of the network, and what became of it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Accesses of a sandbox to one host that are alike, within about a second.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NetworkAccess {
     /// The host, as the sandbox understood it; what was asked for, in printable characters, where
     /// that is no host.
@@ -28,7 +29,7 @@ pub struct NetworkAccess {
 }
 
 /// What became of an access.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NetworkVerdict {
     /// It was let through.

@@ -1,8 +1,10 @@
 //! How a run ends.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// How a run ended. On the wire it is one phrase, such as `branch only` or `failed(clone)`.
@@ -96,6 +98,22 @@ failure_kinds! {
     Internal = "internal",
 }
 
+impl Outcome {
+    /// All outcomes, for tables and tests.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let failed = FailureKind::ALL.iter().copied().map(Self::Failed);
+        let others = [
+            Self::PullRequest,
+            Self::BranchOnly,
+            Self::PatchOnly,
+            Self::NoChanges,
+            Self::Cancelled,
+            Self::BudgetReached,
+        ];
+        others.into_iter().chain(failed)
+    }
+}
+
 impl fmt::Display for FailureKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -151,7 +169,18 @@ impl FromStr for Outcome {
 }
 
 macro_rules! as_string_on_the_wire {
-    ($($name:ident),*) => {$(
+    ($($name:ident = $all:expr, $doc:literal;)*) => {$(
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                let words: Vec<String> = $all.map(|word: Self| word.to_string()).collect();
+                json_schema!({ "description": $doc, "type": "string", "enum": words })
+            }
+        }
+
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
@@ -166,4 +195,7 @@ macro_rules! as_string_on_the_wire {
     )*};
 }
 
-as_string_on_the_wire!(Outcome, FailureKind);
+as_string_on_the_wire! {
+    Outcome = Self::all(), "How a run ended.";
+    FailureKind = Self::ALL.iter().copied(), "What kind of thing went wrong.";
+}

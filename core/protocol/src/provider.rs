@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::item::{Item, Provenance};
@@ -45,7 +46,7 @@ pub struct ProviderInfo {
 }
 
 /// What a model can take and costs, as a run counts it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelLimits {
     /// The size of the model's context, in tokens, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -163,7 +164,7 @@ pub enum Aside {
 }
 
 /// Why a model stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StopReason {
     /// It had nothing more to say.

@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The id of a run. Sorts by creation time.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
 pub struct RunId(pub String);
 
@@ -30,20 +32,26 @@ impl fmt::Display for RunId {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RunRequest {
     /// The git URL of the repository.
+    #[schemars(regex(pattern = r"\S"))]
     pub repo_url: String,
     /// What to do, in a sentence or more.
+    #[schemars(regex(pattern = r"\S"))]
     pub prompt: String,
     /// The branch to start from and to propose the change to; the default branch if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"\S"))]
     pub base_branch: Option<String>,
     /// The branch to push; derived from the prompt and the run's id if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"\S"))]
     pub branch: Option<String>,
     /// The provider row to use; `[agent] provider` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"\S"))]
     pub provider: Option<String>,
     /// The model to ask for; the row's own if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"\S"))]
     pub model: Option<String>,
     /// Whether the pull request is opened as a draft.
     #[serde(default)]
@@ -53,6 +61,7 @@ pub struct RunRequest {
     pub budget: BudgetLimits,
     /// Commands whose results are evidence; they replace the configured and the found ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(inner(regex(pattern = r"\S")))]
     pub checks: Option<Vec<String>>,
 }
 
@@ -62,14 +71,18 @@ pub struct RunRequest {
 pub struct BudgetLimits {
     /// Model cost, in US dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub max_usd: Option<f64>,
     /// Model tokens, input and output together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub max_tokens: Option<u64>,
     /// Model calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub max_turns: Option<u32>,
     /// Wall time of the whole run, in minutes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub max_minutes: Option<f64>,
 }

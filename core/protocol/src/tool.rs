@@ -1,5 +1,6 @@
 //! What the framework needs to know of a tool beyond MCP itself.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::raw_json::RawJson;
@@ -41,7 +42,7 @@ pub const STREAMED_META_KEY: &str = "pullwright/streamed";
 pub const EXIT_CODE_KEY: &str = "exit_code";
 
 /// A tool as offered to a model. Frozen, byte for byte, when a conversation starts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ToolSpec {
     /// The name shown to the model: at most 64 characters of `[A-Za-z0-9_-]`.
     pub name: String,
@@ -53,7 +54,7 @@ pub struct ToolSpec {
 
 /// Which shape a tool's frame takes. A tool says it in its `_meta` under [`VIEW_META_KEY`],
 /// naming the arguments that hold the values.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ToolView {
     /// Shown as `Tool: Read`.

@@ -1,16 +1,18 @@
 //! The record of who did what when: its entries. None holds a prompt, a change or a secret.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 /// The longest detail of an entry, in characters: callers choose parts of it.
 const MAX_DETAIL_CHARS: usize = 300;
 
 /// Something that was done, or refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditEntry {
     /// Tells this entry from all others.
@@ -37,7 +39,7 @@ pub struct AuditEntry {
 }
 
 /// An entry with its number, which grows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Audited {
     /// Its number.
     pub seq: u64,
@@ -61,6 +63,16 @@ macro_rules! words {
                 match self {
                     $(Self::$variant => $word,)*
                 }
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "enum": [$($word,)*] })
             }
         }
 

@@ -94,10 +94,8 @@ impl<C: Clock + Clone> Rates<C> {
             who()
         );
         let status = StatusCode::TOO_MANY_REQUESTS;
-        Err(ApiProblem {
-            retry_after_secs: Some(seconds),
-            ..ApiProblem::new(status, FailureKind::RateLimited, message)
-        })
+        let problem = ApiProblem::new(status, FailureKind::RateLimited, message);
+        Err(problem.retry_after(seconds))
     }
 }
 

@@ -113,6 +113,28 @@ pub(super) fn name_of(url: &str) -> Option<String> {
     is_sound.then(|| format!("{host}/{path}"))
 }
 
+/// The URLs by which a repository is usually named, `text` first: a URL of it, or `host/owner/name`.
+/// Nothing for what names none.
+pub(crate) fn spellings(text: &str) -> Option<Vec<String>> {
+    let is_url = text.contains("://") || text.contains('@');
+    let name = match is_url {
+        true => name_of(text)?,
+        false => name_of(&format!("https://{text}"))?,
+    };
+    let (host, path) = name.split_once('/')?;
+    let plain = [
+        format!("https://{name}"),
+        format!("http://{name}"),
+        format!("ssh://git@{name}"),
+        format!("git@{host}:{path}"),
+    ];
+    let alike = plain.iter().flat_map(|url| {
+        let (git, slash) = (format!("{url}.git"), format!("{url}/"));
+        [url.clone(), git, slash]
+    });
+    Some(std::iter::once(text.to_owned()).chain(alike).collect())
+}
+
 fn usual_port(scheme: &str) -> Option<&'static str> {
     match scheme.to_ascii_lowercase().as_str() {
         "https" => Some(":443"),
@@ -148,6 +170,39 @@ mod tests {
         }
         let other = name_of("http://git.example.com:8080/a/b/c");
         assert_eq!(other.as_deref(), Some("git.example.com:8080/a/b/c"));
+    }
+
+    #[test]
+    fn a_repository_has_several_spellings() {
+        for text in [
+            "GitHub.com/acme/shop",
+            "https://github.com/acme/shop.git",
+            "git@github.com:acme/shop",
+        ] {
+            let spelled = spellings(text).unwrap();
+            assert_eq!(spelled[0], text);
+            for url in [
+                "https://github.com/acme/shop",
+                "git@github.com:acme/shop.git",
+            ] {
+                assert!(spelled.iter().any(|known| known == url), "{text}: {url}");
+            }
+            let named = spelled[1..].iter().map(|url| name_of(url));
+            let mut others = named.filter(|name| name.as_deref() != Some("github.com/acme/shop"));
+            assert_eq!(others.next(), None, "{text}");
+        }
+        let with_port = spellings("git.example.com:8080/a/b").unwrap();
+        assert_eq!(with_port[1], "https://git.example.com:8080/a/b");
+        for none in [
+            "",
+            "shop",
+            "/srv/git/shop",
+            "a b/c/d",
+            "https://github.com",
+            "a/b\0/c",
+        ] {
+            assert_eq!(spellings(none), None, "{none:?}");
+        }
     }
 
     #[test]

@@ -56,31 +56,11 @@ pub(super) struct Following {
 
 /// Streams the run's log until its last event, or until the visitor's key is over.
 pub(super) fn follow(state: &ApiState, visitor: &Visitor, following: Following) -> Body {
-    let Following {
-        run,
-        after,
-        view,
-        has_ended,
-    } = following;
-    let (runs, heartbeat) = (&state.runs, state.config.heartbeat);
-    let first_beat = tokio::time::Instant::now() + heartbeat;
-    let mut beat = interval_at(first_beat, heartbeat);
-    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let follower = Follower {
-        hint: runs.store().watch(&run),
-        departing: runs.departing(&run),
-        runs: runs.clone(),
-        run,
-        after,
-        view,
-        beat,
-        unsure: true,
-        has_ended,
-        over: false,
-        _counted: state.config.metrics.follower(),
-    };
     let key_is_over = Box::pin(visitor.until_over());
-    Body::from_stream(follower.chunks().take_until(key_is_over))
+    let state = state.clone();
+    // Begins once somebody reads: whoever asks for the headers only follows nothing.
+    let chunks = stream::once(async move { Follower::new(&state, following).chunks() });
+    Body::from_stream(chunks.flatten().take_until(key_is_over))
 }
 
 struct Follower {
@@ -107,6 +87,32 @@ enum Woken {
 }
 
 impl Follower {
+    fn new(state: &ApiState, following: Following) -> Self {
+        let Following {
+            run,
+            after,
+            view,
+            has_ended,
+        } = following;
+        let (runs, heartbeat) = (&state.runs, state.config.heartbeat);
+        let first_beat = tokio::time::Instant::now() + heartbeat;
+        let mut beat = interval_at(first_beat, heartbeat);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            hint: runs.store().watch(&run),
+            departing: runs.departing(&run),
+            runs: runs.clone(),
+            run,
+            after,
+            view,
+            beat,
+            unsure: true,
+            has_ended,
+            over: false,
+            _counted: state.config.metrics.follower(),
+        }
+    }
+
     fn chunks(self) -> impl Stream<Item = Result<Bytes, Infallible>> {
         stream::unfold(self, |mut follower| async move {
             let chunk = follower.next().await?;

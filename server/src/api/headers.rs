@@ -61,6 +61,6 @@ fn cors(origins: &[String]) -> CorsLayer {
             idempotency_key,
             last_event_id,
         ])
-        .expose_headers([header::LOCATION, header::RETRY_AFTER, run_id])
+        .expose_headers([header::LINK, header::LOCATION, header::RETRY_AFTER, run_id])
         .max_age(PREFLIGHT_AGE)
 }

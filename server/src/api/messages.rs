@@ -7,8 +7,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use pullwright_core::store::{MAX_MESSAGES, Posted, RunRecord};
 use pullwright_protocol::FailureKind;
-use serde_json::json;
 
+use super::answers::MessageAccepted;
 use super::handlers::{RunPath, record};
 use super::query::Query;
 use super::{ApiProblem, ApiState, body};
@@ -28,25 +28,25 @@ pub(super) async fn say(
         id: run, request, ..
     } = record(&state, &visitor, path).await?;
     let said = body::said_to_run(&headers, body, &state.config).await?;
-    let refused = |status, message| ApiProblem::new(status, FailureKind::BadRequest, message);
+    let refused = |message| ApiProblem::new(StatusCode::CONFLICT, FailureKind::BadRequest, message);
     match state.runs.say(&run, said.message).await? {
         Posted::Accepted(number) => {
             let told = visitor.did(Action::RunMessaged).to(&run.0);
             let access = &state.config.access;
             access.record(told.on(&request.repo_url)).await;
-            let answer = json!({ "id": run, "number": number });
-            Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
+            let answer = Json(MessageAccepted { id: run, number });
+            Ok((StatusCode::ACCEPTED, answer).into_response())
         }
         Posted::Ended => {
             let message = format!("run `{run}` has ended; start another one");
-            Err(refused(StatusCode::CONFLICT, message))
+            Err(refused(message).about(&run))
         }
         Posted::Full => {
             let message = format!(
                 "run `{run}` has {MAX_MESSAGES} messages, which is all that one takes; cancel it and \
                  start another one"
             );
-            Err(refused(StatusCode::CONFLICT, message))
+            Err(refused(message).about(&run))
         }
     }
 }

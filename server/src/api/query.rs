@@ -8,7 +8,7 @@ use super::ApiProblem;
 use super::body::nearest;
 
 /// The longest idempotency key, in bytes: it is kept with the run.
-const MAX_KEY_BYTES: usize = 255;
+pub(super) const MAX_KEY_BYTES: usize = 255;
 
 /// The parameters of one request, checked against those that the route knows.
 pub(super) struct Query(Vec<(String, String)>);
@@ -58,7 +58,7 @@ impl Query {
         Ok(usize::try_from(limit).unwrap_or(usize::MAX))
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
     }
@@ -91,9 +91,9 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, ApiPr
 }
 
 fn whole_number(what: &str, text: &str) -> Result<u64, ApiProblem> {
-    let parsed = text
-        .parse::<u64>()
-        .ok()
-        .filter(|n| i64::try_from(*n).is_ok());
+    // Digits only: the parser would take a sign, too.
+    let digits = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let parsed = digits.and_then(|digits| digits.parse::<u64>().ok());
+    let parsed = parsed.filter(|n| i64::try_from(*n).is_ok());
     parsed.ok_or_else(|| ApiProblem::bad_request(format!("{what} is `{text}`, not a whole number")))
 }

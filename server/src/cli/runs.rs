@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use pullwright_core::log::now_ms;
-use pullwright_core::store::{MAX_MESSAGES, NewMessage, Posted};
+use pullwright_core::store::{MAX_MESSAGES, NewMessage, Posted, RunFilter, RunPlace};
 use pullwright_protocol::{Frame, FrameOptions};
 
 use super::say;
@@ -19,6 +19,9 @@ use super::view::View;
 pub(super) use follow::{Shown, follow};
 pub(super) use place::{Place, Whereabouts};
 pub(super) use table::age;
+
+/// How many runs are listed at once.
+const PAGE_RUNS: usize = 100;
 
 #[derive(Args)]
 pub(super) struct Runs {
@@ -35,6 +38,9 @@ enum Task {
         /// How many.
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
         limit: u16,
+        /// List all there are.
+        #[arg(long, conflicts_with = "limit")]
+        all: bool,
         /// Print them as JSON, one a line.
         #[arg(long)]
         json: bool,
@@ -80,7 +86,10 @@ impl Runs {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let whereabouts = &self.whereabouts;
         match self.task {
-            Task::List { limit, json } => list(whereabouts, limit, json).await?,
+            Task::List { limit, all, json } => {
+                let most = (!all).then_some(usize::from(limit));
+                list(whereabouts, most, json).await?;
+            }
             Task::Show(named) => show(whereabouts, &named).await?,
             Task::Tail(named) => tail(whereabouts, &named).await?,
             Task::Cancel { run } => cancel(whereabouts, &run).await?,
@@ -92,24 +101,36 @@ impl Runs {
     }
 }
 
-async fn list(whereabouts: &Whereabouts, limit: u16, json: bool) -> anyhow::Result<()> {
+/// Lists the latest runs, `most` of them or all, a page at a time.
+async fn list(whereabouts: &Whereabouts, most: Option<usize>, json: bool) -> anyhow::Result<()> {
+    let most = most.unwrap_or(usize::MAX);
     if let Some(archive) = whereabouts.named_archive() {
         let runs = archive.find("")?;
         // Ids begin with the time.
-        let latest = runs.iter().rev().take(usize::from(limit));
+        let latest = runs.iter().rev().take(most);
         latest.for_each(|run| say(&run.0));
         return Ok(());
     }
-    let runs = whereabouts.store().await?.list(usize::from(limit)).await?;
-    if json {
-        for run in runs {
-            say(&serde_json::to_string(&run)?);
+    let store = whereabouts.store().await?;
+    let (mut after, mut left) = (None, most);
+    while left > 0 {
+        let limit = left.min(PAGE_RUNS);
+        let runs = store
+            .page(&RunFilter::default(), after.as_ref(), limit)
+            .await?;
+        let Some(last) = runs.last() else { break };
+        after = Some(RunPlace::from(last));
+        left -= runs.len();
+        match json {
+            true => runs.iter().try_for_each(|run| {
+                say(&serde_json::to_string(run)?);
+                anyhow::Ok(())
+            })?,
+            false => say(&table::of(&runs)),
         }
-        return Ok(());
     }
-    match runs.as_slice() {
-        [] => say("there are no runs"),
-        runs => say(&table::of(runs)),
+    if after.is_none() && !json {
+        say("there are no runs");
     }
     Ok(())
 }

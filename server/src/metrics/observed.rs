@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use pullwright_core::store::{
-    Created, Epoch, Message, NewMessage, NewRun, Posted, RunRecord, RunStore, StoreError,
+    Created, Epoch, Message, NewMessage, NewRun, Posted, RunFilter, RunPlace, RunRecord, RunStore,
+    StoreError,
 };
 use pullwright_protocol::{LoggedEvent, Outcome, RunId};
 use tokio::sync::watch;
@@ -163,12 +164,13 @@ impl RunStore for ObservedStore {
         self.store.get(run).await
     }
 
-    async fn list(&self, limit: usize) -> Result<Vec<RunRecord>, StoreError> {
-        self.store.list(limit).await
-    }
-
-    async fn list_of(&self, owner: &str, limit: usize) -> Result<Vec<RunRecord>, StoreError> {
-        self.store.list_of(owner, limit).await
+    async fn page(
+        &self,
+        filter: &RunFilter,
+        after: Option<&RunPlace>,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, StoreError> {
+        self.store.page(filter, after, limit).await
     }
 
     async fn orphans(&self) -> Result<Vec<RunId>, StoreError> {

@@ -21,7 +21,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pullwright_core::store::{
-    Created, Epoch, Message, NewMessage, NewRun, Posted, Retired, RunRecord, RunStore, StoreError,
+    Created, Epoch, Message, NewMessage, NewRun, Posted, Retired, RunFilter, RunPlace, RunRecord,
+    RunStore, StoreError,
 };
 use pullwright_protocol::{LoggedEvent, Outcome, RunId};
 use sqlx::ConnectOptions;
@@ -223,12 +224,13 @@ impl RunStore for SqliteStore {
         self.reader.record(run).await
     }
 
-    async fn list(&self, limit: usize) -> Result<Vec<RunRecord>, StoreError> {
-        self.reader.latest(limit).await
-    }
-
-    async fn list_of(&self, owner: &str, limit: usize) -> Result<Vec<RunRecord>, StoreError> {
-        self.reader.latest_of(owner, limit).await
+    async fn page(
+        &self,
+        filter: &RunFilter,
+        after: Option<&RunPlace>,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, StoreError> {
+        self.reader.page(filter, after, limit).await
     }
 
     async fn orphans(&self) -> Result<Vec<RunId>, StoreError> {

@@ -1,11 +1,15 @@
 //! The HTTP API, through a real port.
 
+mod attack;
 mod audit;
+mod contract;
 mod ending;
 mod errors;
 mod keys;
+mod lists;
 mod ownership;
 mod pages;
+mod polling;
 mod rates;
 mod retired;
 mod secret_holder;

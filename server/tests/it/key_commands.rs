@@ -1,6 +1,6 @@
 //! API keys from the command line, and a server that needs them.
 
-mod serving;
+pub(crate) mod serving;
 
 use std::process::Output;
 
@@ -28,7 +28,7 @@ fn refusal(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn create(desk: &Desk, arguments: &[&str]) -> String {
+pub(crate) fn create(desk: &Desk, arguments: &[&str]) -> String {
     let arguments: Vec<&str> = ["keys", "create"]
         .iter()
         .chain(arguments)

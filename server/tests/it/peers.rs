@@ -11,6 +11,7 @@ pub(crate) mod forge;
 #[path = "../../../tools/source/tests/it/http_backend.rs"]
 pub(crate) mod http_backend;
 pub(crate) mod inspector;
+pub(crate) mod openapi;
 pub(crate) mod process;
 pub(crate) mod python;
 pub(crate) mod rest;

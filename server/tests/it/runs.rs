@@ -15,6 +15,7 @@ mod foreign_tools;
 mod inside;
 pub(crate) mod lab;
 mod links;
+mod list_command;
 mod messages;
 mod metrics;
 mod native;

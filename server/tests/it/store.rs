@@ -4,6 +4,7 @@ mod access_contract;
 mod contract;
 mod messages;
 mod owners;
+mod paging;
 pub(crate) mod postgres;
 mod retention;
 mod sqlite;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pullwright_core::store::{RunRecord, StoreError, StoreFailure};
+use pullwright_core::store::{
+    OutcomeFilter, RunFilter, RunPlace, RunRecord, StoreError, StoreFailure,
+};
 use pullwright_protocol::{LoggedEvent, RunId};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
@@ -29,13 +31,25 @@ const EVENTS: &str = "SELECT seq, at_ms, event FROM (\
        FROM (SELECT seq, at_ms, event FROM events WHERE run = $1 AND seq > $2 \
          ORDER BY seq LIMIT $3) AS page) AS counted \
      WHERE bytes_before < 1048576 ORDER BY seq";
+macro_rules! page {
+    ($owner:literal) => {
+        concat!(
+            "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
+             cancel_requested, last_seq, stalled_claims, retired FROM runs WHERE ",
+            $owner,
+            " AND (created_at_ms, id) < ($2, $3) \
+             AND ($4::text IS NULL OR starts_with(coalesce(outcome, $5), $4)) \
+             AND ($6::text[] IS NULL OR request::json ->> 'repoUrl' = ANY($6)) \
+             ORDER BY created_at_ms DESC, id DESC LIMIT $7"
+        )
+    };
+}
+
 const RECORD: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
      cancel_requested, last_seq, stalled_claims, retired FROM runs WHERE id = $1";
-const LATEST: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
-     cancel_requested, last_seq, stalled_claims, retired FROM runs ORDER BY created_at_ms DESC, id DESC LIMIT $1";
-const LATEST_OF: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
-     cancel_requested, last_seq, stalled_claims, retired FROM runs WHERE owner = $1 \
-     ORDER BY created_at_ms DESC, id DESC LIMIT $2";
+/// Two questions, so that each goes along an index of its own.
+const PAGE: &str = page!("$1::text IS NULL");
+const PAGE_OF_OWNER: &str = page!("owner = $1");
 const DUE: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
      cancel_requested, last_seq, stalled_claims, retired FROM runs \
      WHERE outcome IS NOT NULL AND NOT emptied AND finished_at_ms < $1 AND (finished_at_ms, id) > ($2, $3) \
@@ -88,19 +102,26 @@ impl Reader {
         Ok(self.ask("reading a run", question, record).await?.pop())
     }
 
-    pub(super) async fn latest(&self, limit: usize) -> Result<Vec<RunRecord>, StoreError> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let question = || sqlx::query(LATEST).bind(limit);
-        self.ask("listing runs", question, record).await
-    }
-
-    pub(super) async fn latest_of(
+    pub(super) async fn page(
         &self,
-        owner: &str,
+        filter: &RunFilter,
+        after: Option<&RunPlace>,
         limit: usize,
     ) -> Result<Vec<RunRecord>, StoreError> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let question = || sqlx::query(LATEST_OF).bind(owner).bind(limit);
+        let text = match filter.owner {
+            Some(_) => PAGE_OF_OWNER,
+            None => PAGE,
+        };
+        let question = || {
+            sqlx::query(text)
+                .bind(filter.owner.as_deref())
+                .bind(after.map_or(i64::MAX, |place| place.created_at_ms.cast_signed()))
+                .bind(after.map_or("", |place| &place.id.0))
+                .bind(filter.outcome.map(OutcomeFilter::beginning))
+                .bind(OutcomeFilter::UNENDED)
+                .bind(filter.repo_urls.as_deref())
+                .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        };
         self.ask("listing runs", question, record).await
     }
 

@@ -112,8 +112,8 @@ async fn the_record_is_read_page_by_page() {
                 .iter()
                 .map(|entry| entry["seq"].as_u64().expect("a number")),
         );
-        match page["next"].as_u64() {
-            Some(next) => query = format!("?limit=2&before={next}"),
+        match page["next"].as_str() {
+            Some(next) => query = format!("?limit=2&after={next}"),
             None => break,
         }
     }
@@ -121,7 +121,13 @@ async fn the_record_is_read_page_by_page() {
     let first = &page("?limit=1").await["entries"][0];
     assert_eq!(first["action"], "run.started");
     assert_eq!(first["actor"], Value::Null, "nobody has a key here");
-    for bad in ["?limit=0", "?limit=501", "?before=x", "?after=1"] {
+    for bad in [
+        "?limit=0",
+        "?limit=501",
+        "?after=x",
+        "?after=0",
+        "?before=1",
+    ] {
         let refused = send(server.get(&format!("/v1/audit{bad}"))).await;
         assert_eq!(refused.status(), 400, "{bad}");
     }

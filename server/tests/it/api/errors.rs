@@ -1,4 +1,4 @@
-//! Bad input of every kind: a status, `{kind, message}`, and nothing changed.
+//! Bad input of every kind: a status, a problem that says why, and nothing changed.
 
 use serde_json::{Value, json};
 
@@ -97,16 +97,10 @@ async fn bad_bodies_are_refused_and_make_no_run() {
         let request = server.client.post(server.url("/code")).body(body);
         let response = send(request.header("Content-Type", "application/json")).await;
         assert_eq!(response.status(), status, "{shown}");
-        assert_eq!(response.headers()["content-type"], "application/json");
-        let problem: Value = json_of(response).await;
+        let problem = problem_of(response).await;
         assert_eq!(problem["kind"], kind, "{shown}: {problem}");
         let said = problem["message"].as_str().expect("a message");
         assert!(said.contains(message), "{shown}: {said}");
-        assert_eq!(
-            problem.as_object().expect("an object").len(),
-            2,
-            "{problem}"
-        );
     }
     assert!(server.store.list(10).await.expect("list").is_empty());
 }
@@ -151,7 +145,13 @@ async fn bad_requests_are_refused_in_one_shape() {
         (get("/v1/runs?limit=0"), 400),
         (get("/v1/runs?limit=many"), 400),
         (get("/v1/runs?page=1"), 400),
+        (get("/v1/runs?after=x"), 400),
+        (get("/v1/runs?outcome=fine"), 400),
+        (get("/v1/runs?repository=x"), 400),
+        (get("/v1/runs/a%00b"), 404),
+        (get("/v1/runs/{run}/events?limit=0"), 400),
         (get("/v1/runs/{run}/events?from=-1"), 400),
+        (get("/v1/runs/{run}/events?from=%2B1"), 400),
         (get("/v1/runs/{run}/events?deltas=1"), 400),
         (
             get("/v1/runs/{run}/stream").header("Last-Event-ID", "99"),
@@ -162,11 +162,7 @@ async fn bad_requests_are_refused_in_one_shape() {
         let shown = format!("{request:?}");
         let response = send(request).await;
         assert_eq!(response.status(), status, "{shown}");
-        let problem = json_of(response).await;
-        assert!(
-            problem["kind"].is_string() && problem["message"].is_string(),
-            "{problem}"
-        );
+        problem_of(response).await;
     }
     assert_eq!(server.store.list(10).await.expect("list").len(), 1);
 }
@@ -177,8 +173,10 @@ async fn a_run_without_changes_has_no_patch() {
     let run = run_id(&send(server.code("wait")).await);
     let response = send(server.get(&format!("/v1/runs/{run}/patch"))).await;
     assert_eq!(response.status(), 404);
-    let message = json_of(response).await["message"].to_string();
+    let problem = problem_of(response).await;
+    let message = problem["message"].to_string();
     assert!(message.contains("has no patch"), "{message}");
+    assert_eq!(problem["instance"], format!("/v1/runs/{run}"));
 }
 
 #[tokio::test]
@@ -253,11 +251,28 @@ async fn foreign_hosts_and_origins_are_refused() {
         );
         if status == 403 {
             assert!(
-                answer.contains("{\"kind\":\"bad_request\",\"message\":"),
+                answer.contains("application/problem+json")
+                    && answer.contains("\"kind\":\"bad_request\""),
                 "{answer}"
             );
         }
     }
+}
+
+/// The problem that a response is, once it is sure that it has the one shape of all (RFC 9457).
+async fn problem_of(response: reqwest::Response) -> Value {
+    let status = response.status();
+    assert_eq!(
+        response.headers()["content-type"],
+        "application/problem+json"
+    );
+    let problem = json_of(response).await;
+    assert_eq!(problem["type"], "about:blank", "{problem}");
+    assert_eq!(problem["title"], status.canonical_reason().expect("words"));
+    assert_eq!(problem["status"], status.as_u16());
+    assert_eq!(problem["detail"], problem["message"]);
+    assert!(problem["kind"].is_string(), "{problem}");
+    problem
 }
 
 async fn json_of(response: reqwest::Response) -> Value {

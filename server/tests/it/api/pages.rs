@@ -55,6 +55,11 @@ async fn a_named_page_may_call_and_no_other() {
     let response = send(ann.sends(server.code("hello")).header("Origin", PAGE)).await;
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["access-control-allow-origin"], PAGE);
+    let readable = response.headers()["access-control-expose-headers"].to_str();
+    let readable = readable.expect("text");
+    for name in ["x-run-id", "location", "link", "retry-after"] {
+        assert!(readable.contains(name), "{name}: {readable}");
+    }
     let response = send(server.code("hello").header("Origin", PAGE)).await;
     assert_eq!(response.status(), 401);
     let readable = &response.headers()["access-control-allow-origin"];

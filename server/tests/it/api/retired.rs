@@ -17,11 +17,20 @@ async fn a_retired_run_is_gone_and_says_how_it_ended() {
         let run = run_id(&response);
         server.until_ended(&run).await;
         while server.store.retire(&run, how).await.expect("retire") {}
-        for path in ["events", "stream", "patch", "events?from=1"] {
+        for path in [
+            "events",
+            "stream",
+            "patch",
+            "events?from=1",
+            "events?limit=1",
+        ] {
             let request = server.get(&format!("/v1/runs/{run}/{path}"));
             is_gone(send(request).await, word).await;
         }
         is_gone(send(code()).await, word).await;
+        let events = server.get(&format!("/v1/runs/{run}/events"));
+        let page = events.header("Accept", "application/json");
+        is_gone(send(page).await, word).await;
         let record = text(server.get(&format!("/v1/runs/{run}"))).await;
         let record: Value = serde_json::from_str(&record).expect("JSON");
         assert_eq!(record["retired"], json!(how.as_str()));

@@ -36,6 +36,8 @@ pub(super) struct Setup {
     pub(super) runs: RunsConfig,
     pub(super) max_pages: Option<u32>,
     pub(super) heartbeat: Duration,
+    /// How long a request's body may take to arrive.
+    pub(super) body_timeout: Duration,
     /// Whether other machines could reach the server, so that keys are needed.
     pub(super) is_public: bool,
     pub(super) access: AccessConfig,
@@ -52,6 +54,7 @@ impl Default for Setup {
             },
             max_pages: None,
             heartbeat: Duration::from_secs(15),
+            body_timeout: Duration::from_secs(15),
             is_public: false,
             access: AccessConfig::default(),
         }
@@ -95,6 +98,7 @@ impl Server {
         let address = listener.local_addr().expect("address");
         let config = ApiConfig {
             heartbeat: setup.heartbeat,
+            body_timeout: setup.body_timeout,
             allowed_hosts: vec!["pullwright.example".to_owned()],
             allowed_origins: setup.access.allowed_origins.clone(),
             access: access.clone(),

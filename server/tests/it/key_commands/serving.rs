@@ -1,4 +1,4 @@
-//! A server as a process, with all it says.
+//! A server as a process, with what it says.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
@@ -9,8 +9,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::runs::command_line::Desk;
 use crate::support::{http_client, in_time};
 
-/// A server that says all it can.
-pub(super) struct Serving {
+/// A server, and what it says.
+pub(crate) struct Serving {
     process: Child,
     port: u16,
     log: JoinHandle<String>,
@@ -18,13 +18,15 @@ pub(super) struct Serving {
 
 impl Serving {
     pub(super) fn start(desk: &Desk, listen: &str) -> Self {
+        Self::start_saying(desk, listen, "trace")
+    }
+
+    /// Says what is at least of this level.
+    pub(crate) fn start_saying(desk: &Desk, listen: &str, level: &str) -> Self {
         let arguments = ["serve", "--config", "plugins.toml", "--listen", listen];
         let mut command = desk.pullwright(&arguments);
         command.stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut process = command
-            .env("PULLWRIGHT_LOG", "trace")
-            .spawn()
-            .expect("start");
+        let mut process = command.env("PULLWRIGHT_LOG", level).spawn().expect("start");
         let mut errors = BufReader::new(process.stderr.take().expect("stderr"));
         let (mut log, mut line) = (String::new(), String::new());
         let port = loop {
@@ -47,12 +49,16 @@ impl Serving {
         Self { process, port, log }
     }
 
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
     pub(super) async fn list(&self, secret: Option<&str>) -> u16 {
         self.get("/v1/runs", secret).await
     }
 
     pub(super) async fn get(&self, path: &str, secret: Option<&str>) -> u16 {
-        let url = format!("http://127.0.0.1:{}{path}", self.port);
+        let url = format!("{}{path}", self.url());
         let request = http_client().get(url);
         let request = match secret {
             Some(secret) => request.bearer_auth(secret),
@@ -66,7 +72,7 @@ impl Serving {
     }
 
     /// Lets it end by itself, and answers what it said.
-    pub(super) fn end(mut self) -> String {
+    pub(crate) fn end(mut self) -> String {
         let id = i32::try_from(self.process.id())
             .ok()
             .and_then(Pid::from_raw);

@@ -7,7 +7,7 @@ use pullwright::store::KeptStore;
 use pullwright_core::store::{Created, Epoch, NewRun, StoreError};
 use pullwright_protocol::{LoggedEvent, Outcome, RunId};
 
-use super::{messages, owners, retention};
+use super::{messages, owners, paging, retention};
 use crate::support::{done, id, in_time, request, status};
 
 pub(super) const LEASE: Duration = Duration::from_secs(60);
@@ -20,6 +20,8 @@ pub(super) async fn keeps<F: AsyncFn() -> Store>(fresh: F) {
     a_key_joins_its_run(fresh().await).await;
     owners::a_key_is_its_owner_s(fresh().await).await;
     owners::an_owner_s_runs_are_listed(fresh().await).await;
+    paging::pages_hold_each_run_once(fresh().await).await;
+    paging::lists_are_filtered(fresh().await).await;
     only_the_owner_writes(fresh().await).await;
     numbers_have_no_gap(fresh().await).await;
     what_is_repeated_is_done_once(fresh().await).await;

@@ -1,6 +1,6 @@
 //! The part of the contract that is about owners.
 
-use pullwright_core::store::{Created, NewRun, RunRecord};
+use pullwright_core::store::{Created, NewRun, RunFilter, RunRecord};
 
 use super::contract::{Store, all, new};
 use crate::support::{id, request, status};
@@ -58,7 +58,13 @@ pub(super) async fn an_owner_s_runs_are_listed(store: Store) {
         .await
         .expect("create");
     let ids = |runs: Vec<RunRecord>| runs.into_iter().map(|run| run.id.0).collect::<Vec<_>>();
-    let of = async |owner: &str, limit| ids(store.list_of(owner, limit).await.expect("list"));
+    let of = async |owner: &str, limit| {
+        let filter = RunFilter {
+            owner: Some(owner.to_owned()),
+            ..RunFilter::default()
+        };
+        ids(store.page(&filter, None, limit).await.expect("list"))
+    };
     assert_eq!(of("ann", 10).await, ["d", "a"], "newest first");
     assert_eq!(of("ann", 1).await, ["d"]);
     assert_eq!(of("bob", 10).await, ["c"]);
@@ -69,7 +75,7 @@ pub(super) async fn an_owner_s_runs_are_listed(store: Store) {
     assert_eq!(nobody_s.owner, None);
 }
 
-fn new_of(owner: Option<&str>, run: &str, key: Option<&str>) -> NewRun {
+pub(super) fn new_of(owner: Option<&str>, run: &str, key: Option<&str>) -> NewRun {
     NewRun {
         owner: owner.map(str::to_owned),
         ..new(run, "do it", key)
