@@ -68,6 +68,14 @@ impl Provider {
         }
     }
 
+    /// The same, known by its row: a plugin may call itself otherwise, and who goes on with a run opens the
+    /// row.
+    #[must_use]
+    pub(crate) fn of_row(mut self, row: &str) -> Self {
+        row.clone_into(&mut self.info.provenance.provider);
+        self
+    }
+
     /// Who it is.
     #[must_use]
     pub fn info(&self) -> &ProviderInfo {

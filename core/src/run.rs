@@ -54,9 +54,6 @@ pub use servers::{HostRow, SandboxRow};
 /// How long a stage may take to stop by itself once the run is told to end.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
-/// How often in a row a run is gone on with that comes no further.
-const MAX_STALLS: u32 = 5;
-
 /// Everything runs share.
 #[derive(Clone)]
 pub struct RunParts {
@@ -290,12 +287,14 @@ impl<'a> Run<'a> {
     /// Everything up to the checks can be interrupted; publishing cannot, so that no half-made
     /// pull request is left behind.
     async fn stages(&mut self, past: Option<Past>) -> Result<Ended, Halt> {
-        if let Some(past) = &past {
+        if past.is_some() {
             self.log.emit(Event::Resumed).await;
-            stops_to_stall(past)?;
         }
         if self.pr_url.is_some() {
             return Ok(self.ended_in_pull_request());
+        }
+        if let Some(past) = &past {
+            self.end_what_is_over(past).await?;
         }
         let interrupted = self.interruption();
         let ended = {
@@ -419,18 +418,6 @@ impl From<SourceError> for Halt {
     fn from(error: SourceError) -> Self {
         Self::Failed(error.kind, error.message)
     }
-}
-
-/// A run may be what its servers die of.
-fn stops_to_stall(past: &Past) -> Result<(), Halt> {
-    if past.stalls < MAX_STALLS {
-        return Ok(());
-    }
-    let message = format!(
-        "the run was gone on with {MAX_STALLS} times without coming any further, so it is given up; if its \
-         servers stopped for another reason, start it again"
-    );
-    Err(Halt::Failed(FailureKind::Interrupted, message))
 }
 
 impl From<StoreError> for Halt {

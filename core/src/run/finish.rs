@@ -20,6 +20,9 @@ const SALVAGE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long closing a sandbox may take before it is left to the next start's sweep.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long finding and closing the sandbox of another owner may take.
+const CLOSE_LEFT_TIMEOUT: Duration = Duration::from_secs(90);
+
 /// How long the end of a run waits for what its sandboxes still have to tell.
 const NOTICES_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -256,10 +259,16 @@ pub(super) async fn clean_up(parts: &RunParts, run: &RunId) {
 pub(super) async fn close_left(parts: &RunParts, run: &RunId, handle: &SandboxHandle) {
     // Nobody records what it tells.
     let notices = mpsc::channel(1).0;
-    if let Ok(sandbox) = parts.sandboxes.attach(handle, notices).await
-        && let Err(error) = sandbox.close().await
-    {
-        tracing::warn!(%run, %error, "the sandbox of a dead server did not close");
+    let closing = async {
+        let sandbox = parts.sandboxes.attach(handle, notices).await.ok()?;
+        sandbox.close().await.err()
+    };
+    match tokio::time::timeout(CLOSE_LEFT_TIMEOUT, closing).await {
+        Ok(None) => {}
+        Ok(Some(error)) => {
+            tracing::warn!(%run, %error, "the sandbox of a dead server did not close");
+        }
+        Err(_) => tracing::warn!(%run, "closing the sandbox of a dead server takes long"),
     }
 }
 

@@ -75,7 +75,7 @@ impl Run<'_> {
         model: Option<&str>,
     ) -> Result<Provider, Halt> {
         let provider = self.parts.providers.open(row, model).await?;
-        let provider = provider.telling(self.log.clone());
+        let provider = provider.of_row(row).telling(self.log.clone());
         let prices = provider.info().prices;
         if prices.is_none() && self.budget.limits().usd.is_some() {
             let message = format!(

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use pullwright_protocol::provider::TokenUsage;
-use pullwright_protocol::{Event, Stage};
+use pullwright_protocol::{Event, FailureKind, Stage};
 
 use super::check::broken;
 use super::detect::Commands;
@@ -13,6 +14,12 @@ use super::{Left, Prepared, Run, finish};
 use crate::agent::{Agent, Halt, LastReply};
 use crate::sandbox::{Sandbox, SandboxHandle};
 use crate::source::{Base, Fetch, Repository, Work};
+
+/// How often in a row a run is gone on with that comes no further.
+const MAX_STALLS: u32 = 5;
+
+/// How long finding the sandbox of a run that is over may take.
+const FIND_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What became of the sandbox in which the model worked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +93,50 @@ impl Run<'_> {
         let rows = past.talk.iter().flat_map(|talk| &talk.rows);
         let spent: Vec<&String> = rows.collect();
         self.fallback.retain(|row| !spent.contains(&row));
+    }
+
+    /// Ends a run that nobody need go on with; what its model has made is saved all the same.
+    pub(super) async fn end_what_is_over(&mut self, past: &Past) -> Result<(), Halt> {
+        let Some(halt) = self.is_over(past) else {
+            return Ok(());
+        };
+        // If looking for the work is what servers die of, it was tried once.
+        if past.stalls <= MAX_STALLS {
+            let found = tokio::time::timeout(FIND_TIMEOUT, self.find_work(past)).await;
+            if !matches!(found, Ok(Ok(()))) {
+                tracing::warn!(run = %self.owned.id, "the work of a run that is over was not found");
+            }
+        }
+        Err(halt)
+    }
+
+    fn is_over(&self, past: &Past) -> Option<Halt> {
+        if self.owned.cancel.is_cancelled() {
+            return Some(Halt::Cancelled);
+        }
+        if Instant::now() >= self.budget.deadline() {
+            return Some(Halt::Budget(self.budget.time_is_over()));
+        }
+        // It may be what its servers die of.
+        (past.stalls >= MAX_STALLS).then(|| {
+            let message = format!(
+                "the run was gone on with {MAX_STALLS} times without coming any further, so it is given \
+                 up; if its servers stopped for another reason, start it again"
+            );
+            Halt::Failed(FailureKind::Interrupted, message)
+        })
+    }
+
+    /// Opens the sandbox again that holds work which nobody has taken in.
+    async fn find_work(&mut self, past: &Past) -> Result<(), Halt> {
+        let has_work = past.talk.is_some() && !past.is_final && past.loss != Some(Loss::Open);
+        let (true, Some(base), Some(handle)) = (has_work, &past.base, &past.sandbox) else {
+            return Ok(());
+        };
+        let repository = self.repository()?;
+        self.base = Some(self.fetch_again(&repository, base).await?);
+        self.is_left_behind = !self.reopen(handle).await;
+        Ok(())
     }
 
     /// Brings a run to where its earlier owner was, and says what is left to do. What comes before the

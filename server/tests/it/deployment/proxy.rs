@@ -6,6 +6,7 @@ use std::process::Stdio;
 use pullwright_protocol::Event;
 use tokio::process::{Child, Command};
 
+use super::skipped;
 use super::text::read;
 use crate::runs::lab::{self, Lab, Plan};
 use crate::support::in_time;
@@ -26,12 +27,12 @@ async fn frames_pass_at_once_also_where_one_server_is_away() {
     let away = format!("127.0.0.1:{}", free_port());
     let port = free_port();
     let config = read("Caddyfile")
-        .replace(":8080 {", &format!("http://127.0.0.1:{port} {{"))
-        .replace("one:8000 two:8000", &format!("{away} {}", lab.address));
+        .replace("one:8080 two:8080", &format!("{away} {}", lab.address))
+        .replace(":8080 {", &format!("http://127.0.0.1:{port} {{"));
     let file = folder.path().join("Caddyfile");
     std::fs::write(&file, config).expect("write");
     let Some(mut caddy) = start(&file) else {
-        eprintln!("SKIPPED: the deployment's proxy: there is no caddy in PATH");
+        skipped("the deployment's proxy: there is no caddy in PATH");
         return;
     };
     lab.address = format!("127.0.0.1:{port}");

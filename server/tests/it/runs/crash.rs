@@ -69,6 +69,36 @@ async fn the_next_server_takes_over_a_run_of_a_killed_one_and_leaves_nothing_of_
     assert_eq!(entries(&desk.path.join("data/local")), [""; 0]);
 }
 
+/// Somebody cancels it while no server is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_over_before_it_is_gone_on_with_keeps_its_patch() {
+    let desk = Desk::new(SCRIPT, "");
+    let backend = HttpBackend::start(desk.path.join("remotes"), Behaviour::Open).await;
+    let sections = "[server]\ndata_dir = \"data\"\nlease_sec = 1\n";
+    write_config(&desk.path, sections, &backend.host());
+    let mut one = serve(&desk);
+    let repository = format!("{}/owner/project.git", backend.origin());
+    let run = begin(&one.address, &repository).await;
+    until_told(&one.address, &run, "Tool: Edit").await;
+    one.process.kill().expect("kill");
+    one.process.wait().expect("wait");
+    let cancel = ["runs", "cancel", &run.0, "--config", "plugins.toml"];
+    let cancelled = desk.pullwright(&cancel).output().expect("start pullwright");
+    assert!(cancelled.status.success(), "{cancelled:?}");
+
+    let mut two = serve(&desk);
+    let ended = until(&two.address, &run, |seen| seen["outcome"].is_string()).await;
+    two.process.kill().expect("kill");
+    two.process.wait().expect("wait");
+    assert_eq!(ended["outcome"], Outcome::Cancelled.to_string());
+    let store = SqliteStore::open(desk.path.join("data/runs.sqlite")).await;
+    let patch = store.expect("open").patch(&run).await.expect("read");
+    let patch = String::from_utf8(patch.expect("a patch")).expect("UTF-8");
+    assert!(patch.contains("-hello\n+hi\n"), "{patch}");
+    assert_eq!(processes_of(&run), []);
+    assert_eq!(entries(&desk.path.join("data/runs")), [""; 0]);
+}
+
 struct Served {
     process: Child,
     address: String,
