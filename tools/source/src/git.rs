@@ -27,6 +27,10 @@ const GROWTH_INTERVAL: Duration = Duration::from_millis(250);
 /// Against an object that unpacks to more than the machine has, in KiB of address space.
 const UNTRUSTED_MEMORY_KIB: u64 = 8 << 20;
 
+/// By its path: a name is looked up in the new process, for which all of this one must be copied first. That
+/// takes the longer the more runs are under way.
+const SHELL: &str = "/bin/sh";
+
 /// Configuration of every call: nothing found in a repository or a tree may start a program.
 const ALWAYS: &[&str] = &[
     "core.hooksPath=/dev/null",
@@ -178,7 +182,7 @@ impl Call {
     }
 
     fn command(&self, config: &SourceConfig) -> Command {
-        let mut command = Command::new("sh");
+        let mut command = Command::new(SHELL);
         command.arg("-c").arg(self.script(config)).arg(&config.git);
         for entry in ALWAYS
             .iter()
