@@ -1,7 +1,7 @@
 //! A process on the host with nothing but the environment it was given.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -75,7 +75,7 @@ impl ChildCommand {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = Command::new(self.find_program());
         command
             .args(&self.args)
             .env_clear()
@@ -89,6 +89,16 @@ impl ChildCommand {
             command.current_dir(cwd);
         }
         command
+    }
+
+    /// The program's path. A name would be looked up in the new process, for which all of this one must be
+    /// copied first.
+    fn find_program(&self) -> PathBuf {
+        let folders = self.env.get(OsStr::new("PATH"));
+        let cwd = self.cwd.as_deref().unwrap_or(Path::new("."));
+        // Where there is none, the operating system says so.
+        which::which_in(&self.program, folders, cwd)
+            .unwrap_or_else(|_| PathBuf::from(&self.program))
     }
 
     fn explain(&self, error: &io::Error) -> io::Error {

@@ -2,11 +2,11 @@
 
 mod follow;
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::{join_all, select_all};
-use pullwright_core::log::now_ms;
 use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -22,26 +22,32 @@ pub(crate) struct Crowd {
     address: String,
     following: Vec<JoinHandle<Followed>>,
     runs: usize,
-    awaited: Arc<Awaited>,
+    stations: Arc<Stations>,
 }
 
 /// What all clients have heard.
 #[derive(Default)]
 pub(crate) struct Heard {
-    /// Latencies of events before the gate was opened, up to the last reply, and after it.
+    /// Latencies of events before the work, of the work, and after it.
     pub(crate) starting: Latencies,
     pub(crate) working: Latencies,
     pub(crate) ending: Latencies,
     /// What the server said to clients that it was too busy for; they came back.
     pub(crate) refused: Vec<String>,
-    /// The time between the gate and the last of the runs' work, in seconds.
+    /// The time of the work, in seconds.
     seconds: f64,
     /// Events of the work, each counted once.
     events: u64,
 }
 
-/// What must have happened before the gate is opened: every run stands before it, and every client
-/// listens.
+/// What must have happened before a gate is opened.
+struct Stations {
+    /// Every run stands before the gate, and every client listens.
+    begin: Awaited,
+    /// Every run has done its work.
+    end: Awaited,
+}
+
 struct Awaited {
     left: AtomicUsize,
     over: Notify,
@@ -54,31 +60,42 @@ impl Crowd {
         let client = Client::new();
         let starting = (0..scene.runs).map(|_| start(&client, address, repository));
         let runs = join_all(starting).await;
-        let awaited = Arc::new(Awaited {
-            left: AtomicUsize::new(scene.runs + scene.clients),
-            over: Notify::new(),
+        let stations = Arc::new(Stations {
+            begin: Awaited::new(scene.runs + scene.clients),
+            end: Awaited::new(scene.runs),
         });
         let following = (0..scene.clients).map(|number| {
             let url = format!("{address}/v1/runs/{}/events", runs[number % scene.runs]);
-            let awaited = Arc::clone(&awaited);
+            let stations = Arc::clone(&stations);
             let reports = number < scene.runs;
-            tokio::spawn(follow(client.clone(), url, awaited, reports))
+            tokio::spawn(follow(client.clone(), url, stations, reports))
         });
         Self {
             following: following.collect(),
             runs: scene.runs,
             address: address.to_owned(),
             client,
-            awaited,
+            stations,
         }
     }
 
-    /// Waits until every run is at the gate and every client listens.
-    pub(crate) async fn all_wait(&mut self) {
+    /// Waits until every run could begin to work, and every client listens.
+    pub(crate) async fn all_wait_for_work(&mut self) {
+        let stations = Arc::clone(&self.stations);
+        self.all_are_at(&stations.begin).await;
+    }
+
+    /// Waits until every run has done its work.
+    pub(crate) async fn all_wait_for_end(&mut self) {
+        let stations = Arc::clone(&self.stations);
+        self.all_are_at(&stations.end).await;
+    }
+
+    async fn all_are_at(&mut self, station: &Awaited) {
         let first_to_end = select_all(&mut self.following);
         tokio::select! {
-            () = self.awaited.over.notified() => {}
-            (ended, ..) = first_to_end => panic!("a client left at the gate: {:?}", ended.err()),
+            () = station.over.notified() => {}
+            (ended, ..) = first_to_end => panic!("a client left at a gate: {:?}", ended.err()),
         }
     }
 
@@ -91,11 +108,12 @@ impl Crowd {
         active.unwrap().parse().unwrap()
     }
 
-    /// Listens to the end of all runs, from the opening of the gate, which is now.
-    pub(crate) async fn heard(self) -> Heard {
-        let opened_ms = now_ms();
-        let mut heard = Heard::default();
-        let mut ended_ms = opened_ms;
+    /// Listens to the end of all runs. The work took place between these times.
+    pub(crate) async fn heard(self, work: RangeInclusive<u64>) -> Heard {
+        let mut heard = Heard {
+            seconds: (work.end() - work.start()) as f64 / 1000.0,
+            ..Heard::default()
+        };
         let mut lengths = vec![None; self.runs];
         for (number, following) in self.following.into_iter().enumerate() {
             let followed = following.await.unwrap();
@@ -104,10 +122,8 @@ impl Crowd {
                 *length, followed.events,
                 "clients of a run saw different ends"
             );
-            let work_ended_ms = followed.sort_into(&mut heard, opened_ms, number < self.runs);
-            ended_ms = ended_ms.max(work_ended_ms);
+            followed.sort_into(&mut heard, &work, number < self.runs);
         }
-        heard.seconds = (ended_ms - opened_ms) as f64 / 1000.0;
         heard
     }
 }
@@ -123,6 +139,13 @@ impl Heard {
 }
 
 impl Awaited {
+    fn new(left: usize) -> Self {
+        Self {
+            left: AtomicUsize::new(left),
+            over: Notify::new(),
+        }
+    }
+
     fn one_less(&self) {
         if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.over.notify_one();

@@ -8,38 +8,52 @@ use std::process::Command;
 
 /// A pipe that nobody writes to: to open it for reading takes until somebody has it open for writing.
 pub(crate) struct Gate {
-    pub(crate) folder: PathBuf,
+    path: PathBuf,
     held: OnceCell<File>,
 }
 
 impl Gate {
-    pub(crate) fn new(folder: &Path) -> Self {
-        let gate = Self {
-            folder: folder.join("gate"),
-            held: OnceCell::new(),
-        };
-        std::fs::create_dir(&gate.folder).unwrap();
-        let made = Command::new("mkfifo").arg(gate.path()).status();
+    /// Makes a gate in a folder that all sandboxes see.
+    pub(crate) fn new(folder: &Path, name: &str) -> Self {
+        let path = folder.join(name);
+        let made = Command::new("mkfifo").arg(&path).status();
         assert!(made.unwrap().success(), "mkfifo failed");
         // The sandbox's users come here too.
-        for (path, mode) in [(&gate.folder, 0o755), (&gate.path(), 0o644)] {
-            std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        Self {
+            path,
+            held: OnceCell::new(),
         }
-        gate
     }
 
     /// What a run does to wait.
     pub(crate) fn command(&self) -> String {
-        format!(": < {} && echo through", self.path().display())
+        format!(": < {} && echo through", self.path.display())
     }
 
     /// Lets everybody through, those who come later too. With both ways open, opening waits for nobody.
     pub(crate) fn open(&self) {
-        let file = OpenOptions::new().read(true).write(true).open(self.path());
+        let file = OpenOptions::new().read(true).write(true).open(&self.path);
         self.held.get_or_init(|| file.unwrap());
     }
+}
 
-    fn path(&self) -> PathBuf {
-        self.folder.join("pipe")
+/// The two gates of a row: before the work and after it.
+pub(crate) struct Gates {
+    pub(crate) folder: PathBuf,
+    pub(crate) work: Gate,
+    pub(crate) end: Gate,
+}
+
+impl Gates {
+    pub(crate) fn new(folder: &Path) -> Self {
+        let folder = folder.join("gates");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+        Self {
+            work: Gate::new(&folder, "work"),
+            end: Gate::new(&folder, "end"),
+            folder,
+        }
     }
 }

@@ -2,8 +2,8 @@
 //! measured: `cargo bench --bench load` prints the table, `-- 50 200` only those rows, and
 //! `-- --must-hold` ends with an error if the server needs more than it may.
 //!
-//! All runs of a row wait at a gate until the last of them has come there, so they are under way
-//! together on a machine of any speed. The model is a script and the sandbox `none`: what is measured is
+//! All runs of a row wait at a gate until the last of them has come there, and at another one when they have
+//! done their work, so they are under way together on a machine of any speed. The model is a script and the sandbox `none`: what is measured is
 //! the server, not the kernel's namespaces. One more row has the sandbox `local`.
 //!
 //! Clients, model, git remote and server share one machine. Latencies are from an event's `at_ms` to

@@ -10,8 +10,8 @@ use tokio::task::AbortHandle;
 /// What the kernel counts in: 100 a second on every Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// How often what has no peak in /proc is looked at.
-const PACE: Duration = Duration::from_millis(250);
+/// How often what has no peak in /proc is looked at: each look reads thousands of links.
+const PACE: Duration = Duration::from_secs(2);
 
 /// What a process has used so far.
 #[derive(Clone, Copy)]

@@ -29,7 +29,7 @@ const HEADS: [(&str, usize); 15] = [
     ("CPU s/run", 9),
     ("children's", 10),
     ("files, db", 9),
-    ("append/s, bare, ratio", 21),
+    ("append/s: logs, waiting, bare, ratio", 36),
 ];
 
 /// Latencies are in milliseconds. Memory and files are those of the server process. A run's memory has
@@ -66,9 +66,10 @@ pub(crate) fn print_row(scene: &Scene, figures: &Figures) {
         format!("{:.3}", (after.children_cpu - before.children_cpu) / runs),
         format!("{}, {}", after.peak.files, after.peak.databases),
         format!(
-            "{:.0}, {:.0}, {:.2}",
-            appended.per_second,
-            appended.bare_per_second,
+            "{:.0}, {:.0}, {:.0}, {:.2}",
+            appended.by_logs,
+            appended.one_by_one,
+            appended.bare,
             appended.ratio()
         ),
     ]);

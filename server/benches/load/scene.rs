@@ -3,12 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use pullwright_core::log::now_ms;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
 use crate::append::{self, Appended};
 use crate::clients::{Crowd, Heard};
-use crate::gate::Gate;
+use crate::gate::Gates;
 use crate::process::Usage;
 use crate::remote;
 use crate::script;
@@ -48,16 +49,20 @@ impl Scene {
 
     async fn play_in(&self, folder: &TempDir) -> Result<Figures, String> {
         let path = folder.path().canonicalize().unwrap();
-        let gate = Gate::new(&path);
-        script::write(&path, &gate);
+        let gates = Gates::new(&path);
+        script::write(&path, &gates);
         let remote = remote::start(&path).await;
-        let server = Server::start(&path, self, &remote.host(), &gate).await?;
+        let server = Server::start(&path, self, &remote.host(), &gates).await?;
         let before = server.usage();
         let mut crowd = Crowd::start(&server.address, &remote.url(remote::PROJECT), self).await;
-        crowd.all_wait().await;
+        crowd.all_wait_for_work().await;
         let at_once = crowd.active().await;
-        gate.open();
-        let heard = crowd.heard().await;
+        let opened_ms = now_ms();
+        gates.work.open();
+        crowd.all_wait_for_end().await;
+        let work = opened_ms..=now_ms();
+        gates.end.open();
+        let heard = crowd.heard(work).await;
         let after = server.stop().await;
         let appended = append::measure(&path).await;
         Ok(Figures {

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::gate::Gate;
+use crate::gate::Gates;
 use crate::process::{Usage, Watch};
 use crate::scene::Scene;
 
@@ -26,10 +26,10 @@ impl Server {
         folder: &Path,
         scene: &Scene,
         git_host: &str,
-        gate: &Gate,
+        gates: &Gates,
     ) -> Result<Self, String> {
         let config = folder.join("plugins.toml");
-        std::fs::write(&config, configuration(scene, git_host, gate)).unwrap();
+        std::fs::write(&config, configuration(scene, git_host, gates)).unwrap();
         let mut process = Command::new(PULLWRIGHT)
             .args(["serve", "--listen", "127.0.0.1:0", "--config"])
             .arg(&config)
@@ -73,10 +73,10 @@ impl Server {
 }
 
 /// Limits that are out of the way. All clients have one address here.
-fn configuration(scene: &Scene, git_host: &str, gate: &Gate) -> String {
+fn configuration(scene: &Scene, git_host: &str, gates: &Gates) -> String {
     let (sandbox, runs) = (scene.sandbox, scene.runs);
     let shown = match sandbox {
-        "local" => format!("read_only = [{:?}]\n", gate.folder),
+        "local" => format!("read_only = [{:?}]\n", gates.folder),
         _ => String::new(),
     };
     format!(

@@ -7,6 +7,7 @@
 mod access;
 mod apply;
 mod messages;
+mod owned;
 mod reader;
 mod repeated;
 mod retire;

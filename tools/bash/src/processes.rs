@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 
 use rustix::process::{Pid, Signal};
 
@@ -21,7 +22,8 @@ pub(crate) struct Process {
     started: u64,
 }
 
-/// Every process. Empty where there is no /proc.
+/// Every process, but for those of other users: of many servers on one machine, each has a user of its own.
+/// Empty where there is no /proc.
 pub(crate) fn all() -> Vec<Process> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
@@ -29,8 +31,16 @@ pub(crate) fn all() -> Vec<Process> {
     entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| may_be_own(*pid))
         .filter_map(Process::look)
         .collect()
+}
+
+/// By the owner of its folder. Root's may be one that raised its rights, and root may kill everybody's.
+fn may_be_own(pid: i32) -> bool {
+    let own = rustix::process::geteuid();
+    let owner = fs::metadata(format!("/proc/{pid}")).map(|folder| folder.uid());
+    own.is_root() || owner.is_ok_and(|owner| owner == own.as_raw() || owner == 0)
 }
 
 /// The `seeds` and all their descendants.

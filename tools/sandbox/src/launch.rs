@@ -81,16 +81,7 @@ impl Launch {
 
 /// Where `program` is: as seen from `cwd` if it has a slash, else in a folder of `path`.
 pub(crate) fn find_program(program: &str, path: &str, cwd: &Path) -> Option<PathBuf> {
-    if program.is_empty() {
-        return None;
-    }
-    if program.contains('/') {
-        return Some(cwd.join(program));
-    }
-    let folders = path.split(':').filter(|folder| !folder.is_empty());
-    folders
-        .map(|folder| Path::new(folder).join(program))
-        .find(|path| is_program(path))
+    which::which_in(program, Some(path), cwd).ok()
 }
 
 /// Kills every process that `uid` may kill. The kernel does it in one step, so that nothing can
@@ -110,11 +101,4 @@ pub(crate) fn kill_user(uid: u32) -> io::Result<()> {
     // SAFETY: the closure only makes system calls; it neither allocates nor takes a lock.
     unsafe { command.pre_exec(kill) };
     command.status().map(drop)
-}
-
-fn is_program(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    path.metadata()
-        .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }

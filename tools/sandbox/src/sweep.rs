@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -73,19 +74,9 @@ pub(crate) fn user(uid: u32) -> io::Result<()> {
 pub(crate) fn marked(marker: &Marker, suspects: Suspects) -> io::Result<()> {
     let mut unclear_looks = 0;
     until_none_left(|| {
-        let found: Vec<_> = processes(|process| marker.is_in(&environment(process))).collect();
-        for pid in &found {
-            kill(*pid)?;
-        }
-        let unclear = processes(|process| is_bare(process, suspects))
-            .next()
-            .is_some();
-        // On a busy machine a start takes longer than those looks.
-        let starts = processes(|process| is_starting(process) && is_bare(process, suspects))
-            .next()
-            .is_some();
-        unclear_looks += u32::from(unclear);
-        Ok(!found.is_empty() || starts || (unclear && unclear_looks < UNCLEAR_LOOKS))
+        let look = Look::take(marker, suspects)?;
+        unclear_looks += u32::from(look.is_unclear);
+        Ok(look.has_killed || look.is_start || (look.is_unclear && unclear_looks < UNCLEAR_LOOKS))
     })
 }
 
@@ -93,17 +84,63 @@ pub(crate) fn marked(marker: &Marker, suspects: Suspects) -> io::Result<()> {
 /// not found.
 pub(crate) fn descendants() -> io::Result<()> {
     until_none_left(|| {
-        let found: Vec<_> = processes(descends_from_here).collect();
-        for pid in &found {
-            kill(*pid)?;
+        let mut has_killed = false;
+        for process in processes().filter(Process::descends_from_here) {
+            process.kill()?;
+            has_killed = true;
         }
-        Ok(!found.is_empty())
+        Ok(has_killed)
     })
 }
 
 /// Whether a process of `uid` runs. One that has ended and waits for its parent does not.
 pub(crate) fn is_running(uid: u32) -> bool {
-    processes(|process| is_of(process, uid)).next().is_some()
+    processes().any(|process| process.is_of(uid))
+}
+
+/// What one look at all suspects has found.
+#[derive(Default)]
+struct Look {
+    has_killed: bool,
+    /// A suspect shows no environment: it has none, or is just being started and has none yet.
+    is_unclear: bool,
+    /// A suspect is just being started. On a busy machine that takes longer than some looks.
+    is_start: bool,
+}
+
+impl Look {
+    /// Looks at all suspects, and kills those that bear the marker.
+    fn take(marker: &Marker, suspects: Suspects) -> io::Result<Self> {
+        let mut look = Self::default();
+        for process in processes().filter(|process| suspects.may_include(process)) {
+            let environment = process.environment();
+            if marker.is_in(&environment) {
+                process.kill()?;
+                look.has_killed = true;
+            } else if environment.is_empty() && suspects.include(&process) {
+                look.is_unclear = true;
+                look.is_start |= process.is_starting();
+            }
+        }
+        Ok(look)
+    }
+}
+
+impl Suspects {
+    /// Whether it is worth a closer look.
+    fn may_include(self, process: &Process) -> bool {
+        match self {
+            Self::User(uid) => process.may_be_of(uid),
+            Self::Descendants => true,
+        }
+    }
+
+    fn include(self, process: &Process) -> bool {
+        match self {
+            Self::User(uid) => process.is_of(uid),
+            Self::Descendants => process.descends_from_here(),
+        }
+    }
 }
 
 fn until_none_left(mut kill_some: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
@@ -123,70 +160,95 @@ fn until_none_left(mut kill_some: impl FnMut() -> io::Result<bool>) -> io::Resul
     Ok(())
 }
 
-/// The processes for which `wanted` holds, by their folder in `/proc`. Systems without one have
-/// none to show.
-fn processes(wanted: impl Fn(&Path) -> bool) -> impl Iterator<Item = Pid> {
+/// All processes. Systems without /proc have none to show.
+fn processes() -> impl Iterator<Item = Process> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(move |entry| {
-        let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
-        wanted(&entry.path()).then_some(pid)
+    entries.filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        Some(Process::new(Pid::from_raw(pid)?))
     })
 }
 
-/// Whether a suspect shows no environment: it has none, or is just being started and has none yet.
-fn is_bare(process: &Path, suspects: Suspects) -> bool {
-    let suspected = || match suspects {
-        Suspects::User(uid) => is_of(process, uid),
-        Suspects::Descendants => descends_from_here(process),
-    };
-    environment(process).is_empty() && suspected()
+/// One process, by its folder in /proc.
+struct Process {
+    pid: Pid,
+    folder: PathBuf,
 }
 
-/// Whether a process has not been given an environment yet, be it an empty one. Nothing is known of one
-/// that may not be looked at.
-fn is_starting(process: &Path) -> bool {
-    /// The place of `env_start` among the fields of `stat` that follow the program's name.
-    const ENV_START: usize = 47;
-
-    let may_look = fs::read(process.join("environ")).is_ok();
-    let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
-    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    may_look && after_name.split_whitespace().nth(ENV_START) == Some("0")
-}
-
-fn environment(process: &Path) -> Vec<u8> {
-    fs::read(process.join("environ")).unwrap_or_default()
-}
-
-fn is_of(process: &Path, uid: u32) -> bool {
-    let status = status(process);
-    let uids = field(&status, "Uid:").unwrap_or_default();
-    is_live(&status)
-        && uids
-            .split_whitespace()
-            .any(|found| found.parse() == Ok(uid))
-}
-
-/// Whether this process is among the parents of another one.
-fn descends_from_here(process: &Path) -> bool {
-    let own = rustix::process::getpid().as_raw_pid();
-    let mut shown = status(process);
-    if !is_live(&shown) {
-        return false;
-    }
-    for _ in 0..MAX_ANCESTORS {
-        let parent = field(&shown, "PPid:").and_then(|parent| parent.trim().parse::<i32>().ok());
-        match parent {
-            Some(parent) if parent == own => return true,
-            Some(parent) if parent > 0 => shown = status(Path::new(&format!("/proc/{parent}"))),
-            _ => return false,
+impl Process {
+    fn new(pid: Pid) -> Self {
+        Self {
+            pid,
+            folder: PathBuf::from(format!("/proc/{}", pid.as_raw_pid())),
         }
     }
-    false
-}
 
-fn status(process: &Path) -> String {
-    fs::read_to_string(process.join("status")).unwrap_or_default()
+    fn environment(&self) -> Vec<u8> {
+        fs::read(self.folder.join("environ")).unwrap_or_default()
+    }
+
+    /// By the owner of its folder, who is the user whose rights it has; far cheaper than to read anything of
+    /// it. Root's may be a program of the user's that raised its rights.
+    fn may_be_of(&self, uid: u32) -> bool {
+        let owner = self.folder.metadata().map(|folder| folder.uid());
+        owner.is_ok_and(|owner| owner == uid || owner == 0)
+    }
+
+    fn is_of(&self, uid: u32) -> bool {
+        if !self.may_be_of(uid) {
+            return false;
+        }
+        let status = self.status();
+        let uids = field(&status, "Uid:").unwrap_or_default();
+        is_live(&status)
+            && uids
+                .split_whitespace()
+                .any(|found| found.parse() == Ok(uid))
+    }
+
+    /// Whether this process is among the parents of the other one.
+    fn descends_from_here(&self) -> bool {
+        let own = rustix::process::getpid().as_raw_pid();
+        let mut shown = self.status();
+        if !is_live(&shown) {
+            return false;
+        }
+        for _ in 0..MAX_ANCESTORS {
+            let parent = field(&shown, "PPid:").and_then(|parent| parent.trim().parse().ok());
+            match parent {
+                Some(parent) if parent == own => return true,
+                Some(parent) => match Pid::from_raw(parent) {
+                    Some(parent) => shown = Self::new(parent).status(),
+                    None => return false,
+                },
+                None => return false,
+            }
+        }
+        false
+    }
+
+    /// Whether it has not been given an environment yet, be it an empty one. Nothing is known of one that
+    /// may not be looked at.
+    fn is_starting(&self) -> bool {
+        /// The place of `env_start` among the fields of `stat` that follow the program's name.
+        const ENV_START: usize = 47;
+
+        let may_look = fs::read(self.folder.join("environ")).is_ok();
+        let stat = fs::read_to_string(self.folder.join("stat")).unwrap_or_default();
+        let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        may_look && after_name.split_whitespace().nth(ENV_START) == Some("0")
+    }
+
+    fn status(&self) -> String {
+        fs::read_to_string(self.folder.join("status")).unwrap_or_default()
+    }
+
+    fn kill(&self) -> io::Result<()> {
+        match kill_process(self.pid, Signal::KILL) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
 fn field<'s>(status: &'s str, name: &str) -> Option<&'s str> {
@@ -201,11 +263,4 @@ fn is_live(status: &str) -> bool {
     let threads = field(status, "Threads:").and_then(|threads| threads.trim().parse::<u32>().ok());
     let gone = ended && threads.is_none_or(|threads| threads < 2);
     !gone && field(status, "Kthread:").is_none_or(|kthread| kthread.trim() == "0")
-}
-
-fn kill(pid: Pid) -> io::Result<()> {
-    match kill_process(pid, Signal::KILL) {
-        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
 }

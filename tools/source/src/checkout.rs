@@ -63,7 +63,7 @@ async fn fill(
     pack(source, base, &git_dir).await?;
     point_head(base, &git_dir)?;
     let on = |args: &[&str]| {
-        Call::new(source.config().timeouts.local, args.iter().copied())
+        Call::local(source.config(), args.iter().copied())
             .git_dir(&git_dir)
             .env("GIT_WORK_TREE", into)
     };
@@ -106,18 +106,15 @@ async fn init(source: &GitSource, branch: &str, into: &Path) -> Result<(), Sourc
         into.into(),
     ];
     source
-        .local(
-            Call::new(config.timeouts.local, args),
-            "making the checkout",
-        )
+        .local(Call::local(config, args), "making the checkout")
         .await?;
     let identity = [
         ("user.name", &config.identity.name),
         ("user.email", &config.identity.email),
     ];
     for (key, value) in identity {
-        let call = Call::new(config.timeouts.local, ["config", "--local", key, value])
-            .git_dir(&into.join(".git"));
+        let call =
+            Call::local(config, ["config", "--local", key, value]).git_dir(&into.join(".git"));
         source.local(call, "configuring the checkout").await?;
     }
     Ok(())
@@ -134,7 +131,7 @@ async fn pack(source: &GitSource, base: &Base, git_dir: &Path) -> Result<(), Sou
         "--window=0".into(),
         git_dir.join("objects/pack/pack").into(),
     ];
-    let call = Call::new(source.config().timeouts.local, args)
+    let call = Call::local(source.config(), args)
         .git_dir(&base.mirror)
         .bytes(format!("{}\n", base.commit));
     source
@@ -156,7 +153,7 @@ async fn pack_work(
         "--revs".into(),
         git_dir.join("objects/pack/pack").into(),
     ];
-    let call = Call::new(source.config().timeouts.local, args)
+    let call = Call::local(source.config(), args)
         .git_dir(&work.quarantine)
         .bytes(format!("{}\n--not\n{}\n", work.tree, base.commit));
     source.local(call, "packing the work").await.map(drop)

@@ -2,8 +2,10 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use pullwright_core::source::SourceError;
@@ -11,6 +13,7 @@ use pullwright_protocol::FailureKind;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{interval, sleep, timeout};
 
 use crate::config::SourceConfig;
@@ -56,6 +59,8 @@ pub(crate) struct Call {
     limit: Duration,
     max_stdout: usize,
     untrusted: bool,
+    /// Whether it works on this machine alone, as fast as that is.
+    is_local: bool,
     growth: Option<(PathBuf, u64)>,
 }
 
@@ -76,7 +81,31 @@ pub(crate) struct Output {
     pub(crate) stderr: String,
 }
 
+/// Turns of the calls that work on this machine alone. When many runs end at once, more of them at a time only
+/// get in each other's way, and in the way of this process.
+static LOCAL_TURNS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(local_turns()));
+
+fn local_turns() -> usize {
+    const PER_PROCESSOR: usize = 2;
+    const LEAST: usize = 4;
+
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    (processors * PER_PROCESSOR).max(LEAST)
+}
+
 impl Call {
+    /// One that works on local files only. It waits for its turn before its time begins.
+    pub(crate) fn local<I, S>(config: &SourceConfig, args: I) -> Self
+    where
+        I: IntoIterator<Item = S>,
+        S: Into<OsString>,
+    {
+        Self {
+            is_local: true,
+            ..Self::new(config.timeouts.local, args)
+        }
+    }
+
     pub(crate) fn new<I, S>(limit: Duration, args: I) -> Self
     where
         I: IntoIterator<Item = S>,
@@ -91,6 +120,7 @@ impl Call {
             limit,
             max_stdout: STDOUT_MAX_BYTES,
             untrusted: false,
+            is_local: false,
             growth: None,
         }
     }
@@ -146,6 +176,7 @@ impl Call {
     /// [`Output::success`].
     pub(crate) async fn run(self, config: &SourceConfig) -> Result<Output, SourceError> {
         let name = self.name();
+        let _turn = self.turn().await?;
         let mut child = self.command(config).spawn().map_err(|error| {
             internal(format!(
                 "git cannot be started as `{}` ({error}); install git and a POSIX sh",
@@ -173,6 +204,14 @@ impl Call {
         }
         group.disarm();
         outcome
+    }
+
+    async fn turn(&self) -> Result<Option<SemaphorePermit<'static>>, SourceError> {
+        if !self.is_local {
+            return Ok(None);
+        }
+        let turn = LOCAL_TURNS.acquire().await;
+        turn.map(Some).map_err(|error| internal(error.to_string()))
     }
 
     fn name(&self) -> String {
@@ -407,4 +446,24 @@ fn broken(name: &str, why: String) -> SourceError {
 
 fn internal(message: String) -> SourceError {
     SourceError::new(FailureKind::Internal, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_local_call_waits_for_its_turn_before_its_time_begins() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = SourceConfig::new(folder.path().to_owned());
+        let turns = u32::try_from(local_turns()).unwrap();
+        let all = LOCAL_TURNS.acquire_many(turns).await.unwrap();
+        let limit = std::mem::replace(&mut config.timeouts.local, Duration::from_millis(1));
+        let waiting = Call::local(&config, ["version"]).run(&config);
+        assert!(timeout(Duration::from_millis(50), waiting).await.is_err());
+        drop(all);
+        config.timeouts.local = limit;
+        let run = Call::local(&config, ["version"]).run(&config);
+        assert!(run.await.unwrap().success);
+    }
 }

@@ -82,7 +82,7 @@ pub(crate) async fn make(
         base,
         &tree,
     ];
-    let call = Call::new(source.config().timeouts.local, args)
+    let call = Call::local(source.config(), args)
         .git_dir(quarantine)
         .untrusted()
         .max_stdout(MAX_PATCH_BYTES);

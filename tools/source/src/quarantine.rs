@@ -174,7 +174,7 @@ async fn unpack(
         "--threads=1",
         &max,
     ];
-    let call = Call::new(config.timeouts.local, args)
+    let call = Call::local(config, args)
         .git_dir(quarantine)
         .config([
             "core.bigFileThreshold=64m",

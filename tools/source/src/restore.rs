@@ -77,7 +77,7 @@ async fn apply(
 ) -> Result<String, SourceError> {
     let index = repository.join(INDEX);
     let on_index = |args: &[&str]| {
-        Call::new(source.config().timeouts.local, args.iter().copied())
+        Call::local(source.config(), args.iter().copied())
             .git_dir(repository)
             .env("GIT_INDEX_FILE", &index)
     };

@@ -84,7 +84,7 @@ impl GitSource {
             "--template=",
             "--object-format=sha1",
         ];
-        let call = Call::new(self.config.timeouts.local, args).git_dir(path);
+        let call = Call::local(&self.config, args).git_dir(path);
         self.local(call, "making a bare repository").await.map(drop)
     }
 

@@ -11,9 +11,7 @@ const OLDEST: (u32, u32) = (2, 37);
 
 /// Asks git for its version and refuses one that is too old.
 pub(crate) async fn check(config: &SourceConfig) -> Result<String, SourceError> {
-    let output = Call::new(config.timeouts.local, ["version"])
-        .run(config)
-        .await?;
+    let output = Call::local(config, ["version"]).run(config).await?;
     let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     match parse(&said) {
         Some(found) if output.success && found >= OLDEST => Ok(said),

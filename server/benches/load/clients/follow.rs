@@ -1,5 +1,6 @@
 //! One client of one run.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,8 @@ use pullwright_core::log::now_ms;
 use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
 
-use super::{Awaited, Heard};
+use super::{Heard, Stations};
+use crate::script::LAST_CALL;
 
 /// How long a client waits before it comes back.
 const COME_BACK: Duration = Duration::from_secs(1);
@@ -24,8 +26,6 @@ pub(super) struct Followed {
 struct Arrival {
     at_ms: u64,
     arrived_ms: u64,
-    /// Whether the model had said its last word before.
-    work_is_over: bool,
 }
 
 /// The parts of an event that matter here.
@@ -39,19 +39,19 @@ struct Logged {
 #[derive(Deserialize)]
 struct Kind {
     r#type: String,
-    stage: Option<String>,
     outcome: Option<String>,
 }
 
-/// Follows a run to its end. One client of each run reports that the run stands before the gate.
+/// Follows a run to its end. One client of each run reports where the run stands.
 pub(super) async fn follow(
     client: Client,
     url: String,
-    awaited: Arc<Awaited>,
-    mut reports: bool,
+    stations: Arc<Stations>,
+    reports: bool,
 ) -> Followed {
     let (mut reply, refused) = connect(&client, &url).await;
-    awaited.one_less();
+    stations.begin.one_less();
+    let mut calls = 0;
     let mut followed = Followed {
         events: 0,
         refused,
@@ -64,9 +64,13 @@ pub(super) async fn follow(
         unread.extend_from_slice(&piece);
         for logged in take_events(&mut unread) {
             followed.take(&logged, arrived_ms);
+            calls += usize::from(logged.event.r#type == "tool_started");
             if reports && logged.event.r#type == "tool_started" {
-                reports = false;
-                awaited.one_less();
+                match calls {
+                    1 => stations.begin.one_less(),
+                    LAST_CALL => stations.end.one_less(),
+                    _ => {}
+                }
             }
             if logged.event.r#type == "done" {
                 assert_eq!(
@@ -110,34 +114,27 @@ impl Followed {
     fn take(&mut self, logged: &Logged, arrived_ms: u64) {
         assert_eq!(logged.seq, self.events + 1, "an event is lost or doubled");
         self.events = logged.seq;
-        let stage = logged.event.stage.as_deref();
-        let was_over = self.arrivals.last().is_some_and(|last| last.work_is_over);
         self.arrivals.push(Arrival {
             at_ms: logged.at_ms,
             arrived_ms,
-            work_is_over: was_over || matches!(stage, Some("check" | "publish")),
         });
     }
 
-    /// Adds what arrived live; answers when the last of the work did. What had happened before the client
-    /// came has no latency.
-    pub(super) fn sort_into(self, heard: &mut Heard, opened_ms: u64, counts: bool) -> u64 {
-        let mut work_ended_ms = opened_ms;
+    /// Adds what arrived live. What had happened before the client came has no latency.
+    pub(super) fn sort_into(self, heard: &mut Heard, work: &RangeInclusive<u64>, counts: bool) {
         heard.refused.extend(self.refused);
         let connected_ms = self.connected_ms;
         let live = self.arrivals.iter();
         for arrival in live.filter(|arrival| arrival.at_ms >= connected_ms) {
             let latency = arrival.arrived_ms.saturating_sub(arrival.at_ms);
-            if arrival.at_ms < opened_ms {
+            if arrival.at_ms < *work.start() {
                 heard.starting.add(latency);
-            } else if arrival.work_is_over {
+            } else if arrival.at_ms > *work.end() {
                 heard.ending.add(latency);
             } else {
                 heard.working.add(latency);
                 heard.events += u64::from(counts);
-                work_ended_ms = arrival.arrived_ms;
             }
         }
-        work_ended_ms
     }
 }

@@ -1,6 +1,6 @@
 //! What the writer's commands do to the tables.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use pullwright_core::store::{Created, Epoch, NewRun, StoreError};
 use pullwright_protocol::{Outcome, RunId};
 use sqlx::SqliteConnection;
 
+use super::owned::{self, Owned};
 use super::repeated::is_stored;
 use super::retire::{give_back, retire};
 use crate::store::failure::refused;
@@ -24,25 +25,28 @@ const EARLIER: &str = "SELECT id, request FROM runs \
 static INSERT_MANY: LazyLock<String> = LazyLock::new(|| insert_sql(ROWS_PER_INSERT));
 
 /// One transaction in the making. Events are gathered and written together.
-#[derive(Default)]
 pub(super) struct Changes<'g> {
     runs: HashMap<RunId, Owned>,
     rows: Vec<(&'g RunId, &'g EventRow)>,
-}
-
-/// The part of a run's row that fences its writer.
-#[derive(Clone, Copy, Debug)]
-struct Owned {
-    epoch: u64,
-    last_seq: u64,
-    ended: bool,
-    grown: bool,
 }
 
 /// The outer error means that the transaction failed, the inner one that this change is refused.
 pub(super) type Applied = Result<Result<Reply, StoreError>, sqlx::Error>;
 
 impl<'g> Changes<'g> {
+    /// Knows the runs that a group is about.
+    pub(super) async fn begin(
+        db: &mut SqliteConnection,
+        group: impl Iterator<Item = &'g Op>,
+    ) -> Result<Self, sqlx::Error> {
+        let named: HashSet<&str> = group.filter_map(Op::run).collect();
+        let named: Vec<&str> = named.into_iter().collect();
+        Ok(Self {
+            runs: owned::read(db, &named).await?,
+            rows: Vec::new(),
+        })
+    }
+
     pub(super) async fn apply(&mut self, db: &mut SqliteConnection, op: &'g Op) -> Applied {
         match op {
             Op::Create(new) => create(db, new).await,
@@ -67,15 +71,7 @@ impl<'g> Changes<'g> {
             insert(db, rows).await?;
         }
         self.rows.clear();
-        for (run, owned) in self.runs.iter_mut().filter(|(_, owned)| owned.grown) {
-            owned.grown = false;
-            sqlx::query("UPDATE runs SET last_seq = ? WHERE id = ?")
-                .bind(owned.last_seq.cast_signed())
-                .bind(&run.0)
-                .execute(&mut *db)
-                .await?;
-        }
-        Ok(())
+        owned::write_grown(db, &mut self.runs).await
     }
 
     async fn claim(
@@ -239,22 +235,9 @@ impl<'g> Changes<'g> {
         db: &mut SqliteConnection,
         run: &RunId,
     ) -> Result<Option<&mut Owned>, sqlx::Error> {
+        // One that was not there when the group began may have been created in it.
         if !self.runs.contains_key(run) {
-            let row: Option<(i64, i64, bool)> = sqlx::query_as(
-                "SELECT epoch, last_seq, outcome IS NOT NULL FROM runs WHERE id = ?",
-            )
-            .bind(&run.0)
-            .fetch_optional(db)
-            .await?;
-            let owned = row.map(|(epoch, last_seq, ended)| Owned {
-                epoch: epoch.cast_unsigned(),
-                last_seq: last_seq.cast_unsigned(),
-                ended,
-                grown: false,
-            });
-            // A run that is not there yet may be created later in the same group.
-            let Some(owned) = owned else { return Ok(None) };
-            self.runs.insert(run.clone(), owned);
+            self.runs.extend(owned::read(db, &[&run.0]).await?);
         }
         Ok(self.runs.get_mut(run))
     }

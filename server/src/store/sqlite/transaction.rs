@@ -34,7 +34,8 @@ async fn transaction(db: &mut SqliteConnection, group: &[Command]) -> Result<Rep
         return Ok(vec![Ok(Reply::Done)]);
     }
     sqlx::query("BEGIN IMMEDIATE").execute(&mut *db).await?;
-    let mut changes = Changes::default();
+    let ops = group.iter().map(|command| &command.op);
+    let mut changes = Changes::begin(db, ops).await?;
     let mut replies = Vec::with_capacity(group.len());
     for command in group {
         replies.push(changes.apply(db, &command.op).await?);

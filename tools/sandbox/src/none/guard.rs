@@ -4,7 +4,7 @@ use std::io;
 use std::process::{Child, Command, Stdio};
 
 use crate::confine::{Confinement, confine};
-use crate::launch::kill_user;
+use crate::sweep;
 
 /// A shell of the run's user, which kills all of that user's processes when its input closes. The
 /// kernel closes it even when the server is killed.
@@ -41,8 +41,8 @@ impl Guard {
 impl Drop for Guard {
     /// Kills the run's processes. Does not count on the shell, which they may have stopped.
     fn drop(&mut self) {
-        let killed = kill_user(self.uid).and_then(|()| self.shell.kill());
-        if let Err(error) = killed.and_then(|()| self.shell.wait()) {
+        let ended = self.shell.kill().and_then(|()| self.shell.wait());
+        if let Err(error) = ended.and_then(|_| sweep::user(self.uid)) {
             tracing::warn!(uid = self.uid, %error, "cannot end the processes of a run");
         }
     }
