@@ -171,10 +171,24 @@ fn runs_config(server: &ServerConfig) -> RunsConfig {
         max_queue: server.max_queue,
         max_per_key: server.max_runs_per_key,
         max_per_repository: server.max_runs_per_repository,
+        lease: Duration::from_secs(server.lease_sec),
         request: RequestLimits {
             max_prompt_chars: server.max_prompt_chars,
             ..RequestLimits::default()
         },
         ..RunsConfig::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_may_be_without_a_sign_of_its_server_as_long_as_is_written() {
+        let text = "[agent]\nprovider = \"one\"\n[server]\nlease_sec = 3\n\
+                    [providers.one]\nwire_api = \"scripted\"\nscript = \"script.toml\"\n";
+        let config = Config::parse(text, Path::new("plugins.toml")).unwrap();
+        assert_eq!(runs_config(&config.server).lease, Duration::from_secs(3));
     }
 }
