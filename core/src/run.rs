@@ -7,6 +7,7 @@ mod evidence;
 mod finish;
 mod forge;
 mod keep;
+mod left;
 mod notices;
 mod past;
 mod prepare;
@@ -49,6 +50,7 @@ use past::{Past, Spent};
 use resume::Begun;
 
 pub use prompt::SYSTEM;
+pub use resume::GIVEN_UP;
 pub use servers::{HostRow, SandboxRow};
 
 /// How long a stage may take to stop by itself once the run is told to end.
@@ -109,6 +111,9 @@ pub struct OwnedRun {
     pub last_seq: u64,
     /// Whether it had another owner before, so that its log says where to go on.
     pub is_resumed: bool,
+    /// Whether nobody is to go on with it, since server after server died of it: what its model has made is
+    /// saved, and it ends.
+    pub is_given_up: bool,
     /// Fires when somebody cancels it.
     pub cancel: CancellationToken,
     /// Fires when this owner wants to be rid of it.
@@ -161,7 +166,12 @@ async fn past_of(parts: &RunParts, owned: &OwnedRun) -> Result<Option<Past>, Sto
 
 /// Gives back what a run of a dead server has left on this machine: processes, folders, quarantine.
 pub async fn clean_up(parts: &RunParts, run: &RunId) {
-    finish::clean_up(parts, run).await;
+    left::clean_up(parts, run, left::unheard()).await;
+}
+
+/// Removes what dead servers had begun to remove on this machine.
+pub async fn sweep(parts: &RunParts) {
+    left::sweep(parts).await;
 }
 
 /// The limits of a configuration.
@@ -261,7 +271,7 @@ impl<'a> Run<'a> {
             base: None,
             sandbox: None,
             notices: Vec::new(),
-            used: Used::default(),
+            used: Used::after(spent.usage.sandbox),
             host_servers: Vec::new(),
             forge: None,
             conversation: None,
@@ -287,8 +297,11 @@ impl<'a> Run<'a> {
     /// Everything up to the checks can be interrupted; publishing cannot, so that no half-made
     /// pull request is left behind.
     async fn stages(&mut self, past: Option<Past>) -> Result<Ended, Halt> {
-        if past.is_some() {
-            self.log.emit(Event::Resumed).await;
+        if let Some(past) = &past {
+            let model = past.talk.as_ref().map(|talk| talk.model.clone());
+            let gives_up = self.owned.is_given_up;
+            self.log.emit(Event::Resumed { model, gives_up }).await;
+            self.book_lost_reply(past).await;
         }
         if self.pr_url.is_some() {
             return Ok(self.ended_in_pull_request());

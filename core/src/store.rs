@@ -55,6 +55,9 @@ pub trait RunStore: Send + Sync {
     /// Stores the run's patch, replacing an earlier one.
     async fn put_patch(&self, run: &RunId, epoch: Epoch, patch: &[u8]) -> Result<(), StoreError>;
 
+    /// Removes the run's patch, if it has one.
+    async fn remove_patch(&self, run: &RunId, epoch: Epoch) -> Result<(), StoreError>;
+
     /// The run's patch, if it has one.
     async fn patch(&self, run: &RunId) -> Result<Option<Vec<u8>>, StoreError>;
 

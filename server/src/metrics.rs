@@ -127,7 +127,13 @@ impl Metrics {
                 usd,
                 time_ms,
             } => families.replied(&progress.model, &usage, usd, time_ms),
-            What::Resumed => drop(families.resumed.inc()),
+            What::Paid { usage, usd } => families.paid(&progress.model, &usage, usd),
+            What::Resumed(model) => {
+                families.resumed.inc();
+                if let Some((provider, model)) = model {
+                    progress.model = families.bounded(provider, model);
+                }
+            }
             What::StartedAnew => drop(families.resets.inc()),
             What::WentInCircles => drop(families.circles.inc()),
             What::Answered {

@@ -49,6 +49,9 @@ pub trait Execute: Send + Sync {
     /// Gives back what a run of a dead server has left on this machine.
     async fn clean_up(&self, _run: &RunId) {}
 
+    /// Removes what dead servers had begun to remove on this machine.
+    async fn sweep(&self) {}
+
     /// The runs of which something is on this machine.
     fn leftovers(&self) -> Vec<RunId> {
         Vec::new()

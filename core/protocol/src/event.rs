@@ -11,7 +11,7 @@ use crate::outcome::{FailureKind, Outcome};
 use crate::provider::{ModelLimits, StopReason, TokenUsage};
 use crate::request::RunRequest;
 use crate::tool::{ToolSpec, ToolView};
-use crate::usage::RunUsage;
+use crate::usage::{RunUsage, SandboxUsage};
 
 /// An event with its place in the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -63,7 +63,14 @@ pub enum Event {
         request: RunRequest,
     },
     /// Another owner goes on with the run: the one before stopped, or died.
-    Resumed,
+    Resumed {
+        /// The model that the conversation is held with, where there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        model: Option<Provenance>,
+        /// Whether it only saves what there is and ends the run, since server after server died of it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        gives_up: bool,
+    },
     /// A stage begins, or has something to say.
     Status {
         /// The stage.
@@ -98,6 +105,11 @@ pub enum Event {
     },
     /// The sandbox in which the model worked is not there any more; another one is made.
     SandboxLost,
+    /// A sandbox has ended, and its service says what it used.
+    SandboxUsed {
+        /// All that it used, from its beginning.
+        used: SandboxUsage,
+    },
     /// Another sandbox is ready to go on in.
     WorkspaceRestored {
         /// Whether it holds the work as it was kept last, or none of it.
@@ -179,6 +191,14 @@ pub enum Event {
         /// Wall time of the call in milliseconds.
         duration_ms: u64,
     },
+    /// A reply of the model was asked for and did not come to its end: it broke off, was refused, or the owner
+    /// that was reading it is gone. It counts as a call all the same.
+    ReplyLost {
+        /// What it cost as far as that is known; of one whose owner is gone, its request.
+        usage: TokenUsage,
+        /// The cost in US dollars, where the model has prices.
+        usd: Option<f64>,
+    },
     /// A tool call is about to run.
     ToolStarted {
         /// The call.
@@ -256,6 +276,8 @@ pub enum Event {
         /// What it did.
         report: CheckReport,
     },
+    /// The model is asked to mend what its change broke; the item that says so follows.
+    RepairAsked,
     /// The patch of the work so far is stored.
     PatchStored {
         /// Its size in bytes.
@@ -269,6 +291,8 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         during_work: bool,
     },
+    /// The work equals the base again: the patch that was stored is removed.
+    PatchRemoved,
     /// The branch is pushed.
     BranchPushed {
         /// The branch.

@@ -124,13 +124,17 @@ impl Frame {
                 stage: *stage,
                 message: message.clone(),
             },
-            Event::Resumed => NamedFrame::Status {
+            Event::Resumed { .. } => NamedFrame::Status {
                 stage: Stage::Queued,
                 message: "another server process goes on with the run".to_owned(),
             },
             Event::SandboxLost => NamedFrame::Status {
                 stage: Stage::Sandbox,
                 message: "another sandbox takes the place of the one that is lost".to_owned(),
+            },
+            Event::SandboxUsed { used } => NamedFrame::Status {
+                stage: Stage::Sandbox,
+                message: format!("the sandbox used {used}"),
             },
             Event::ConversationReset {
                 reason,
@@ -241,6 +245,9 @@ impl Frame {
             | Event::ToolStarted { .. }
             | Event::ToolOutputDelta { .. }
             | Event::PatchStored { .. }
+            | Event::PatchRemoved
+            | Event::RepairAsked
+            | Event::ReplyLost { .. }
             | Event::BranchPushed { .. } => return None,
         };
         Some(Self::Named(named))

@@ -6,6 +6,8 @@ use std::ops::AddAssign;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::event::Event;
+
 /// Token counts of one reply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenUsage {
@@ -110,6 +112,17 @@ impl RunUsage {
     #[must_use]
     pub fn cached_percent(&self) -> u64 {
         percent(self.cached_tokens, self.input_tokens)
+    }
+
+    /// Adds what an event says was spent, if it says so.
+    pub fn note(&mut self, event: &Event) {
+        match event {
+            Event::ModelReplied { usage, usd, .. } | Event::ReplyLost { usage, usd } => {
+                self.add(usage, *usd);
+            }
+            Event::SandboxUsed { used } => *self.sandbox.get_or_insert_default() += *used,
+            _ => {}
+        }
     }
 
     /// Adds one call's usage.

@@ -107,15 +107,15 @@ impl Agent<'_> {
         // What a reply has cost is spent, whether it came to its end or not.
         let usd = self.budget.book(&reading.usage);
         self.conversation.measured(reading.usage.input_tokens);
-        let stop = match outcome? {
-            Ok(StopReason::ContextOverflow) => {
-                self.log.emit_all(reading.unsaid).await;
-                return Ok(Err(overflow()));
-            }
-            Ok(stop) => stop,
-            Err(error) => {
-                self.log.emit_all(reading.unsaid).await;
+        let stop = match outcome.map(|read| read.and_then(fits)) {
+            Ok(Ok(stop)) => stop,
+            Ok(Err(error)) => {
+                self.lose(reading, usd).await;
                 return Ok(Err(error));
+            }
+            Err(halt) => {
+                self.lose(reading, usd).await;
+                return Err(halt);
             }
         };
         tracing::info!(
@@ -140,6 +140,14 @@ impl Agent<'_> {
             return Ok(Ok(reply));
         }
         self.record(reply, events).await.map(Ok)
+    }
+
+    /// Records what a reply has cost of which nothing stays: whoever goes on with the run counts the same.
+    async fn lose(&self, reading: Reading, usd: Option<f64>) {
+        let usage = reading.usage;
+        let mut events = reading.unsaid;
+        events.push(Event::ReplyLost { usage, usd });
+        self.log.emit_all(events).await;
     }
 
     /// A budget in dollars must not stand still because a service does not say what a reply used.
@@ -238,6 +246,14 @@ async fn read_reply(
     };
     reading.unsaid = text.take();
     ended
+}
+
+/// A reply that stopped because of its length is none.
+fn fits(stop: StopReason) -> Result<StopReason, ProviderError> {
+    match stop {
+        StopReason::ContextOverflow => Err(overflow()),
+        stop => Ok(stop),
+    }
 }
 
 /// Why nothing of a reply may stay.

@@ -8,6 +8,7 @@ use super::command::run_shell;
 use super::detect::Commands;
 use super::{Prepared, Run};
 use crate::agent::Halt;
+use crate::source::Work;
 
 impl Run<'_> {
     /// Checks the work in a fresh sandbox, with every earlier process killed, and answers the
@@ -20,9 +21,7 @@ impl Run<'_> {
         let Some(work) = self.work.clone() else {
             return Ok(Vec::new());
         };
-        self.open_sandbox(&prepared.base, Some(&work), &prepared.commands)
-            .await?;
-        self.set_up(&prepared.commands).await?;
+        self.open_on_work(prepared, &work).await?;
         let after = self.run_checks(&prepared.commands, &work.tree, CheckPhase::After);
         self.after = after.await?;
         let broken = broken(&self.before, &self.after);
@@ -31,6 +30,17 @@ impl Run<'_> {
             self.settle(&work.tree).await?;
         }
         Ok(broken)
+    }
+
+    /// A fresh sandbox with the work.
+    pub(super) async fn open_on_work(
+        &mut self,
+        prepared: &Prepared,
+        work: &Work,
+    ) -> Result<(), Halt> {
+        let (base, commands) = (&prepared.base, &prepared.commands);
+        self.open_sandbox(base, Some(work), commands).await?;
+        self.set_up(commands).await
     }
 
     pub(super) async fn run_checks(

@@ -12,6 +12,10 @@ use crate::source::Work;
 /// How much of a failing check's output is shown, in characters from its end.
 const MAX_OUTPUT_CHARS: usize = 3000;
 
+/// Stands for the list of those files where only the pushed commit is left.
+const UNKNOWN_CHECK_FILES: &str = "\nThe run went on elsewhere once this was pushed: which files of the \
+    checks themselves it touches was not looked at again.\n";
+
 /// Names that mark a file as part of a check: a change to one can make the check say anything.
 const CHECK_MARKS: &[&str] = &["test", "spec", "conftest"];
 const CHECK_FILES: &[&str] = &[
@@ -28,9 +32,19 @@ const CHECK_FILES: &[&str] = &[
     "go.mod",
 ];
 
+/// What is proposed.
+#[derive(Clone, Copy)]
+pub(super) enum Proposed<'w> {
+    /// This work.
+    Work(&'w Work),
+    /// What an earlier owner of the run has pushed as this commit. Its work is not here any more; the reports are
+    /// those of that work.
+    Commit(&'w str),
+}
+
 pub(super) fn markdown(
     run: &OwnedRun,
-    work: &Work,
+    proposed: Proposed<'_>,
     before: &[CheckReport],
     after: &[CheckReport],
 ) -> String {
@@ -43,12 +57,21 @@ pub(super) fn markdown(
     for report in after.iter().filter(|report| !report.passed()) {
         write_output(&mut text, report);
     }
-    write_check_files(&mut text, work);
+    let (what, id) = match proposed {
+        Proposed::Work(work) => {
+            write_check_files(&mut text, work);
+            ("tree", &work.tree[..])
+        }
+        Proposed::Commit(commit) => {
+            text.push_str(UNKNOWN_CHECK_FILES);
+            ("the tree of commit", commit)
+        }
+    };
     let _ = write!(
         text,
-        "\n<sub>Recorded by Pullwright in run {}, on tree {}: each check ran on a clean checkout of \
+        "\n<sub>Recorded by Pullwright in run {}, on {what} {id}: each check ran on a clean checkout of \
          exactly this tree.</sub>",
-        run.id, work.tree
+        run.id
     );
     text
 }
@@ -129,4 +152,43 @@ fn code_span(text: &str) -> String {
 )]
 fn seconds(duration_ms: u64) -> f64 {
     duration_ms as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use pullwright_protocol::{CheckPhase, RunId};
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::run::HandOver;
+    use crate::store::Epoch;
+
+    #[test]
+    fn the_evidence_of_what_only_the_branch_still_holds_is_that_of_its_commit() {
+        let owned = OwnedRun {
+            id: RunId("run".to_owned()),
+            request: serde_json::from_str(r#"{"repoUrl": "r", "prompt": "p"}"#).unwrap(),
+            epoch: Epoch(2),
+            last_seq: 1,
+            is_resumed: true,
+            is_given_up: false,
+            cancel: CancellationToken::new(),
+            hand_over: HandOver::default(),
+        };
+        let report = CheckReport {
+            command: "make test".to_owned(),
+            exit_code: Some(0),
+            duration_ms: 1200,
+            tree: "t".to_owned(),
+            phase: CheckPhase::After,
+            output_tail: String::new(),
+        };
+        let text = markdown(&owned, Proposed::Commit("abc"), &[], &[report]);
+        assert!(text.contains("make test"), "{text}");
+        assert!(text.contains("was not looked at again"), "{text}");
+        assert!(
+            text.contains("on the tree of commit abc: each check"),
+            "{text}"
+        );
+    }
 }

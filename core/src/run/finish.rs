@@ -3,16 +3,14 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use pullwright_protocol::{Event, FailureKind, Outcome, RunId, RunUsage};
-
-use tokio::sync::mpsc;
+use pullwright_protocol::{Event, FailureKind, Outcome, RunUsage};
 
 use super::keep::Taking;
-use super::{Ended, Executed, Run, RunParts};
+use super::left::{self, REMOVAL_PREFIX};
+use super::{Ended, Executed, Run};
 use crate::agent::Halt;
 use crate::log::{now_ms, stamp};
 use crate::removal::remove_tree;
-use crate::sandbox::SandboxHandle;
 
 /// How long saving the work of an interrupted run may take.
 const SALVAGE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -20,17 +18,11 @@ const SALVAGE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long closing a sandbox may take before it is left to the next start's sweep.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long finding and closing the sandbox of another owner may take.
-const CLOSE_LEFT_TIMEOUT: Duration = Duration::from_secs(90);
-
 /// How long the end of a run waits for what its sandboxes still have to tell.
 const NOTICES_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the end of a run waits for a folder to be removed.
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// How a folder of the run is called that is being removed.
-const REMOVAL_PREFIX: &str = "removal-";
 
 /// How long the last event is tried to be stored.
 const DONE_RETRIES: u32 = 5;
@@ -71,7 +63,8 @@ impl Run<'_> {
         }
         self.give_up_sandboxes().await;
         if self.is_left_behind {
-            clean_up(self.parts, &self.owned.id).await;
+            let notices = self.open_notices();
+            left::clean_up(self.parts, &self.owned.id, notices).await;
         }
         self.host_servers.clear();
         self.forge = None;
@@ -229,62 +222,6 @@ impl Run<'_> {
                 Err(error) => tracing::error!(run = %id, %error, "the run's end was not stored"),
             }
             tokio::time::sleep(DONE_RETRY_WAIT).await;
-        }
-    }
-}
-
-/// How many events are read at once while looking for the sandbox.
-const PAGE_EVENTS: usize = 512;
-
-pub(super) async fn clean_up(parts: &RunParts, run: &RunId) {
-    if let Some(handle) = last_sandbox(parts, run).await {
-        close_left(parts, run, &handle).await;
-    }
-    parts.sandboxes.end_deserted(run);
-    if let Err(error) = parts.source.discard(run).await {
-        tracing::warn!(%run, %error, "the run's git folders were not removed");
-    }
-    let folder = parts.runs_dir.join(&run.0);
-    let beside = parts.runs_dir.join(format!("removal-{}", now_ms()));
-    let removed = tokio::task::spawn_blocking(move || remove_tree(&folder, &beside)).await;
-    match removed {
-        Ok(Err(error)) if error.kind() != std::io::ErrorKind::NotFound => {
-            tracing::warn!(%run, %error, "the run's folder was not removed");
-        }
-        _ => {}
-    }
-}
-
-/// Closes a sandbox that another owner left. One that cannot be found any more has nothing left to close.
-pub(super) async fn close_left(parts: &RunParts, run: &RunId, handle: &SandboxHandle) {
-    // Nobody records what it tells.
-    let notices = mpsc::channel(1).0;
-    let closing = async {
-        let sandbox = parts.sandboxes.attach(handle, notices).await.ok()?;
-        sandbox.close().await.err()
-    };
-    match tokio::time::timeout(CLOSE_LEFT_TIMEOUT, closing).await {
-        Ok(None) => {}
-        Ok(Some(error)) => {
-            tracing::warn!(%run, %error, "the sandbox of a dead server did not close");
-        }
-        Err(_) => tracing::warn!(%run, "closing the sandbox of a dead server takes long"),
-    }
-}
-
-/// The sandbox a run used last, as its log has it.
-async fn last_sandbox(parts: &RunParts, run: &RunId) -> Option<SandboxHandle> {
-    let (mut after, mut found) = (0, None);
-    loop {
-        let events = parts.store.read(run, after, PAGE_EVENTS).await.ok()?;
-        let Some(last) = events.last() else {
-            return found;
-        };
-        after = last.seq;
-        for logged in events {
-            if let Event::SandboxOpened { kind, handle } = logged.event {
-                found = Some(SandboxHandle { kind, data: handle });
-            }
         }
     }
 }

@@ -94,6 +94,7 @@ impl Keeper {
             self.tell(&notices).await;
         }
         if work.is_empty() {
+            self.forget().await?;
             return Ok(work);
         }
         let stored = self.store.put_patch(&self.run, self.epoch, &work.patch);
@@ -107,6 +108,16 @@ impl Keeper {
         };
         self.log.emit(event).await;
         Ok(work)
+    }
+
+    /// Removes the patch of a change that was taken back.
+    async fn forget(&self) -> Result<(), Halt> {
+        if self.is_kept.load(Ordering::Relaxed) {
+            self.store.remove_patch(&self.run, self.epoch).await?;
+            self.is_kept.store(false, Ordering::Relaxed);
+            self.log.emit(Event::PatchRemoved).await;
+        }
+        Ok(())
     }
 
     /// The work, and what a person should know about it.

@@ -51,10 +51,15 @@ async fn record(log: EventLog, used: Used, mut notices: mpsc::Receiver<SandboxNo
 }
 
 /// What all sandboxes of a run used, if any said so.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Used(Arc<Mutex<Option<SandboxUsage>>>);
 
 impl Used {
+    /// After what those of earlier owners used.
+    pub(super) fn after(before: Option<SandboxUsage>) -> Self {
+        Self(Arc::new(Mutex::new(before)))
+    }
+
     fn add(&self, more: SandboxUsage) {
         *self.lock().get_or_insert_default() += more;
     }
@@ -75,9 +80,6 @@ fn event(notice: SandboxNotice) -> Event {
             stage: Stage::Sandbox,
             message,
         },
-        SandboxNotice::Used(used) => Event::Status {
-            stage: Stage::Sandbox,
-            message: format!("the sandbox used {used}"),
-        },
+        SandboxNotice::Used(used) => Event::SandboxUsed { used },
     }
 }

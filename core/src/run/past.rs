@@ -29,7 +29,9 @@ pub(super) struct Past {
     pub(super) before: Vec<CheckReport>,
     /// Those of the work that was last taken in.
     pub(super) after: Vec<CheckReport>,
-    /// The tree of the patch that is stored.
+    /// Whether a patch is stored.
+    pub(super) has_patch: bool,
+    /// The tree of the patch that is stored, as the log has it.
     pub(super) kept: Option<String>,
     /// Whether that is what the model ended with, and nobody has worked on it since.
     pub(super) is_final: bool,
@@ -43,6 +45,8 @@ pub(super) struct Past {
     pub(super) loss: Option<Loss>,
     /// How often in a row the run was gone on with and came no further.
     pub(super) stalls: u32,
+    /// Whether an owner began only to save what there is.
+    pub(super) is_given_up: bool,
     pub(super) spent: Spent,
 }
 

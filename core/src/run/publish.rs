@@ -3,6 +3,7 @@
 use pullwright_protocol::forge::OpenPullRequest;
 use pullwright_protocol::{Event, FailureKind, Outcome, Stage};
 
+use super::evidence::Proposed;
 use super::summary::Summary;
 use super::{Ended, Run, evidence};
 use crate::agent::Halt;
@@ -16,30 +17,35 @@ const MAX_SLUG_CHARS: usize = 40;
 
 impl Run<'_> {
     pub(super) async fn publish(&mut self) -> Result<Ended, Halt> {
-        let (Some(base), Some(work)) = (self.base.clone(), self.work.clone()) else {
-            let message = "there is nothing to publish".to_owned();
-            return Err(Halt::Failed(FailureKind::Internal, message));
+        let Some(base) = self.base.clone() else {
+            return Err(nothing_to_publish());
         };
         let summary = Summary::parse(&self.last_words, &self.owned.request.prompt);
-        if let Some(reason) = self.reason_not_to_push(&work) {
-            self.status(Stage::Publish, reason.clone()).await;
-            return Ok(patch_only(&reason));
-        }
-        let pushed = match self.pushed_once(&base, &work, &summary).await {
-            Err(Halt::Failed(FailureKind::Credential, reason)) => {
+        // What an earlier owner of the run has pushed is what is proposed.
+        if self.pushed.is_none() {
+            let Some(work) = self.work.clone() else {
+                return Err(nothing_to_publish());
+            };
+            if let Some(reason) = self.reason_not_to_push(&work) {
                 self.status(Stage::Publish, reason.clone()).await;
                 return Ok(patch_only(&reason));
             }
-            pushed => pushed?,
-        };
+            self.status(Stage::Publish, "pushing the branch").await;
+            match self.push(&base, &work, &summary).await {
+                Err(Halt::Failed(FailureKind::Credential, reason)) => {
+                    self.status(Stage::Publish, reason.clone()).await;
+                    return Ok(patch_only(&reason));
+                }
+                pushed => self.pushed = Some(pushed?),
+            }
+        }
         if self.forge.is_none() {
             return Ok(Ended {
                 outcome: Outcome::BranchOnly,
                 summary: self.told(&summary),
             });
         }
-        self.open_pull_request(&base, &work, &pushed, &summary)
-            .await?;
+        self.open_pull_request(&base, &summary).await?;
         Ok(self.ended_in_pull_request())
     }
 
@@ -49,21 +55,6 @@ impl Run<'_> {
             outcome: Outcome::PullRequest,
             summary: self.told(&summary),
         }
-    }
-
-    /// Pushes, unless an earlier owner of the run has.
-    async fn pushed_once(
-        &mut self,
-        base: &Base,
-        work: &Work,
-        summary: &Summary,
-    ) -> Result<Pushed, Halt> {
-        if let Some(pushed) = &self.pushed {
-            return Ok(pushed.clone());
-        }
-        self.status(Stage::Publish, "pushing the branch").await;
-        let pushed = self.push(base, work, summary).await?;
-        Ok(self.pushed.insert(pushed).clone())
     }
 
     fn breaks_checks(&self) -> bool {
@@ -128,18 +119,16 @@ impl Run<'_> {
         Ok(pushed)
     }
 
-    async fn open_pull_request(
-        &mut self,
-        base: &Base,
-        work: &Work,
-        pushed: &Pushed,
-        summary: &Summary,
-    ) -> Result<(), Halt> {
-        let Some(forge) = &self.forge else {
+    async fn open_pull_request(&mut self, base: &Base, summary: &Summary) -> Result<(), Halt> {
+        let (Some(forge), Some(pushed)) = (&self.forge, &self.pushed) else {
             return Ok(());
         };
         self.before_effect().await?;
-        let evidence = evidence::markdown(&self.owned, work, &self.before, &self.after);
+        let proposed = match &self.work {
+            Some(work) => Proposed::Work(work),
+            None => Proposed::Commit(&pushed.commit),
+        };
+        let evidence = evidence::markdown(&self.owned, proposed, &self.before, &self.after);
         let opened = forge
             .open_pull_request(|repository| OpenPullRequest {
                 repository,
@@ -175,6 +164,11 @@ impl Run<'_> {
         let slug = slug(&self.owned.request.prompt);
         format!("{BRANCH_PREFIX}{slug}-{}", self.owned.id.short())
     }
+}
+
+fn nothing_to_publish() -> Halt {
+    let message = "there is nothing to publish".to_owned();
+    Halt::Failed(FailureKind::Internal, message)
 }
 
 fn patch_only(reason: &str) -> Ended {

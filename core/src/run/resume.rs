@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use pullwright_protocol::provider::TokenUsage;
-use pullwright_protocol::{Event, FailureKind, Stage};
+use pullwright_protocol::provider::{Prices, TokenUsage};
+use pullwright_protocol::{Event, FailureKind, Provenance, Stage};
 
 use super::check::broken;
 use super::detect::Commands;
 use super::past::{Loss, Past, PastBase, Talk};
-use super::{Left, Prepared, Run, finish};
+use super::{Left, Prepared, Run, left};
 use crate::agent::{Agent, Halt, LastReply};
 use crate::sandbox::{Sandbox, SandboxHandle};
 use crate::source::{Base, Fetch, Repository, Work};
@@ -20,6 +20,9 @@ const MAX_STALLS: u32 = 5;
 
 /// How long finding the sandbox of a run that is over may take.
 const FIND_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long finding out may take what a model costs.
+const PRICES_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What became of the sandbox in which the model worked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +34,11 @@ enum Workplace {
     /// Another one holds none of the work.
     Empty,
 }
+
+/// Why a run ends that server after server died of.
+pub const GIVEN_UP: &str = "\
+the server stopped several times in a row as soon as it worked on this run, so it is given up; if the \
+server was stopped for another reason, start the run again";
 
 /// Tells the model what became of its sandbox.
 const REOPENED: &str = "\
@@ -88,11 +96,38 @@ impl Run<'_> {
         self.repairs = past.repairs;
         self.pushed.clone_from(&past.pushed);
         self.pr_url.clone_from(&past.pr_url);
-        self.is_kept.store(past.kept.is_some(), Ordering::Relaxed);
+        self.is_kept.store(past.has_patch, Ordering::Relaxed);
         self.is_left_behind = true;
         let rows = past.talk.iter().flat_map(|talk| &talk.rows);
         let spent: Vec<&String> = rows.collect();
         self.fallback.retain(|row| !spent.contains(&row));
+    }
+
+    /// Books a reply that an earlier owner was reading: what it has cost is not known, but its request was
+    /// sent. It is in the log, so that every later owner counts the same.
+    pub(super) async fn book_lost_reply(&mut self, past: &Past) {
+        let talk = past.talk.as_ref().filter(|_| past.spent.is_replying);
+        let Some(talk) = talk else { return };
+        let prices = self.prices_of(&talk.model).await;
+        self.budget.set_prices(prices);
+        let usage = TokenUsage {
+            input_tokens: talk.conversation.tokens(),
+            ..TokenUsage::default()
+        };
+        let usd = self.budget.book(&usage);
+        self.log.emit(Event::ReplyLost { usage, usd }).await;
+    }
+
+    async fn prices_of(&self, model: &Provenance) -> Option<Prices> {
+        let (row, name) = (&model.provider, &model.model);
+        let opening = self.parts.providers.open(row, Some(name));
+        match tokio::time::timeout(PRICES_TIMEOUT, opening).await {
+            Ok(Ok(provider)) => provider.info().prices,
+            _ => {
+                tracing::warn!(run = %self.owned.id, row, "what an interrupted reply costs is not known");
+                None
+            }
+        }
     }
 
     /// Ends a run that nobody need go on with; what its model has made is saved all the same.
@@ -101,7 +136,7 @@ impl Run<'_> {
             return Ok(());
         };
         // If looking for the work is what servers die of, it was tried once.
-        if past.stalls <= MAX_STALLS {
+        if past.stalls <= MAX_STALLS && !past.is_given_up {
             let found = tokio::time::timeout(FIND_TIMEOUT, self.find_work(past)).await;
             if !matches!(found, Ok(Ok(()))) {
                 tracing::warn!(run = %self.owned.id, "the work of a run that is over was not found");
@@ -116,6 +151,9 @@ impl Run<'_> {
         }
         if Instant::now() >= self.budget.deadline() {
             return Some(Halt::Budget(self.budget.time_is_over()));
+        }
+        if self.owned.is_given_up || past.is_given_up {
+            return Some(Halt::Failed(FailureKind::Interrupted, GIVEN_UP.to_owned()));
         }
         // It may be what its servers die of.
         (past.stalls >= MAX_STALLS).then(|| {
@@ -143,7 +181,8 @@ impl Run<'_> {
     /// conversation is done anew.
     pub(super) async fn go_on(&mut self, past: Past) -> Result<Left, Halt> {
         let (Some(base), Some(commands), Some(talk)) = (past.base, past.commands, past.talk) else {
-            finish::clean_up(self.parts, &self.owned.id).await;
+            let notices = self.open_notices();
+            left::clean_up(self.parts, &self.owned.id, notices).await;
             self.is_left_behind = false;
             return self.prepare().await.map(Left::Work);
         };
@@ -154,10 +193,12 @@ impl Run<'_> {
         let base = self.fetch_again(&repository, &base).await?;
         self.base = Some(base.clone());
         if past.is_final {
-            self.work = self.restore_whole(&base, past.kept.as_deref()).await?;
+            self.work = self.restore_whole(&base, past.kept.as_deref()).await;
         }
+        // What is pushed is what is proposed, whatever else is there.
+        let is_worked_out = self.work.is_some() || self.pushed.is_some();
         // One that was not made ready holds less than it seems.
-        let is_of_use = self.work.is_none() && past.loss != Some(Loss::Open);
+        let is_of_use = !is_worked_out && past.loss != Some(Loss::Open);
         let reopened = match &past.sandbox {
             Some(handle) if is_of_use => self.reopen(handle).await,
             Some(handle) => {
@@ -174,7 +215,10 @@ impl Run<'_> {
         }
         self.open_host_tools(&repository).await?;
         self.preflight_again().await;
-        let is_said = !commands.checks.is_empty() && !self.inbox.news().await.is_empty();
+        if self.pushed.is_some() {
+            return Ok(Left::Nothing);
+        }
+        let is_said = !self.inbox.news().await.is_empty();
         if self.work.is_some() && self.is_checked(&commands) && !is_said {
             return Ok(Left::Nothing);
         }
@@ -189,7 +233,11 @@ impl Run<'_> {
             (true, _) => Workplace::Reopened,
             (false, _) => self.rebuild(&prepared, past.kept.as_deref()).await?,
         };
-        self.take_up(talk, workplace, past.spent.is_replying);
+        self.begun = Some(Begun {
+            last: talk.last,
+            workplace,
+        });
+        self.conversation = Some(talk.conversation);
         Ok(Left::Work(prepared))
     }
 
@@ -229,10 +277,9 @@ impl Run<'_> {
     }
 
     /// The work that the model ended with, unless its patch did not hold everything.
-    async fn restore_whole(&self, base: &Base, tree: Option<&str>) -> Result<Option<Work>, Halt> {
-        let Some(tree) = tree else { return Ok(None) };
-        let work = self.restore(base, tree).await?;
-        Ok(work.filter(|work| work.tree == tree))
+    async fn restore_whole(&self, base: &Base, tree: Option<&str>) -> Option<Work> {
+        let work = self.restore_or_tell(base, tree?).await?;
+        (Some(work.tree.as_str()) == tree).then_some(work)
     }
 
     /// The work as it was kept last, if it was.
@@ -266,7 +313,8 @@ impl Run<'_> {
 
     /// Ends a sandbox that is not needed any more.
     async fn give_back(&mut self, handle: &SandboxHandle) {
-        finish::close_left(self.parts, &self.owned.id, handle).await;
+        let notices = self.open_notices();
+        left::close_left(self.parts, &self.owned.id, handle, notices).await;
         self.remove_workspace().await;
     }
 
@@ -322,18 +370,5 @@ impl Run<'_> {
         };
         self.log.emit(opened).await;
         self.sandbox = Some(sandbox);
-    }
-
-    fn take_up(&mut self, talk: Talk, workplace: Workplace, is_replying: bool) {
-        if is_replying {
-            // What the reply has cost is not known, but its request was sent.
-            self.budget.book(&TokenUsage {
-                input_tokens: talk.conversation.tokens(),
-                ..TokenUsage::default()
-            });
-        }
-        let last = talk.last;
-        self.begun = Some(Begun { last, workplace });
-        self.conversation = Some(talk.conversation);
     }
 }

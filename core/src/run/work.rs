@@ -64,7 +64,9 @@ impl Run<'_> {
         prepared: &mut Prepared,
         tools: &ToolBox,
     ) -> Result<String, Halt> {
-        if let Some(words) = self.begun.as_ref().and_then(Begun::last_words) {
+        if let Some(words) = self.begun.as_ref().and_then(Begun::last_words)
+            && self.inbox.news().await.is_empty()
+        {
             self.begun = None;
             return Ok(words);
         }
@@ -143,7 +145,8 @@ impl Run<'_> {
         if let Some(conversation) = &mut self.conversation {
             conversation.push(&item);
         }
-        self.log.emit(Event::ItemAppended { item }).await;
+        let asked = vec![Event::RepairAsked, Event::ItemAppended { item }];
+        self.log.emit_all(asked).await;
         let message = format!(
             "{} broken by the change; the model mends it",
             count(broken.len())
@@ -156,10 +159,16 @@ impl Run<'_> {
         if self.inbox.news().await.is_empty() {
             return Ok(false);
         }
-        // The checks ran in a sandbox of their own, and left something behind.
-        if let Some(work) = &self.work
-            && !prepared.commands.checks.is_empty()
-        {
+        let Some(work) = self.work.clone() else {
+            return Ok(true);
+        };
+        // It was done under another owner, and there was nothing to check.
+        let is_missing = self.sandbox.is_none();
+        if is_missing {
+            self.open_on_work(prepared, &work).await?;
+        }
+        // Setup and checks left something behind.
+        if is_missing || !prepared.commands.checks.is_empty() {
             self.settle(&work.tree).await?;
         }
         Ok(true)

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use axum::http::StatusCode;
 use pullwright_core::budget::Limits;
 use pullwright_core::config::ProviderLink;
-use pullwright_core::run::{Executed, OwnedRun, RunParts, clean_up, execute, limits_of};
+use pullwright_core::run::{Executed, OwnedRun, RunParts, clean_up, execute, limits_of, sweep};
 use pullwright_protocol::{FailureKind, RunId, RunRequest};
 
 use crate::problem::ApiProblem;
@@ -57,6 +57,10 @@ impl Execute for Executor {
 
     async fn clean_up(&self, run: &RunId) {
         clean_up(&self.parts(), run).await;
+    }
+
+    async fn sweep(&self) {
+        sweep(&self.parts()).await;
     }
 
     fn leftovers(&self) -> Vec<RunId> {

@@ -1,7 +1,9 @@
 //! What of an event is counted.
 
 use pullwright_protocol::provider::TokenUsage;
-use pullwright_protocol::{CheckPhase, Event, FailureKind, LoggedEvent, Outcome, Stage};
+use pullwright_protocol::{
+    CheckPhase, Event, FailureKind, LoggedEvent, Outcome, Provenance, Stage,
+};
 
 /// What of an event is counted, and when it happened: little of what it holds.
 pub(super) struct Fact {
@@ -19,7 +21,13 @@ pub(super) enum What {
         usd: Option<f64>,
         time_ms: u64,
     },
-    Resumed,
+    /// A reply that is not there was paid for.
+    Paid {
+        usage: TokenUsage,
+        usd: Option<f64>,
+    },
+    /// With the row and the name of the model that is asked from now on, if one is.
+    Resumed(Option<(String, String)>),
     StartedAnew,
     WentInCircles,
     Answered {
@@ -52,7 +60,8 @@ impl Fact {
             Event::Status { stage, .. } => What::IsIn(*stage),
             Event::ConversationStarted { provenance, .. }
             | Event::ProviderChanged { provenance, .. } => {
-                What::Asks(provenance.provider.clone(), provenance.model.clone())
+                let (row, model) = named(provenance);
+                What::Asks(row, model)
             }
             Event::ModelReplied {
                 usage,
@@ -64,7 +73,11 @@ impl Fact {
                 usd: *usd,
                 time_ms: *duration_ms,
             },
-            Event::Resumed => What::Resumed,
+            Event::ReplyLost { usage, usd } => What::Paid {
+                usage: *usage,
+                usd: *usd,
+            },
+            Event::Resumed { model, .. } => What::Resumed(model.as_ref().map(named)),
             Event::ConversationReset { .. } => What::StartedAnew,
             Event::CircleFound { .. } => What::WentInCircles,
             Event::ToolAnswered {
@@ -97,4 +110,8 @@ impl Fact {
             what,
         })
     }
+}
+
+fn named(model: &Provenance) -> (String, String) {
+    (model.provider.clone(), model.model.clone())
 }

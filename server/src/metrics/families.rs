@@ -250,6 +250,11 @@ impl Families {
         self.replies.get_or_create(model).inc();
         let times = self.reply_seconds.get_or_create(model);
         times.observe(seconds(time_ms));
+        self.paid(model, usage, usd);
+    }
+
+    /// Counts what a reply cost, whether it is there or not.
+    pub(super) fn paid(&self, model: &Model, usage: &TokenUsage, usd: Option<f64>) {
         if let Some(usd) = usd {
             self.usd.get_or_create(model).inc_by(usd);
         }

@@ -144,6 +144,10 @@ impl RunStore for ObservedStore {
         self.store.put_patch(run, epoch, patch).await
     }
 
+    async fn remove_patch(&self, run: &RunId, epoch: Epoch) -> Result<(), StoreError> {
+        self.store.remove_patch(run, epoch).await
+    }
+
     async fn patch(&self, run: &RunId) -> Result<Option<Vec<u8>>, StoreError> {
         self.store.patch(run).await
     }

@@ -83,7 +83,7 @@ impl Recording {
             .iter()
             .position(|event| matches!(event, Event::ConversationStarted { .. }))
             .ok_or(RecordingError::NoConversation)?;
-        let resumed = |event: &Event| matches!(event, Event::Resumed);
+        let resumed = |event: &Event| matches!(event, Event::Resumed { .. });
         if let Some(at) = events.iter().skip(begun).position(resumed) {
             return Err(RecordingError::Resumed(begun + at + 1));
         }

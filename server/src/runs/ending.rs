@@ -114,8 +114,8 @@ impl SoFar {
     }
 
     fn note(&mut self, event: Event) {
+        self.usage.note(&event);
         match event {
-            Event::ModelReplied { usage, usd, .. } => self.usage.add(&usage, usd),
             Event::BranchPushed { branch, .. } => self.branch = Some(branch),
             Event::PullRequestOpened { url, .. } => self.pr_url = Some(url),
             _ => {}

@@ -4,7 +4,7 @@
 //! first claims it; the others find that out when its turn comes there. So nobody holds a run that it
 //! has no place for, and what was accepted somewhere is not overtaken for ever by what is new here.
 
-use pullwright_core::run::OwnedRun;
+use pullwright_core::run::{GIVEN_UP, OwnedRun};
 use pullwright_core::store::{Epoch, RunRecord, StoreError};
 use pullwright_protocol::{FailureKind, Outcome, RunId};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,7 @@ use super::start::{first_events, ticket};
 use super::{Caller, Runs};
 
 /// How often a run is taken over from an owner that died before the run came any further: it may be the
-/// run that kills its servers.
+/// run that kills its servers. The next owner saves its work and ends it.
 const MAX_RESUMES: u64 = 3;
 
 /// How often is looked for runs without an owner, within the time that a lease lasts.
@@ -52,6 +52,10 @@ impl Runs {
 
     /// Recovers now and again, until the server is told to stop.
     pub async fn keep_recovering(&self) {
+        tokio::join!(self.shared.execute.sweep(), self.look_for_orphans());
+    }
+
+    async fn look_for_orphans(&self) {
         self.give_back().await;
         let mut tick = tokio::time::interval(self.shared.config.lease / LOOKS_PER_LEASE);
         let closing = &self.shared.closing.soon;
@@ -129,7 +133,10 @@ impl Runs {
     async fn go_on(&self, run: &RunId, epoch: Epoch, seat: Seat) -> Result<(), StoreError> {
         let store = self.shared.store.as_ref();
         let record = self.record(run).await?;
-        if record.stalled_claims >= MAX_RESUMES {
+        let is_given_up = record.stalled_claims >= MAX_RESUMES;
+        let was_given_up = record.stalled_claims > MAX_RESUMES;
+        if was_given_up || is_given_up && record.last_seq == 0 {
+            // There is nothing to save, or saving it is what its last server died of.
             self.shared.execute.clean_up(run).await;
             return given_up().write(store, run, epoch).await;
         }
@@ -155,6 +162,7 @@ impl Runs {
             epoch,
             last_seq: record.last_seq,
             is_resumed: record.last_seq > 0,
+            is_given_up: record.stalled_claims >= MAX_RESUMES,
             cancel,
             hand_over: self.shared.closing.hand_over(),
         }
@@ -169,7 +177,6 @@ impl Runs {
 fn given_up() -> Ending {
     Ending {
         outcome: Outcome::Failed(FailureKind::Interrupted),
-        why: "the server stopped several times in a row as soon as it worked on this run, so it is given \
-              up; if the server was stopped for another reason, start the run again",
+        why: GIVEN_UP,
     }
 }

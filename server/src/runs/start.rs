@@ -160,6 +160,7 @@ impl Runs {
             epoch,
             last_seq,
             is_resumed: false,
+            is_given_up: false,
             cancel: CancellationToken::new(),
             hand_over: shared.closing.hand_over(),
         })

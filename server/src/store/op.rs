@@ -39,10 +39,11 @@ pub(super) enum Op {
         events: Vec<EventRow>,
         outcome: Option<Outcome>,
     },
-    PutPatch {
+    /// Stores the run's patch, or removes it.
+    SetPatch {
         run: RunId,
         epoch: Epoch,
-        patch: Vec<u8>,
+        patch: Option<Vec<u8>>,
     },
     Cancel(RunId),
     /// Takes a step in removing the events and the patch of an ended run.
@@ -127,7 +128,8 @@ impl Op {
             Self::Heartbeat { .. } => "extending a lease",
             Self::Append { outcome: None, .. } => "appending events",
             Self::Append { .. } => "ending a run",
-            Self::PutPatch { .. } => "storing a patch",
+            Self::SetPatch { patch: None, .. } => "removing a patch",
+            Self::SetPatch { .. } => "storing a patch",
             Self::Cancel(_) => "cancelling a run",
             Self::Retire { .. } => "retiring a run",
             Self::GiveBack => "giving freed space back",
@@ -141,7 +143,7 @@ impl Op {
             Self::Claim { run, .. }
             | Self::Heartbeat { run, .. }
             | Self::Append { run, .. }
-            | Self::PutPatch { run, .. }
+            | Self::SetPatch { run, .. }
             | Self::Retire { run, .. }
             | Self::Cancel(run) => Some(&run.0),
         }
@@ -150,7 +152,7 @@ impl Op {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Append { events, .. } => events.iter().map(|event| event.json.len()).sum(),
-            Self::PutPatch { patch, .. } => patch.len(),
+            Self::SetPatch { patch, .. } => patch.as_ref().map_or(0, Vec::len),
             _ => 0,
         }
     }

@@ -207,6 +207,10 @@ impl RunStore for PostgresStore {
         self.writer.put_patch(run, epoch, patch).await
     }
 
+    async fn remove_patch(&self, run: &RunId, epoch: Epoch) -> Result<(), StoreError> {
+        self.writer.remove_patch(run, epoch).await
+    }
+
     async fn patch(&self, run: &RunId) -> Result<Option<Vec<u8>>, StoreError> {
         self.reader.patch(run).await
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use pullwright_modal_double::{Double, TOKEN_ID, TOKEN_SECRET};
-use pullwright_protocol::{Event, LoggedEvent, Outcome};
+use pullwright_protocol::{Event, LoggedEvent, Outcome, RunUsage};
 use serde_json::json;
 
 use crate::modal;
@@ -313,7 +313,7 @@ fn variables(double: &Double) -> Vec<(String, String)> {
 
 fn is_resumed(played: &Played) -> bool {
     let mut events = played.events.iter();
-    events.any(|logged| matches!(logged.event, Event::Resumed))
+    events.any(|logged| matches!(logged.event, Event::Resumed { .. }))
 }
 
 /// No event is lost or doubled, and one end is told.
@@ -327,8 +327,15 @@ fn is_whole(events: &[LoggedEvent], expected: Outcome, killed_at: Option<u64>) {
         .iter()
         .filter(|logged| matches!(logged.event, Event::Done { .. }));
     assert_eq!(ends.count(), 1, "killed at {killed_at:?}");
-    let Some(Event::Done { outcome, .. }) = events.last().map(|logged| &logged.event) else {
+    let Some(Event::Done { outcome, usage, .. }) = events.last().map(|logged| &logged.event) else {
         panic!("killed at {killed_at:?}: the end is not last");
     };
+    let mut usage = *usage;
+    let mut spent = RunUsage::default();
+    events.iter().for_each(|logged| spent.note(&logged.event));
+    let used = [usage.sandbox.take(), spent.sandbox.take()].map(Option::unwrap_or_default);
+    let off = used[0].memory_gib_seconds - used[1].memory_gib_seconds;
+    let told = (usage, off.abs() < 1e-6);
+    assert_eq!(told, (spent, true), "killed at {killed_at:?}: {events:#?}");
     assert_eq!(*outcome, expected, "killed at {killed_at:?}: {events:#?}");
 }

@@ -7,6 +7,7 @@ pub(crate) mod command_line;
 mod command_sandbox;
 mod context;
 mod crash;
+mod cut_off;
 mod demo;
 mod edit_tool;
 mod endings;

@@ -20,6 +20,8 @@ pub(in crate::run) async fn read(store: &dyn RunStore, run: &RunId) -> Result<Pa
         let page = store.read(run, past.last_seq, PAGE_EVENTS).await?;
         if page.is_empty() {
             past.settle();
+            // One may be stored that the log did not come to tell.
+            past.has_patch = store.patch(run).await?.is_some();
             return Ok(past);
         }
         page.into_iter().for_each(|logged| past.take(logged));
@@ -46,6 +48,7 @@ impl Past {
                 self.base = Some(PastBase { branch, commit });
                 self.before.clear();
             }
+            Event::Resumed { gives_up, .. } => self.is_given_up |= gives_up,
             Event::CommandsChosen { setup, checks } => {
                 self.commands = Some(Commands { setup, checks });
             }
@@ -62,6 +65,12 @@ impl Past {
                 self.after.clear();
             }
             Event::Checked { report } => self.take_check(report),
+            Event::RepairAsked => self.repairs += 1,
+            Event::PatchRemoved => {
+                self.kept = None;
+                self.is_final = false;
+                self.after.clear();
+            }
             Event::BranchPushed { branch, commit } => {
                 self.pushed = Some(Pushed { branch, commit });
             }
@@ -72,7 +81,7 @@ impl Past {
 
     fn count_stalls(&mut self, event: &Event) {
         match event {
-            Event::Resumed => self.stalls += 1,
+            Event::Resumed { .. } => self.stalls += 1,
             // What is only done again brings the run no further.
             Event::CommandsChosen { .. } if self.commands.is_some() => {}
             Event::Checked { report } if self.knows(report) => {}
@@ -136,9 +145,8 @@ impl Past {
         if is_told && matches!(self.loss, Some(Loss::Made { .. })) {
             self.loss = None;
         }
-        if is_told && self.is_final {
+        if is_told {
             self.is_final = false;
-            self.repairs += 1;
         }
         if let Some(talk) = &mut self.talk {
             talk.take(event);

@@ -13,7 +13,7 @@ pub(in crate::run) struct Spent {
     pub(in crate::run) usage: RunUsage,
     /// How long its owners worked on it. The time without one, and that in the queue, does not count.
     pub(in crate::run) time: Duration,
-    /// Whether the model was just writing a reply, which costs money too.
+    /// Whether the model was just writing a reply, which costs money too and is not in the rest.
     pub(in crate::run) is_replying: bool,
     last_at_ms: Option<u64>,
     /// Whether nobody was at work after the last event.
@@ -23,14 +23,9 @@ pub(in crate::run) struct Spent {
 impl Spent {
     pub(super) fn take(&mut self, logged: &LoggedEvent) {
         self.take_time(logged);
+        self.usage.note(&logged.event);
         match &logged.event {
-            Event::ModelReplied { usage, usd, .. } => {
-                self.turns += 1;
-                self.usage.add(usage, *usd);
-                self.is_replying = false;
-            }
-            // An attempt that failed.
-            Event::Error { retrying: true, .. } => {
+            Event::ModelReplied { .. } | Event::ReplyLost { .. } => {
                 self.turns += 1;
                 self.is_replying = false;
             }
@@ -41,7 +36,7 @@ impl Spent {
 
     fn take_time(&mut self, logged: &LoggedEvent) {
         let since = match (self.last_at_ms, &logged.event) {
-            (None, _) | (_, Event::Resumed) => 0,
+            (None, _) | (_, Event::Resumed { .. }) => 0,
             _ if self.is_waiting => 0,
             // Another owner's clock may be behind.
             (Some(last), _) => logged.at_ms.saturating_sub(last),

@@ -1,6 +1,6 @@
 //! What the models of a recorded run were asked, and what they answered.
 
-use pullwright_protocol::provider::{Delta, ProviderError};
+use pullwright_protocol::provider::{Delta, ProviderError, TokenUsage};
 use pullwright_protocol::{Content, Event, Item, Outcome, ResetReason};
 
 use super::Talk;
@@ -74,6 +74,10 @@ impl Reading {
             Event::ReasoningDelta { delta } => self.pieces.push(Delta::Reasoning {
                 delta: delta.clone(),
             }),
+            // What an answer cost that broke off, which its end follows.
+            Event::ReplyLost { usage, .. } if *usage != TokenUsage::default() => {
+                self.pieces.push(Delta::Usage { usage: *usage });
+            }
             event => self.take_end(event, rest),
         }
     }

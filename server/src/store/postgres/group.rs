@@ -40,6 +40,7 @@ const STORED: &str = "SELECT events.run, events.seq, events.at_ms, events.event 
 const PUT: &str = "INSERT INTO patches (run, patch) \
      SELECT * FROM UNNEST($1::text[], $2::bytea[]) \
      ON CONFLICT (run) DO UPDATE SET patch = excluded.patch";
+const REMOVE: &str = "DELETE FROM patches WHERE run = ANY($1)";
 
 /// The epochs that claims of an earlier try of the same group got, by their place in it.
 pub(super) type Claimed = HashMap<usize, Epoch>;
@@ -91,7 +92,8 @@ struct Changes<'g> {
     /// What the log holds already under numbers that somebody wants to give.
     stored: HashMap<(String, i64), (i64, String)>,
     events: Vec<(&'g RunId, &'g EventRow)>,
-    patches: HashMap<&'g RunId, &'g [u8]>,
+    /// What becomes of patches: another one, or none.
+    patches: HashMap<&'g RunId, Option<&'g [u8]>>,
 }
 
 impl<'g> Changes<'g> {
@@ -175,9 +177,9 @@ impl<'g> Changes<'g> {
                 events,
                 outcome,
             } => self.append(run, *epoch, events, *outcome),
-            Op::PutPatch { run, epoch, patch } => {
+            Op::SetPatch { run, epoch, patch } => {
                 self.row(run)?.fence(*epoch)?;
-                self.patches.insert(run, patch);
+                self.patches.insert(run, patch.as_deref());
                 Ok(Reply::Done)
             }
             Op::Retire { .. } | Op::GiveBack => Ok(Reply::More(false)),
@@ -246,7 +248,7 @@ impl<'g> Changes<'g> {
             insert(db, &self.events).await?;
         }
         if !self.patches.is_empty() {
-            put(db, &self.patches).await?;
+            set_patches(db, &self.patches).await?;
         }
         if !changed.is_empty() {
             update(db, &changed).await?;
@@ -272,17 +274,25 @@ async fn insert(db: &mut PgConnection, events: &[(&RunId, &EventRow)]) -> Result
     insert.execute(db).await.map(drop)
 }
 
-async fn put(db: &mut PgConnection, patches: &HashMap<&RunId, &[u8]>) -> Result<(), sqlx::Error> {
-    let (runs, bytes): (Vec<&str>, Vec<&[u8]>) = patches
+async fn set_patches(
+    db: &mut PgConnection,
+    patches: &HashMap<&RunId, Option<&[u8]>>,
+) -> Result<(), sqlx::Error> {
+    let stored = patches
         .iter()
-        .map(|(run, patch)| (run.0.as_str(), *patch))
-        .unzip();
-    sqlx::query(PUT)
-        .bind(runs)
-        .bind(bytes)
-        .execute(db)
-        .await
-        .map(drop)
+        .filter_map(|(run, patch)| Some((run.0.as_str(), (*patch)?)));
+    let (runs, bytes): (Vec<&str>, Vec<&[u8]>) = stored.unzip();
+    if !runs.is_empty() {
+        let put = sqlx::query(PUT).bind(runs).bind(bytes);
+        put.execute(&mut *db).await?;
+    }
+    let removed = patches.iter().filter(|(_, patch)| patch.is_none());
+    let removed: Vec<&str> = removed.map(|(run, _)| run.0.as_str()).collect();
+    if !removed.is_empty() {
+        let remove = sqlx::query(REMOVE).bind(removed);
+        remove.execute(db).await?;
+    }
+    Ok(())
 }
 
 async fn update(db: &mut PgConnection, rows: &[&Row]) -> Result<(), sqlx::Error> {

@@ -58,7 +58,9 @@ impl<'g> Changes<'g> {
                 events,
                 outcome,
             } => self.append(db, run, *epoch, events, *outcome).await,
-            Op::PutPatch { run, epoch, patch } => self.put_patch(db, run, *epoch, patch).await,
+            Op::SetPatch { run, epoch, patch } => {
+                self.set_patch(db, run, *epoch, patch.as_deref()).await
+            }
             Op::Cancel(run) => self.cancel(db, run).await,
             Op::Retire { run, how } => retire(db, run, *how).await,
             Op::GiveBack => give_back(db).await,
@@ -167,21 +169,23 @@ impl<'g> Changes<'g> {
         Ok(Ok(Reply::Done))
     }
 
-    async fn put_patch(
+    async fn set_patch(
         &mut self,
         db: &mut SqliteConnection,
         run: &RunId,
         epoch: Epoch,
-        patch: &[u8],
+        patch: Option<&[u8]>,
     ) -> Applied {
         if let Err(refused) = self.fence(db, run, epoch).await? {
             return Ok(Err(refused));
         }
-        sqlx::query("INSERT OR REPLACE INTO patches (run, patch) VALUES (?, ?)")
-            .bind(&run.0)
-            .bind(patch)
-            .execute(db)
-            .await?;
+        let set = match patch {
+            Some(patch) => sqlx::query("INSERT OR REPLACE INTO patches (run, patch) VALUES (?, ?)")
+                .bind(&run.0)
+                .bind(patch),
+            None => sqlx::query("DELETE FROM patches WHERE run = ?").bind(&run.0),
+        };
+        set.execute(db).await?;
         Ok(Ok(Reply::Done))
     }
 

@@ -84,12 +84,29 @@ impl WriterHandle {
         epoch: Epoch,
         patch: &[u8],
     ) -> Result<(), StoreError> {
-        let put = Op::PutPatch {
+        self.set_patch(run, epoch, Some(patch)).await
+    }
+
+    pub(in crate::store) async fn remove_patch(
+        &self,
+        run: &RunId,
+        epoch: Epoch,
+    ) -> Result<(), StoreError> {
+        self.set_patch(run, epoch, None).await
+    }
+
+    async fn set_patch(
+        &self,
+        run: &RunId,
+        epoch: Epoch,
+        patch: Option<&[u8]>,
+    ) -> Result<(), StoreError> {
+        let set = Op::SetPatch {
             run: run.clone(),
             epoch,
-            patch: patch.to_vec(),
+            patch: patch.map(<[u8]>::to_vec),
         };
-        self.write(put).await.map(drop)
+        self.write(set).await.map(drop)
     }
 
     pub(in crate::store) async fn finish(

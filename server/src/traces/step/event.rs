@@ -65,7 +65,7 @@ impl What {
                 number: *number,
                 base: short(base),
             },
-            Event::Resumed => happened("pullwright.resumed", ("pullwright.resumed", true)),
+            Event::Resumed { .. } => happened("pullwright.resumed", ("pullwright.resumed", true)),
             Event::SandboxOpened { kind, .. } => happened(
                 "pullwright.sandbox_opened",
                 ("pullwright.sandbox.kind", short(kind)),
@@ -103,13 +103,17 @@ impl What {
             Event::CommandsChosen { .. }
             | Event::CompactionStarted
             | Event::CompactionEnded
+            | Event::ReplyLost { .. }
             | Event::SandboxLost
+            | Event::SandboxUsed { .. }
             | Event::WorkspaceRestored { .. }
             | Event::NetworkAccessed { .. }
             | Event::ReasoningDelta { .. }
             | Event::MessageDelta { .. }
             | Event::ToolOutputDelta { .. }
-            | Event::PatchStored { .. } => return None,
+            | Event::RepairAsked
+            | Event::PatchStored { .. }
+            | Event::PatchRemoved => return None,
         })
     }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use pullwright::runs::Departure;
-use pullwright_protocol::{Event, FailureKind, Outcome};
+use pullwright_protocol::{Event, FailureKind, Outcome, RunId};
 
-use super::stage::{Stage, one_place};
+use super::stage::{Server, Stage, one_place};
 use crate::support::{in_time, status};
 
 #[tokio::test]
@@ -130,11 +130,34 @@ async fn a_run_that_kills_its_servers_is_given_up() {
     }
     let server = stage.server(one_place(0));
     assert_eq!(server.recover().await, 1);
+    let owned = server.actor.until_begun(&run).await;
+    assert!(owned.is_given_up, "its work is saved");
     let interrupted = Outcome::Failed(FailureKind::Interrupted);
     assert_eq!(stage.until_ended(&run).await, interrupted);
-    assert!(!server.actor.has_begun(&run));
-    assert_eq!(server.actor.cleaned(), std::slice::from_ref(&run));
-    let events = stage.events(&run).await;
+}
+
+#[tokio::test]
+async fn a_run_whose_work_cannot_even_be_saved_is_ended_without() {
+    let stage = Stage::new().await;
+    let interrupted = Outcome::Failed(FailureKind::Interrupted);
+    // Of one that has no log yet there is nothing to save.
+    for (name, events, deaths) in [("deadly", 9, 4), ("stillborn", 0, 3)] {
+        let run = stage.orphan(name, "wait", events).await;
+        for _ in 0..deaths {
+            let claimed = stage.store.claim(&run, "next", Duration::ZERO).await;
+            claimed.expect("claim");
+        }
+        let server = stage.server(one_place(0));
+        assert_eq!(server.recover().await, 1);
+        assert_eq!(stage.until_ended(&run).await, interrupted);
+        assert!(!server.actor.has_begun(&run));
+        assert_eq!(server.actor.cleaned(), std::slice::from_ref(&run));
+        says_why_it_is_given_up(&stage, &server, &run).await;
+    }
+}
+
+async fn says_why_it_is_given_up(stage: &Stage, server: &Server, run: &RunId) {
+    let events = stage.events(run).await;
     let why = &events[events.len() - 2].event;
     assert!(
         matches!(why, Event::Error { kind: FailureKind::Interrupted, message, .. } if message.contains("in a row")),

@@ -11,7 +11,9 @@ use pullwright::store::SqliteStore;
 use pullwright::traces::Traces;
 use pullwright_core::run::{Executed, OwnedRun};
 use pullwright_core::store::{NewRun, RunRecord, RunStore};
-use pullwright_protocol::{Event, LoggedEvent, Outcome, RunId, RunRequest, Stage as RunStage};
+use pullwright_protocol::{
+    Event, FailureKind, LoggedEvent, Outcome, RunId, RunRequest, Stage as RunStage,
+};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -246,6 +248,9 @@ impl Actor {
         let is_deaf = prompt == "deaf";
         let outcome = tokio::select! {
             biased;
+            () = std::future::ready(()), if owned.is_given_up => {
+                Outcome::Failed(FailureKind::Interrupted)
+            }
             () = end.cancelled() => Outcome::NoChanges,
             () = owned.cancel.cancelled(), if !is_deaf => Outcome::Cancelled,
             () = hand_over.cancelled() => return Executed::HandedOver,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pullwright::store::SqliteStore;
 use pullwright_core::store::RunStore;
-use pullwright_protocol::{Outcome, RunId};
+use pullwright_protocol::{Event, FailureKind, Outcome, RunId, RunUsage};
 use serde_json::{Value, json};
 
 use super::command_line::Desk;
@@ -37,15 +37,18 @@ async fn the_next_server_takes_over_a_run_of_a_killed_one_and_leaves_nothing_of_
     write_config(&desk.path, sections, &backend.host());
     let mut one = serve(&desk);
     let repository = format!("{}/owner/project.git", backend.origin());
-    let run = begin(&one.address, &repository).await;
+    let run = begin(&one.address, &repository, json!({})).await;
     until_told(&one.address, &run, "Tool: Edit").await;
-    one.process.kill().expect("kill");
-    one.process.wait().expect("wait");
+    one.kill();
     let store = SqliteStore::open(desk.path.join("data/runs.sqlite")).await;
     let left = store.expect("open").get(&run).await.expect("get");
     let left = left.expect("a record");
     assert_eq!(left.outcome, None);
 
+    // A server that dies while it removes something leaves this.
+    let removal = desk.path.join("data/runs/removal-some-run-1/0/deep");
+    std::fs::create_dir_all(&removal).expect("make folders");
+    std::fs::write(removal.join("file"), "left").expect("write a file");
     let mut two = serve(&desk);
     until_told(&two.address, &run, "the sandbox is open again").await;
     cancel(&two.address, &run).await;
@@ -57,8 +60,7 @@ async fn the_next_server_takes_over_a_run_of_a_killed_one_and_leaves_nothing_of_
         }
     });
     given_back.await;
-    two.process.kill().expect("kill");
-    two.process.wait().expect("wait");
+    two.kill();
 
     assert_eq!(ended["outcome"], Outcome::Cancelled.to_string());
     let store = SqliteStore::open(desk.path.join("data/runs.sqlite")).await;
@@ -78,19 +80,105 @@ async fn a_run_that_is_over_before_it_is_gone_on_with_keeps_its_patch() {
     write_config(&desk.path, sections, &backend.host());
     let mut one = serve(&desk);
     let repository = format!("{}/owner/project.git", backend.origin());
-    let run = begin(&one.address, &repository).await;
+    let run = begin(&one.address, &repository, json!({})).await;
     until_told(&one.address, &run, "Tool: Edit").await;
-    one.process.kill().expect("kill");
-    one.process.wait().expect("wait");
+    one.kill();
     let cancel = ["runs", "cancel", &run.0, "--config", "plugins.toml"];
     let cancelled = desk.pullwright(&cancel).output().expect("start pullwright");
     assert!(cancelled.status.success(), "{cancelled:?}");
 
     let mut two = serve(&desk);
     let ended = until(&two.address, &run, |seen| seen["outcome"].is_string()).await;
-    two.process.kill().expect("kill");
-    two.process.wait().expect("wait");
+    two.kill();
     assert_eq!(ended["outcome"], Outcome::Cancelled.to_string());
+    let store = SqliteStore::open(desk.path.join("data/runs.sqlite")).await;
+    let patch = store.expect("open").patch(&run).await.expect("read");
+    let patch = String::from_utf8(patch.expect("a patch")).expect("UTF-8");
+    assert!(patch.contains("-hello\n+hi\n"), "{patch}");
+    assert_eq!(processes_of(&run), []);
+    assert_eq!(entries(&desk.path.join("data/runs")), [""; 0]);
+}
+
+/// Each of its owners dies while the model writes: the third one still knows what the first one spent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_holds_across_any_number_of_owners() {
+    let script = r#"
+[prices]
+input = 1000.0
+cached_input = 0.0
+cache_write = 0.0
+output = 0.0
+"#;
+    let script =
+        format!("replies = [{{ steps = [{{ text = \"I begin. \" }}, \"hang\"] }}]\n{script}");
+    let desk = Desk::new(&script, "");
+    let backend = HttpBackend::start(desk.path.join("remotes"), Behaviour::Open).await;
+    let sections = "[server]\ndata_dir = \"data\"\nlease_sec = 1\n";
+    write_config(&desk.path, sections, &backend.host());
+    let mut server = serve(&desk);
+    let repository = format!("{}/owner/project.git", backend.origin());
+    let run = begin(&server.address, &repository, json!({ "maxTurns": 2 })).await;
+    for owners in 1..=2 {
+        until_begun_to_write(&server.address, &run, owners).await;
+        server.kill();
+        server = serve(&desk);
+    }
+    let ended = until(&server.address, &run, |seen| seen["outcome"].is_string()).await;
+    assert_eq!(ended["outcome"], Outcome::BudgetReached.to_string());
+    let metrics = http_client().get(format!("{}/metrics", server.address));
+    let metrics = metrics.send().await.expect("an answer").text().await;
+    let metrics = metrics.expect("text");
+    server.kill();
+
+    let events = events_of(&desk, &run).await;
+    let lost: Vec<_> = events.iter().filter_map(lost).collect();
+    let [(first, usd), (second, _)] = &lost[..] else {
+        panic!("two replies were lost: {lost:?}");
+    };
+    assert!(*first > 0 && *second > 0 && usd.is_some(), "{lost:?}");
+    let Some(Event::Done { usage, .. }) = events.last() else {
+        panic!("{events:#?}");
+    };
+    let mut spent = RunUsage::default();
+    events.iter().for_each(|event| spent.note(event));
+    assert_eq!(*usage, spent);
+    assert_eq!(usage.input_tokens, first + second);
+    let counted = format!(
+        "pullwright_model_tokens_total{{provider=\"script\",model=\"scripted\",kind=\"input\"}} {second}\n"
+    );
+    assert!(metrics.contains(&counted), "{metrics}");
+}
+
+/// Server after server dies of it: what its model has made is saved, once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_given_up_keeps_its_patch() {
+    let desk = Desk::new(SCRIPT, "");
+    let backend = HttpBackend::start(desk.path.join("remotes"), Behaviour::Open).await;
+    let sections = "[server]\ndata_dir = \"data\"\nlease_sec = 1\n";
+    write_config(&desk.path, sections, &backend.host());
+    let mut one = serve(&desk);
+    let repository = format!("{}/owner/project.git", backend.origin());
+    let run = begin(&one.address, &repository, json!({})).await;
+    until_told(&one.address, &run, "Tool: Edit").await;
+    one.kill();
+    let store = SqliteStore::open(desk.path.join("data/runs.sqlite")).await;
+    let store = store.expect("open");
+    for _ in 0..3 {
+        in_time(async {
+            let mut tick = tokio::time::interval(POLL);
+            while store.claim(&run, "next", Duration::ZERO).await.is_err() {
+                tick.tick().await;
+            }
+        })
+        .await;
+    }
+    drop(store);
+
+    let mut two = serve(&desk);
+    let ended = until(&two.address, &run, |seen| seen["outcome"].is_string()).await;
+    two.kill();
+    let interrupted = Outcome::Failed(FailureKind::Interrupted);
+    assert_eq!(ended["outcome"], interrupted.to_string());
     let store = SqliteStore::open(desk.path.join("data/runs.sqlite")).await;
     let patch = store.expect("open").patch(&run).await.expect("read");
     let patch = String::from_utf8(patch.expect("a patch")).expect("UTF-8");
@@ -113,8 +201,15 @@ fn serve(desk: &Desk) -> Served {
     Served { process, address }
 }
 
-async fn begin(address: &str, repository: &str) -> RunId {
-    let body = json!({ "repoUrl": repository, "prompt": "Greet" });
+impl Served {
+    fn kill(&mut self) {
+        self.process.kill().expect("kill");
+        self.process.wait().expect("wait");
+    }
+}
+
+async fn begin(address: &str, repository: &str, budget: Value) -> RunId {
+    let body = json!({ "repoUrl": repository, "prompt": "Greet", "budget": budget });
     let post = http_client()
         .post(format!("{address}/v1/runs"))
         .header("Content-Type", "application/json")
@@ -133,6 +228,34 @@ async fn until_told(address: &str, run: &RunId, told: &str) {
         let chunk = in_time(stream.chunk()).await.expect("a chunk");
         let chunk = chunk.unwrap_or_else(|| panic!("it ended: {seen}"));
         seen.push_str(&String::from_utf8_lossy(&chunk));
+    }
+}
+
+/// Waits until so many owners have seen the model begin to write.
+async fn until_begun_to_write(address: &str, run: &RunId, owners: usize) {
+    let url = format!("{address}/v1/runs/{run}/events");
+    let mut stream = http_client().get(url).send().await.expect("a stream");
+    let mut seen = String::new();
+    while seen.matches("\"message_delta\"").count() < owners {
+        let chunk = tokio::time::timeout(RECOVERY_LIMIT, stream.chunk()).await;
+        let chunk = chunk.expect("in time").expect("a chunk");
+        let chunk = chunk.unwrap_or_else(|| panic!("it ended: {seen}"));
+        seen.push_str(&String::from_utf8_lossy(&chunk));
+    }
+}
+
+async fn events_of(desk: &Desk, run: &RunId) -> Vec<Event> {
+    let store = SqliteStore::open(desk.path.join("data/runs.sqlite")).await;
+    let events = store.expect("open").read(run, 0, 10_000).await;
+    let events = events.expect("the events").into_iter();
+    events.map(|logged| logged.event).collect()
+}
+
+/// What a reply cost that was lost.
+fn lost(event: &Event) -> Option<(u64, Option<f64>)> {
+    match event {
+        Event::ReplyLost { usage, usd } => Some((usage.input_tokens, *usd)),
+        _ => None,
     }
 }
 

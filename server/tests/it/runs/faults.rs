@@ -1,6 +1,7 @@
 //! Faults of the model and its provider.
 
-use pullwright_protocol::Event;
+use pullwright_protocol::{Event, LoggedEvent, RunUsage};
+use serde_json::json;
 
 use super::lab::{GREET, Lab, Plan, Played};
 
@@ -252,4 +253,39 @@ async fn what_a_service_does_not_say_of_its_use_is_estimated() {
     let usage = &played.frames.last().unwrap()["usage"];
     assert!(usage["usd"].as_f64() > Some(0.0), "{usage}");
     assert!(usage["inputTokens"].as_u64() > Some(100), "{usage}");
+}
+
+/// Whoever goes on with the run counts it too.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_failed_attempt_cost_is_in_the_log() {
+    let (lab, played) = after_edit(
+        r#"
+[[replies]]
+steps = [
+  { usage = { input_tokens = 30, output_tokens = 5 } },
+  { fault = { kind = "overloaded", attempts = 2, retry_after_ms = 1 } },
+  { text = "Greet shortly" },
+]
+"#,
+    )
+    .await;
+    played.ended("branch only");
+    let usage = &played.done()["usage"];
+    assert_eq!(
+        (&usage["inputTokens"], &usage["outputTokens"]),
+        (&json!(90), &json!(15))
+    );
+    let mut spent = RunUsage::default();
+    let events = lab.events(&played.id).await;
+    events.iter().for_each(|logged| spent.note(&logged.event));
+    assert_eq!(serde_json::to_value(spent).expect("JSON"), *usage);
+    let lost = |logged: &&LoggedEvent| matches!(logged.event, Event::ReplyLost { .. });
+    assert_eq!(events.iter().filter(lost).count(), 2);
+    let counted = lab.text("/metrics").await;
+    for line in [
+        "pullwright_model_tokens_total{provider=\"script\",model=\"scripted\",kind=\"input\"} 90\n",
+        "pullwright_model_replies_total{provider=\"script\",model=\"scripted\"} 3\n",
+    ] {
+        assert!(counted.contains(line), "{counted}");
+    }
 }

@@ -381,6 +381,13 @@ async fn a_patch_is_replaced(store: Store) {
         store.patch(&run).await.expect("patch"),
         Some(b"two\xff\0".to_vec())
     );
+    for _ in 0..2 {
+        store.remove_patch(&run, epoch).await.expect("remove");
+        assert_eq!(store.patch(&run).await.expect("patch"), None);
+    }
+    store.put_patch(&run, epoch, b"three").await.expect("put");
+    is_fenced(store.remove_patch(&run, Epoch(epoch.0 + 1)).await);
+    assert!(store.patch(&run).await.expect("patch").is_some());
 }
 
 async fn cancelling_is_noted(store: Store) {

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use pullwright_protocol::provider::{StopReason, TokenUsage};
-use pullwright_protocol::{Content, Provenance, RunRequest, Stage, ToolCall};
+use pullwright_protocol::{Content, Provenance, RunRequest, SandboxUsage, Stage, ToolCall};
 
 use super::*;
 
@@ -93,6 +93,13 @@ fn chosen() -> Event {
     }
 }
 
+fn resumed() -> Event {
+    Event::Resumed {
+        model: None,
+        gives_up: false,
+    }
+}
+
 fn texts(past: &Past) -> Vec<String> {
     let talk = past.talk.as_ref().expect("a conversation");
     let text = |item: Item| match item.content {
@@ -177,7 +184,7 @@ fn a_lost_sandbox_is_open_until_another_is_made_and_told() {
 
 #[test]
 fn what_is_done_again_is_no_progress() {
-    let round = || vec![Event::Resumed, chosen(), checked(CheckPhase::Before, "t")];
+    let round = || vec![resumed(), chosen(), checked(CheckPhase::Before, "t")];
     let first = [vec![chosen(), checked(CheckPhase::Before, "t")], round()].concat();
     assert_eq!(past(first.clone()).stalls, 1);
     let again = [first, round()].concat();
@@ -199,7 +206,7 @@ fn time_counts_while_somebody_works() {
         status(Stage::Queued),
         status(Stage::Clone),
         said("work"),
-        Event::Resumed,
+        resumed(),
         said("work"),
     ];
     assert_eq!(past(events).spent.time, Duration::from_secs(2));
@@ -221,4 +228,59 @@ fn a_provider_that_took_over_is_the_one_to_go_on_with() {
         rows,
         ("one".to_owned(), "two".to_owned(), expected.to_vec())
     );
+}
+
+#[test]
+fn what_was_lost_is_counted_once_for_every_later_owner() {
+    let delta = || Event::MessageDelta {
+        delta: "I".to_owned(),
+    };
+    let lost = |input_tokens| Event::ReplyLost {
+        usage: TokenUsage {
+            input_tokens,
+            ..TokenUsage::default()
+        },
+        usd: Some(0.25),
+    };
+    let mut events = vec![started(), said("task"), delta(), lost(5), delta()];
+    let interrupted = past(events.clone()).spent;
+    assert!(interrupted.is_replying);
+    assert_eq!((interrupted.turns, interrupted.usage.input_tokens), (1, 5));
+    events.extend([resumed(), lost(7), resumed(), delta(), resumed(), lost(7)]);
+    let spent = past(events).spent;
+    assert!(!spent.is_replying);
+    assert_eq!((spent.turns, spent.usage.input_tokens), (3, 19));
+    assert_eq!(spent.usage.usd, Some(0.75));
+}
+
+#[test]
+fn what_the_sandboxes_of_all_owners_used_is_one_sum() {
+    let used = |cpu_core_seconds| Event::SandboxUsed {
+        used: SandboxUsage {
+            cpu_core_seconds,
+            memory_gib_seconds: 1.0,
+        },
+    };
+    let sum = past(vec![used(2.0), resumed(), used(3.0)]).spent.usage;
+    let expected = SandboxUsage {
+        cpu_core_seconds: 5.0,
+        memory_gib_seconds: 2.0,
+    };
+    assert_eq!(sum.sandbox, Some(expected));
+}
+
+#[test]
+fn a_repair_is_what_is_asked_for_as_one() {
+    let ended = vec![started(), said("task"), stored("a", false)];
+    let told = past([ended.clone(), vec![resumed(), said("restarted")]].concat());
+    assert_eq!((told.repairs, told.is_final), (0, false));
+    let asked = past([ended, vec![Event::RepairAsked, said("mend it")]].concat());
+    assert_eq!((asked.repairs, asked.is_final), (1, false));
+}
+
+#[test]
+fn a_patch_that_was_removed_is_not_gone_on_from() {
+    let events = vec![started(), stored("a", false), Event::PatchRemoved];
+    let past = past(events);
+    assert_eq!((past.kept, past.is_final), (None, false));
 }
