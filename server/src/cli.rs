@@ -18,6 +18,7 @@ mod settings;
 mod tool_host;
 mod tools;
 mod view;
+mod workbench;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -55,7 +56,7 @@ enum Command {
     Code(code::Code),
     /// Show the main job with a scripted model, the local machine and a git remote on disk.
     Demo(demo::Demo),
-    /// List, show, follow, cancel and export the runs of this machine.
+    /// List, show, follow, cancel, resume and export the runs of this machine.
     Runs(runs::Runs),
     /// Make, list and revoke the API keys of `serve`.
     Keys(keys::Keys),

@@ -52,6 +52,11 @@ pub trait Execute: Send + Sync {
     /// Removes what dead servers had begun to remove on this machine.
     async fn sweep(&self) {}
 
+    /// Whether a run may be gone on with here once nobody owns it.
+    fn may_take_over(&self, _request: &RunRequest) -> bool {
+        true
+    }
+
     /// The runs of which something is on this machine.
     fn leftovers(&self) -> Vec<RunId> {
         Vec::new()

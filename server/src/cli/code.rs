@@ -1,22 +1,13 @@
 //! `pullwright code`: one task from the terminal.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
-use pullwright_protocol::{BudgetLimits, FrameOptions, Outcome, RunRequest};
+use pullwright_protocol::{BudgetLimits, RunRequest};
 
-use super::runs::{Shown, follow};
-use super::serve::TRACES_GRACE;
-use super::view::View;
-use super::{complain, config};
-use crate::compose::{self, Executor, Setting};
-use crate::metrics::Metrics;
-use crate::runs::{Caller, Runs, RunsConfig};
-use crate::traces::Traces;
+use super::workbench::Workbench;
 
 #[derive(Args)]
 pub(super) struct Code {
@@ -58,24 +49,10 @@ pub(super) struct Code {
 
 impl Code {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let config = config::load(self.config.as_deref())?;
-        let data_dir = config::data_dir(&config)?;
-        pullwright_sandbox::harden_server()?;
-        let sandboxes = compose::sandbox_host(&config, &data_dir).await?;
-        let setting = Setting {
-            data_dir,
-            // The variable that names a server's database is, at a desk, one of another project.
-            database: None,
-            allow_local_paths: true,
-            metrics: Metrics::default(),
-            traces: Traces::from_env()?,
-            config_file: Some(config::path(self.config.as_deref())?),
-        };
-        let executor = Executor::new(compose::parts(config, sandboxes, &setting).await?);
+        // The variable that names a server's database is, at a desk, one of another project.
+        let workbench = Workbench::open(self.config.as_deref(), None).await?;
         let json = self.json;
-        let outcome = run_and_show(executor, self.request()?, json).await;
-        setting.traces.shut_down(TRACES_GRACE).await;
-        Ok(exit_code(outcome?))
+        workbench.start(self.request()?, json).await
     }
 
     fn request(self) -> anyhow::Result<RunRequest> {
@@ -97,41 +74,6 @@ impl Code {
     }
 }
 
-/// Runs one request in this process and shows it until its end. Ctrl-C cancels the run; its patch is
-/// kept all the same.
-pub(super) async fn run_and_show(
-    executor: Arc<Executor>,
-    request: RunRequest,
-    json: bool,
-) -> anyhow::Result<Outcome> {
-    let store = Arc::clone(&executor.parts().store);
-    let runs = Runs::new(
-        Arc::clone(&store),
-        Arc::clone(&executor) as _,
-        executor,
-        RunsConfig::default(),
-    );
-    let started = runs.start(request, None, Caller::default()).await?;
-    let on_interrupt = {
-        let (runs, id) = (runs.clone(), started.id.clone());
-        tokio::spawn(async move {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                complain("cancelling; the work so far is kept as a patch");
-                let _ = runs.cancel(&id).await;
-            }
-        })
-    };
-    let mut view = View::new(std::io::stdout().is_terminal());
-    let print = |shown: Shown<'_>| shown.print(&mut view, json);
-    let (store, options) = (store.as_ref(), FrameOptions::default());
-    let shown = follow(store, &started.id, options, print).await;
-    on_interrupt.abort();
-    if let Some(mut departing) = runs.departing(&started.id) {
-        departing.departed().await;
-    }
-    shown
-}
-
 /// A path relative to the current folder means that folder, not the server's.
 fn absolute_if_local(repository: &str) -> anyhow::Result<String> {
     let looks_remote = repository.contains("://") || repository.contains('@');
@@ -144,13 +86,4 @@ fn absolute_if_local(repository: &str) -> anyhow::Result<String> {
         .to_str()
         .context("the repository's path is not UTF-8")?;
     Ok(path.to_owned())
-}
-
-pub(super) fn exit_code(outcome: Outcome) -> ExitCode {
-    match outcome {
-        Outcome::PullRequest | Outcome::BranchOnly | Outcome::PatchOnly | Outcome::NoChanges => {
-            ExitCode::SUCCESS
-        }
-        Outcome::Failed(_) | Outcome::Cancelled | Outcome::BudgetReached => ExitCode::FAILURE,
-    }
 }

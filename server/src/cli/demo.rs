@@ -12,7 +12,7 @@ use pullwright_core::config::{Config, SandboxKind};
 use pullwright_core::sandbox::SandboxHost;
 use pullwright_protocol::{BudgetLimits, Outcome, RunRequest};
 
-use super::code::run_and_show;
+use super::workbench::start_and_show;
 use super::{complain, say};
 use crate::compose::{self, Executor, Setting};
 use crate::metrics::Metrics;
@@ -87,7 +87,7 @@ impl Demo {
         if !self.json {
             say(&format!("$ pullwright code {remote} \"{PROMPT}\"\n"));
         }
-        let outcome = run_and_show(executor, request(&remote), self.json).await?;
+        let outcome = start_and_show(executor, request(&remote), self.json).await?;
         if outcome != Outcome::BranchOnly {
             bail!("the demo ended as `{outcome}` and not as `branch only`");
         }

@@ -59,7 +59,8 @@ impl Place {
         }
     }
 
-    fn database(&self) -> anyhow::Result<Option<PostgresAddress>> {
+    /// The database that is looked into, where one is asked for.
+    pub(super) fn database(&self) -> anyhow::Result<Option<PostgresAddress>> {
         match self.database {
             true => {
                 let address = config::database()?;

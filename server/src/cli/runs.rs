@@ -7,7 +7,7 @@ mod table;
 use std::io::{IsTerminal, Write as _};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 use pullwright_core::log::now_ms;
 use pullwright_core::store::{MAX_MESSAGES, NewMessage, Posted, RunFilter, RunPlace};
@@ -15,6 +15,7 @@ use pullwright_protocol::{Frame, FrameOptions};
 
 use super::say;
 use super::view::View;
+use super::workbench::Workbench;
 
 pub(super) use follow::{Shown, follow};
 pub(super) use place::{Place, Whereabouts};
@@ -49,6 +50,8 @@ enum Task {
     Show(Named),
     /// Show what happened in a run, and what happens until its end.
     Tail(Named),
+    /// Go on in this process with a run that nobody is at work on any more, also with one of a local path.
+    Resume(Named),
     /// Ask the server that is at work on a run to end it; its patch is kept.
     Cancel {
         /// The run, or the beginning of its id.
@@ -92,6 +95,7 @@ impl Runs {
             }
             Task::Show(named) => show(whereabouts, &named).await?,
             Task::Tail(named) => tail(whereabouts, &named).await?,
+            Task::Resume(named) => return resume(whereabouts, &named).await,
             Task::Cancel { run } => cancel(whereabouts, &run).await?,
             Task::Say { run, message } => say_to(whereabouts, &run, message).await?,
             Task::Export { run } => export(whereabouts, &run).await?,
@@ -158,19 +162,37 @@ async fn tail(whereabouts: &Whereabouts, named: &Named) -> anyhow::Result<()> {
     Ok(())
 }
 
+async fn resume(whereabouts: &Whereabouts, named: &Named) -> anyhow::Result<ExitCode> {
+    let found = whereabouts.find(&named.run).await?;
+    let run = found.run().clone();
+    match found {
+        Place::Store { record, .. } if record.outcome.is_none() => {}
+        _ => bail!("run {run} has ended; `pullwright runs show {run}` shows how"),
+    }
+    let place = &whereabouts.place;
+    let workbench = Workbench::open(place.config_file(), place.database()?).await?;
+    workbench.resume(&run, named.json).await
+}
+
 async fn cancel(whereabouts: &Whereabouts, named: &str) -> anyhow::Result<()> {
     let place = whereabouts.find(named).await?;
     let run = place.run();
-    let is_told = match &place {
-        Place::Store { store, .. } => store.cancel(run).await?,
-        Place::Archive { .. } => false,
+    let over = || anyhow!("run {run} has ended already; there is nothing to cancel");
+    let Place::Store { store, .. } = &place else {
+        return Err(over());
     };
-    if !is_told {
-        bail!("run {run} has ended already; there is nothing to cancel");
+    if !store.cancel(run).await? {
+        return Err(over());
     }
-    say(&format!(
-        "run {run} is asked to end; `pullwright runs tail {run}` shows how it does"
-    ));
+    say(&match store.orphans().await?.contains(run) {
+        false => {
+            format!("run {run} is asked to end; `pullwright runs tail {run}` shows how it does")
+        }
+        true => format!(
+            "run {run} is asked to end, and nobody is at work on it: `pullwright runs resume {run}` saves \
+             its work and ends it, and so does the next server unless it is of a local path"
+        ),
+    });
     Ok(())
 }
 

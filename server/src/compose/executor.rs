@@ -63,6 +63,12 @@ impl Execute for Executor {
         sweep(&self.parts()).await;
     }
 
+    /// Of a local path, only the command line may go on with one.
+    fn may_take_over(&self, request: &RunRequest) -> bool {
+        let url = &request.repo_url;
+        !pullwright_source::is_local_path(url) || self.parts().source.accept(url).is_ok()
+    }
+
     fn leftovers(&self) -> Vec<RunId> {
         let entries = std::fs::read_dir(&self.parts().runs_dir);
         let names = entries.into_iter().flatten().flatten();

@@ -33,7 +33,7 @@ impl Runs {
         let mut taken = 0;
         let orphans = self.shared.store.orphans().await?;
         let known = orphans.iter().cloned().collect();
-        self.shared.orphans.send_replace(known);
+        let before = self.shared.orphans.send_replace(known);
         for run in orphans {
             if self.is_closing() {
                 break;
@@ -41,7 +41,7 @@ impl Runs {
             if self.shared.active.contains(&run) || self.shared.line.holds(&run) {
                 continue;
             }
-            match self.queue_orphan(&run).await {
+            match self.take_orphan(&run, !before.contains(&run)).await {
                 Ok(is_taken) => taken += usize::from(is_taken),
                 // It must not hold up the others; the next look tries it again.
                 Err(error) => tracing::error!(%run, %error, "an orphaned run cannot be taken over"),
@@ -53,6 +53,16 @@ impl Runs {
     /// Recovers now and again, until the server is told to stop.
     pub async fn keep_recovering(&self) {
         tokio::join!(self.shared.execute.sweep(), self.look_for_orphans());
+    }
+
+    /// Goes on with a run that no living owner holds. Answers false where one does, or where it has ended.
+    ///
+    /// # Errors
+    /// When there is no such run, or the store fails.
+    pub async fn resume(&self, run: &RunId) -> Result<bool, StoreError> {
+        let _tracked = self.shared.tasks.token();
+        let record = self.record(run).await?;
+        self.queue_orphan(record).await
     }
 
     async fn look_for_orphans(&self) {
@@ -79,14 +89,28 @@ impl Runs {
     }
 
     /// Answers whether the run was taken over at once.
-    async fn queue_orphan(&self, run: &RunId) -> Result<bool, StoreError> {
+    async fn take_orphan(&self, run: &RunId, is_new: bool) -> Result<bool, StoreError> {
         let record = self.record(run).await?;
+        if self.shared.execute.may_take_over(&record.request) {
+            return self.queue_orphan(record).await;
+        }
+        if is_new {
+            tracing::warn!(
+                %run,
+                "nobody is at work on this run of a local path, which a server may not go on with; \
+                 `pullwright runs resume {run}` does"
+            );
+        }
+        Ok(false)
+    }
+
+    async fn queue_orphan(&self, record: RunRecord) -> Result<bool, StoreError> {
         let caller = Caller {
             name: record.owner,
             // What its key was allowed when it was started is not known here.
             max_concurrent: None,
         };
-        let ticket = ticket(run.clone(), &record.request, caller);
+        let ticket = ticket(record.id, &record.request, caller);
         let seat = self.shared.line.readmit(ticket);
         if seat.has_place() {
             return self.take_over(seat).await;

@@ -28,6 +28,7 @@ mod redact;
 mod registry;
 mod reload;
 mod replay;
+mod resume_command;
 mod secrets;
 mod streams;
 mod tool_servers;

@@ -36,3 +36,4 @@ pub use config::{Identity, SourceConfig, Timeouts};
 pub use mirror::mirrored;
 pub use refname::is_branch_name;
 pub use source::GitSource;
+pub use url::is_local_path;

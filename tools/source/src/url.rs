@@ -218,6 +218,12 @@ impl Endpoint {
     }
 }
 
+/// Whether a repository URL names a path of this machine.
+#[must_use]
+pub fn is_local_path(url: &str) -> bool {
+    local_path(url).is_some()
+}
+
 fn local_path(url: &str) -> Option<&str> {
     if url.starts_with('/') || url.starts_with('.') || url.starts_with('~') {
         return Some(url);
