@@ -28,6 +28,7 @@ mod registry;
 mod runs;
 #[cfg(target_os = "linux")]
 mod sandbox;
+mod served;
 mod store;
 mod support;
 mod tool_host;

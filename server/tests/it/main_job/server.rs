@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use pullwright_modal_double::{Double, TOKEN_ID, TOKEN_SECRET};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use super::PULLWRIGHT;
 use crate::peers::aimock::{Aimock, KEY};
 use crate::peers::emulate::TOKEN;
 use crate::peers::forge::Forge;
+use crate::served::listening;
 use crate::support::http_client;
 
 /// The whole job takes about two seconds; a slow machine gets much more.
@@ -77,23 +77,7 @@ impl Server {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
-        let address = loop {
-            let line = lines
-                .next_line()
-                .await
-                .unwrap()
-                .expect("the server says where it listens");
-            if let Some(address) = line.strip_prefix("listening on ") {
-                break address.to_owned();
-            }
-        };
-        // A full pipe would block the server.
-        tokio::spawn(async move {
-            let mut rest = lines.into_inner();
-            let mut sink = Vec::new();
-            let _ = rest.read_to_end(&mut sink).await;
-        });
+        let (address, _) = listening(&mut process).await;
         Self {
             process,
             address,
