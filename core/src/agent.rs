@@ -20,8 +20,7 @@ use tokio_util::sync::CancellationToken;
 use circles::{Circle, Circles, Turn};
 
 pub(crate) use answer::result_item;
-pub use inbox::Inbox;
-pub(crate) use inbox::heard_item;
+pub use inbox::{Inbox, heard_item};
 pub use last_reply::LastReply;
 
 use crate::budget::{Budget, BudgetReached};

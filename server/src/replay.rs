@@ -7,6 +7,7 @@
 mod base;
 mod drive;
 mod facts;
+mod messages;
 mod model;
 mod plain;
 mod recorded;
@@ -20,7 +21,8 @@ use std::sync::Arc;
 use pullwright_core::config::Config;
 use pullwright_core::run::RunParts;
 use pullwright_core::sandbox::SandboxHost;
-use pullwright_core::source::Source;
+use pullwright_core::source::Base;
+use pullwright_core::store::RunStore;
 use pullwright_protocol::{CheckReport, Event, RunId};
 use pullwright_source::GitSource;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +31,7 @@ use crate::compose::{self, LockFile, Setting};
 use crate::store::SqliteStore;
 
 use drive::drive;
+use messages::Messages;
 use model::RecordedModels;
 use plain::Plain;
 use recorded::{RecordedSandboxes, RecordedTools, RecordedWork, play_all, play_host_rows};
@@ -85,8 +88,11 @@ impl Replay {
     /// Drives the run again, until its end or until `stop` fires.
     ///
     /// # Errors
-    /// When it cannot be driven as far as its recorded model answers.
+    /// When it cannot be driven as far as its recorded model answers, or real tools cannot play it again.
     pub async fn run(mut self, stop: &CancellationToken) -> anyhow::Result<Replayed> {
+        if let (Tools::Real, Some(why)) = (self.tools, &self.recording.only_recorded) {
+            return Err(why.clone().into());
+        }
         self.suit_config();
         let setting = Setting {
             data_dir: self.folder.clone(),
@@ -97,15 +103,18 @@ impl Replay {
         let git = compose::source(&self.config, &setting)?;
         let base = self.base(&git).await?;
         let git = Arc::new(git);
-        let offline = Arc::new(OfflineSource::new(Arc::clone(&git) as _, base));
+        let store = self.store().await?;
+        let messages = Messages::new(Arc::clone(&store), &self.recording.heard);
+        let messages = Arc::new(messages);
+        let offline = self.offline(&git, base, &messages);
         let recorded = verdict::own(&self.recording);
         let mut now = Plain::default();
         now.add(&self.folder.to_string_lossy(), "<folder>");
         let recording = Arc::new(self.recording.clone());
-        let models = RecordedModels::new(Arc::clone(&recording), recorded.clone(), now.clone());
-        let parts = self
-            .parts(git, Arc::clone(&offline), models.clone())
-            .await?;
+        let plain = [recorded.clone(), now.clone()];
+        let models = RecordedModels::new(Arc::clone(&recording), messages, plain);
+        let source = Arc::clone(&offline);
+        let parts = self.parts(store, git, source, models.clone()).await?;
         let request = recording.request.clone();
         let (run, events) = drive(parts, request, &models, stop).await?;
         now.add(&run.0, RUN);
@@ -124,13 +133,14 @@ impl Replay {
 
     async fn parts(
         self,
+        store: Arc<dyn RunStore>,
         git: Arc<GitSource>,
-        offline: Arc<OfflineSource>,
+        source: Arc<OfflineSource>,
         models: RecordedModels,
     ) -> anyhow::Result<RunParts> {
         Ok(RunParts {
-            store: Arc::new(SqliteStore::open(self.folder.join("runs.sqlite")).await?),
-            source: self.source(offline),
+            store,
+            source,
             files: git,
             sandboxes: self.sandboxes().await?,
             providers: Arc::new(models),
@@ -182,13 +192,25 @@ impl Replay {
         }
     }
 
-    fn source(&self, offline: Arc<dyn Source>) -> Arc<dyn Source> {
-        match self.tools {
-            Tools::Real => offline,
+    async fn store(&self) -> anyhow::Result<Arc<dyn RunStore>> {
+        let store = SqliteStore::open(self.folder.join("runs.sqlite")).await?;
+        Ok(Arc::new(store))
+    }
+
+    fn offline(
+        &self,
+        git: &Arc<GitSource>,
+        base: Base,
+        messages: &Arc<Messages>,
+    ) -> Arc<OfflineSource> {
+        let recorded = match self.tools {
+            Tools::Real => None,
             Tools::Recorded => {
                 let patch = self.patch.clone().unwrap_or_default();
-                Arc::new(RecordedWork::new(offline, &self.recording.events, patch))
+                Some(RecordedWork::new(&self.recording.events, patch))
             }
-        }
+        };
+        let (git, messages) = (Arc::clone(git), Arc::clone(messages));
+        Arc::new(OfflineSource::new(git, base, recorded, messages))
     }
 }

@@ -55,6 +55,7 @@ impl Agent<'_> {
 }
 
 /// The conversation item of an [`Event::MessageHeard`].
-pub(crate) fn heard_item(text: &str) -> Item {
+#[must_use]
+pub fn heard_item(text: &str) -> Item {
     Item::user(format!("{FROM_THE_USER}\n\n{text}"))
 }

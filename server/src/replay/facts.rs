@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 
+use pullwright_core::agent::heard_item;
 use pullwright_protocol::item::joined_text;
-use pullwright_protocol::{CheckPhase, Content, Event, Outcome, Part, ResetReason};
+use pullwright_protocol::{CheckPhase, Content, Event, Item, Outcome, Part, ResetReason};
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 use super::plain::{Difference, Plain, around};
@@ -84,10 +85,8 @@ fn fact(event: &Event, names: &HashMap<String, String>, ended: &str) -> Option<(
             "the commands",
             format!("setup {setup:?}, checks {checks:?}"),
         ),
-        Event::ItemAppended { item } => match &item.content {
-            Content::User { parts } => fact("what the model is told", joined_text(parts)),
-            _ => None,
-        },
+        Event::ItemAppended { item } => told(item),
+        Event::MessageHeard { text, .. } => told(&heard_item(text)),
         Event::ToolAnswered {
             call_id,
             arguments,
@@ -131,6 +130,13 @@ fn fact(event: &Event, names: &HashMap<String, String>, ended: &str) -> Option<(
             ..
         } => fact("the change", format!("{files} files, tree {tree}")),
         Event::Done { .. } => fact("the end", ended.to_owned()),
+        _ => None,
+    }
+}
+
+fn told(item: &Item) -> Option<(String, String)> {
+    match &item.content {
+        Content::User { parts } => Some(("what the model is told".to_owned(), joined_text(parts))),
         _ => None,
     }
 }

@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio_util::sync::CancellationToken;
 
+use super::messages::Messages;
 use super::plain::{Difference, Plain};
 use super::recording::{Answer, Recording, Talk, workspace_of};
 use super::verdict::WORKSPACE;
@@ -25,6 +26,7 @@ pub(super) struct RecordedModels {
     recording: Arc<Recording>,
     recorded: Plain,
     now: Plain,
+    messages: Arc<Messages>,
     state: Arc<Mutex<State>>,
     /// Fires when more is asked than is recorded.
     exhausted: CancellationToken,
@@ -39,13 +41,19 @@ struct State {
 }
 
 impl RecordedModels {
-    /// Plays `recording`. The texts are compared as `recorded` and `now` make them.
+    /// Plays `recording`, in which `messages` are heard. Recorded texts and those of now are compared as these
+    /// make them.
     #[must_use]
-    pub(super) fn new(recording: Arc<Recording>, recorded: Plain, now: Plain) -> Self {
+    pub(super) fn new(
+        recording: Arc<Recording>,
+        messages: Arc<Messages>,
+        [recorded, now]: [Plain; 2],
+    ) -> Self {
         Self {
             recording,
             recorded,
             now,
+            messages,
             state: Arc::default(),
             exhausted: CancellationToken::new(),
         }
@@ -181,6 +189,13 @@ impl Providers for RecordedModels {
                 retry_after_ms: None,
             });
         };
+        let said = self.messages.say_due().await;
+        said.map_err(|error| ProviderError {
+            kind: FailureKind::Internal,
+            message: error.to_string(),
+            retryable: false,
+            retry_after_ms: None,
+        })?;
         let models = self.clone();
         let peer = RecordedPeer {
             provenance,
@@ -227,7 +242,10 @@ impl RpcPeer for RecordedPeer {
     ) -> Result<RpcSubscription, RpcError> {
         let request = serde_json::from_str(params.get());
         let request = request.map_err(|error| self.refused(method, &error.to_string()))?;
-        let Some(deltas) = self.models.answer(&request) else {
+        let answer = self.models.answer(&request);
+        let said = self.models.messages.answered().await;
+        said.map_err(|error| self.refused(method, &error.to_string()))?;
+        let Some(deltas) = answer else {
             self.models.exhausted.cancel();
             return Ok(RpcSubscription::new(stream::pending()));
         };

@@ -1,13 +1,17 @@
 //! A run's log, taken apart into what a replay plays and what it is held against.
 
 mod answers;
+mod one_owner;
 
 use pullwright_protocol::provider::ModelLimits;
 use pullwright_protocol::{
     Content, Event, Item, Outcome, Part, Provenance, RunId, RunRequest, ToolSpec,
 };
 
-pub(super) use answers::Answer;
+use answers::Conversations;
+use one_owner::OneOwner;
+
+pub(super) use answers::{Answer, Heard, Progress};
 
 /// What the first item that a model is told calls its workspace.
 pub(super) const WORKSPACE_LINE: &str = "Working folder: ";
@@ -29,8 +33,12 @@ pub struct Recording {
     pub(super) talks: Vec<Talk>,
     /// What the models answered, in order.
     pub(super) answers: Vec<Answer>,
-    /// The events themselves.
+    /// What was said to them meanwhile, in order.
+    pub(super) heard: Vec<Heard>,
+    /// The events, as one owner would have written them.
     pub(super) events: Vec<Event>,
+    /// Why real tools cannot play it again, if they cannot.
+    pub(super) only_recorded: Option<RecordingError>,
     /// How it ended.
     pub(super) outcome: Outcome,
 }
@@ -58,12 +66,29 @@ pub enum RecordingError {
     /// No model was asked.
     #[error("the run ended before a model was asked anything")]
     NoConversation,
-    /// It went on at another server.
+    /// It went on where one owner alone is not interrupted.
     #[error(
-        "the run went on after its server had stopped (event {0} of its log), and what the model was told \
-         then depends on when that was"
+        "the run went on with another owner just after its conversation had started anew (event {0} of its \
+         log), and what the model was told there cannot be told again"
     )]
-    Resumed(usize),
+    ResumedAnew(usize),
+    /// A call was interrupted with its owner.
+    #[error(
+        "a call of `{tool}` was interrupted when its server stopped (event {at} of the run's log), and nobody \
+         knows what it did; replay the run with --tools recorded"
+    )]
+    Interrupted {
+        /// The number of the event.
+        at: usize,
+        /// The tool.
+        tool: String,
+    },
+    /// The sandbox was lost with its owner.
+    #[error(
+        "the run's sandbox was lost (event {0} of its log), and what was in it then is not known; replay the \
+         run with --tools recorded"
+    )]
+    SandboxLost(usize),
 }
 
 impl Recording {
@@ -79,14 +104,14 @@ impl Recording {
             return Err(RecordingError::NoEnd);
         };
         let (request, outcome) = (request.clone(), *outcome);
+        let OneOwner {
+            events,
+            only_recorded,
+        } = one_owner::of_one_owner(events)?;
         let begun = events
             .iter()
             .position(|event| matches!(event, Event::ConversationStarted { .. }))
             .ok_or(RecordingError::NoConversation)?;
-        let resumed = |event: &Event| matches!(event, Event::Resumed { .. });
-        if let Some(at) = events.iter().skip(begun).position(resumed) {
-            return Err(RecordingError::Resumed(begun + at + 1));
-        }
         let base = events[..begun].iter().rev().find_map(|event| match event {
             Event::RepositoryFetched { branch, commit, .. } => {
                 Some((branch.clone(), commit.clone()))
@@ -94,7 +119,11 @@ impl Recording {
             _ => None,
         });
         let (branch, commit) = base.ok_or(RecordingError::NoConversation)?;
-        let (talks, answers) = answers::read(&events, outcome);
+        let Conversations {
+            talks,
+            answers,
+            heard,
+        } = answers::read(&events, outcome);
         Ok(Self {
             run,
             request,
@@ -103,7 +132,9 @@ impl Recording {
             models: events.iter().filter_map(model).collect(),
             talks,
             answers,
+            heard,
             events,
+            only_recorded,
             outcome,
         })
     }

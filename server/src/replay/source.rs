@@ -11,20 +11,33 @@ use pullwright_core::source::{
 use pullwright_protocol::{FailureKind, RunId};
 use tokio::io::AsyncRead;
 
+use super::messages::Messages;
+use super::recorded::RecordedWork;
+
 /// A source that starts from one commit, whatever is asked for, and never pushes.
 pub(super) struct OfflineSource {
     source: Arc<dyn Source>,
     base: Base,
+    /// What is taken in, where the sandbox makes nothing: then nothing is checked out either.
+    recorded: Option<RecordedWork>,
+    messages: Arc<Messages>,
     would_push: AtomicBool,
 }
 
 impl OfflineSource {
-    /// Everything but fetching and pushing is done by `source`.
+    /// Everything but fetching and pushing is done by `source`, unless it is `recorded`.
     #[must_use]
-    pub(super) fn new(source: Arc<dyn Source>, base: Base) -> Self {
+    pub(super) fn new(
+        source: Arc<dyn Source>,
+        base: Base,
+        recorded: Option<RecordedWork>,
+        messages: Arc<Messages>,
+    ) -> Self {
         Self {
             source,
             base,
+            recorded,
+            messages,
             would_push: AtomicBool::new(false),
         }
     }
@@ -53,7 +66,10 @@ impl Source for OfflineSource {
         files: CheckoutFiles,
         into: &Path,
     ) -> Result<(), SourceError> {
-        self.source.checkout(base, work, files, into).await
+        match self.recorded {
+            None => self.source.checkout(base, work, files, into).await,
+            Some(_) => make_folder(into).await,
+        }
     }
 
     async fn take_in(
@@ -62,7 +78,12 @@ impl Source for OfflineSource {
         base: &Base,
         bundle: &mut (dyn AsyncRead + Send + Unpin),
     ) -> Result<Work, SourceError> {
-        self.source.take_in(run, base, bundle).await
+        let work = match &self.recorded {
+            None => self.source.take_in(run, base, bundle).await?,
+            Some(recorded) => recorded.next(base),
+        };
+        self.messages.taken_in().await.map_err(internal)?;
+        Ok(work)
     }
 
     async fn restore(
@@ -87,4 +108,13 @@ impl Source for OfflineSource {
     async fn discard(&self, run: &RunId) -> Result<(), SourceError> {
         self.source.discard(run).await
     }
+}
+
+async fn make_folder(path: &Path) -> Result<(), SourceError> {
+    let made = tokio::fs::create_dir_all(path).await;
+    made.map_err(|error| internal(format!("cannot make {}: {error}", path.display())))
+}
+
+fn internal(what: impl ToString) -> SourceError {
+    SourceError::new(FailureKind::Internal, what.to_string())
 }

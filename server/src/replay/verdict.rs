@@ -1,6 +1,6 @@
 //! Holds a replay against its recording.
 
-use pullwright_protocol::{Event, Outcome};
+use pullwright_protocol::{Event, FailureKind, Outcome};
 
 use super::facts;
 use super::model::RecordedModels;
@@ -50,5 +50,8 @@ pub(super) fn differences(
 }
 
 fn is_stopped(outcome: Outcome) -> bool {
-    matches!(outcome, Outcome::Cancelled | Outcome::BudgetReached)
+    matches!(
+        outcome,
+        Outcome::Cancelled | Outcome::BudgetReached | Outcome::Failed(FailureKind::Interrupted)
+    )
 }

@@ -68,6 +68,8 @@ struct Matrix<'a> {
     /// Where each run gets a database, if in one.
     postgres: Option<&'a Postgres>,
     death: Death,
+    /// Whether each log is played again: whatever its owners had begun and did anew, it is one conversation.
+    is_replayed: bool,
     /// At every how many events a server is killed.
     step: usize,
 }
@@ -98,6 +100,7 @@ struct Played {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_survives_its_server_at_every_event() {
     let matrix = Matrix {
+        is_replayed: true,
         step: 1,
         ..Matrix::default()
     };
@@ -139,6 +142,7 @@ async fn another_server_goes_on_with_the_work_that_was_kept() {
     let matrix = Matrix {
         postgres: Some(server),
         death: Death::Replaced,
+        is_replayed: true,
         step: 2,
         ..Matrix::default()
     };
@@ -246,6 +250,13 @@ impl Matrix<'_> {
         };
         is_whole(&events, outcome, killed_at);
         assert_eq!(ground.left(data), [""; 0], "killed at {killed_at:?}");
+        if self.is_replayed {
+            let said = ground.replay(data, &run).await;
+            assert!(
+                said.starts_with("identical: "),
+                "killed at {killed_at:?}: {said} {events:#?}"
+            );
+        }
         let pulls = ground.pull_requests().await;
         assert!(pulls.is_none_or(|pulls| pulls == 1), "{pulls:?}");
         let branches = ground.branches();

@@ -1,5 +1,6 @@
 //! What the models of a recorded run were asked, and what they answered.
 
+use pullwright_core::agent::heard_item;
 use pullwright_protocol::provider::{Delta, ProviderError, TokenUsage};
 use pullwright_protocol::{Content, Event, Item, Outcome, ResetReason};
 
@@ -16,7 +17,33 @@ pub(in crate::replay) struct Answer {
     pub(in crate::replay) deltas: Vec<Delta>,
 }
 
-pub(super) fn read(events: &[Event], outcome: Outcome) -> (Vec<Talk>, Vec<Answer>) {
+/// How far a run has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::replay) struct Progress {
+    /// How often a model has answered.
+    pub(in crate::replay) answers: usize,
+    /// How often the work that a model ended with was taken in.
+    pub(in crate::replay) works: usize,
+}
+
+/// Something that was said to the model.
+#[derive(Clone, Debug)]
+pub(in crate::replay) struct Heard {
+    /// What was said.
+    pub(in crate::replay) text: String,
+    /// How far the run had come when the model heard it.
+    pub(in crate::replay) after: Progress,
+}
+
+/// What was said in a run, by everybody.
+#[derive(Default)]
+pub(super) struct Conversations {
+    pub(super) talks: Vec<Talk>,
+    pub(super) answers: Vec<Answer>,
+    pub(super) heard: Vec<Heard>,
+}
+
+pub(super) fn read(events: &[Event], outcome: Outcome) -> Conversations {
     let mut reading = Reading::default();
     let last_words = last_words(events, outcome);
     for (at, event) in events.iter().enumerate() {
@@ -24,7 +51,7 @@ pub(super) fn read(events: &[Event], outcome: Outcome) -> (Vec<Talk>, Vec<Answer
             reading.take(event, &events[at + 1..]);
         }
     }
-    (reading.talks, reading.answers)
+    reading.said
 }
 
 /// A run that failed says why once more at its end, which is no answer of a model.
@@ -38,8 +65,9 @@ fn last_words(events: &[Event], outcome: Outcome) -> Option<usize> {
 
 #[derive(Default)]
 struct Reading {
-    talks: Vec<Talk>,
-    answers: Vec<Answer>,
+    said: Conversations,
+    /// How often work was taken in.
+    works: usize,
     /// The pieces of text since the last answer.
     pieces: Vec<Delta>,
 }
@@ -47,15 +75,15 @@ struct Reading {
 impl Reading {
     fn take(&mut self, event: &Event, rest: &[Event]) {
         match event {
-            Event::ConversationStarted { system, tools, .. } => self.talks.push(Talk {
+            Event::ConversationStarted { system, tools, .. } => self.said.talks.push(Talk {
                 system: system.clone(),
                 tools: tools.clone(),
                 items: Vec::new(),
             }),
             Event::ConversationReset { items, .. } => {
                 let items = items.clone();
-                let before = self.talks.last().cloned().unwrap_or_default();
-                self.talks.push(Talk { items, ..before });
+                let before = self.said.talks.last().cloned().unwrap_or_default();
+                self.said.talks.push(Talk { items, ..before });
             }
             Event::ItemAppended { item } => self.told(item.clone()),
             Event::ToolAnswered {
@@ -68,6 +96,18 @@ impl Reading {
                 parts: parts.clone(),
                 is_error: *is_error,
             })),
+            Event::MessageHeard { text, .. } => {
+                let after = Progress {
+                    answers: self.said.answers.len(),
+                    works: self.works,
+                };
+                let text = text.clone();
+                self.told(heard_item(&text));
+                self.said.heard.push(Heard { text, after });
+            }
+            Event::PatchStored {
+                during_work: false, ..
+            } => self.works += 1,
             Event::MessageDelta { delta } => self.pieces.push(Delta::Text {
                 delta: delta.clone(),
             }),
@@ -83,7 +123,7 @@ impl Reading {
     }
 
     fn told(&mut self, item: Item) {
-        if let Some(talk) = self.talks.last_mut() {
+        if let Some(talk) = self.said.talks.last_mut() {
             talk.items.push(item);
         }
     }
@@ -112,14 +152,14 @@ impl Reading {
             }
             _ => return,
         };
-        let Some(talk) = self.talks.last() else {
+        let Some(talk) = self.said.talks.last() else {
             return;
         };
         let mut deltas = std::mem::take(&mut self.pieces);
         deltas.extend(items.into_iter().map(|item| Delta::Item { item }));
         deltas.extend(ends);
-        self.answers.push(Answer {
-            talk: self.talks.len() - 1,
+        self.said.answers.push(Answer {
+            talk: self.said.talks.len() - 1,
             told: talk.items.len(),
             deltas,
         });

@@ -10,7 +10,6 @@ use reqwest::Client;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use super::model::{Model, Turn};
@@ -20,6 +19,7 @@ use crate::peers::http_backend::{Behaviour, HttpBackend};
 use crate::peers::process::Peers;
 use crate::runs::lab::{PROGRAM, make_folder, write_config};
 use crate::runs::project::{File, git, make_remote};
+use crate::served::listening;
 use crate::support::http_client;
 
 /// A run that takes longer hangs.
@@ -119,18 +119,7 @@ shutdown_grace_sec = 1
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
-        let mut said = Vec::new();
-        let address = loop {
-            let Some(line) = lines.next_line().await.unwrap() else {
-                panic!("the server does not listen: {said:#?}");
-            };
-            if let Some(address) = line.strip_prefix("listening on ") {
-                break address.to_owned();
-            }
-            said.push(line);
-        };
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let (address, _) = listening(&mut process).await;
         Server { process, address }
     }
 
@@ -181,6 +170,28 @@ shutdown_grace_sec = 1
         };
         let read = tokio::time::timeout(PATIENCE, reading).await;
         read.unwrap_or_else(|_| panic!("the run does not end: {:#?}", tail(events)));
+    }
+
+    /// What `pullwright replay` says of a run of the server with this folder.
+    pub(super) async fn replay(&self, data: &str, run: &str) -> String {
+        let config = self.path.join(format!("{data}.toml"));
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(["replay", run, "--tools", "recorded", "--config"])
+            .arg(&config)
+            .env_remove("DATABASE_URL")
+            .envs(self.variables.clone())
+            .stdin(Stdio::null());
+        if self
+            .variables
+            .iter()
+            .any(|(name, _)| name == "DATABASE_URL")
+        {
+            command.arg("--database");
+        }
+        let output = command.output().await.unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        String::from_utf8_lossy(&said).into_owned()
     }
 
     /// What the remote's git says.

@@ -187,12 +187,13 @@ async fn a_run_that_is_given_up_keeps_its_patch() {
     assert_eq!(entries(&desk.path.join("data/runs")), [""; 0]);
 }
 
-struct Served {
-    process: Child,
-    address: String,
+/// A server process.
+pub(super) struct Served {
+    pub(super) process: Child,
+    pub(super) address: String,
 }
 
-fn serve(desk: &Desk) -> Served {
+pub(super) fn serve(desk: &Desk) -> Served {
     let arguments = ["--config", "plugins.toml", "--listen", "127.0.0.1:0"];
     let mut command = desk.pullwright(&[&["serve"], &arguments[..]].concat());
     command.stdout(Stdio::null()).stderr(Stdio::piped());
@@ -202,13 +203,14 @@ fn serve(desk: &Desk) -> Served {
 }
 
 impl Served {
-    fn kill(&mut self) {
+    pub(super) fn kill(&mut self) {
         self.process.kill().expect("kill");
         self.process.wait().expect("wait");
     }
 }
 
-async fn begin(address: &str, repository: &str, budget: Value) -> RunId {
+/// Starts a run with a budget.
+pub(super) async fn begin(address: &str, repository: &str, budget: Value) -> RunId {
     let body = json!({ "repoUrl": repository, "prompt": "Greet", "budget": budget });
     let post = http_client()
         .post(format!("{address}/v1/runs"))
@@ -220,8 +222,17 @@ async fn begin(address: &str, repository: &str, budget: Value) -> RunId {
     RunId(answer["id"].as_str().expect(&text).to_owned())
 }
 
-async fn until_told(address: &str, run: &RunId, told: &str) {
-    let url = format!("{address}/v1/runs/{run}/stream");
+/// Waits until its stream has told this.
+pub(super) async fn until_told(address: &str, run: &RunId, told: &str) {
+    until_read(format!("{address}/v1/runs/{run}/stream"), told).await;
+}
+
+/// Waits until its log has this.
+pub(super) async fn until_logged(address: &str, run: &RunId, part: &str) {
+    until_read(format!("{address}/v1/runs/{run}/events"), part).await;
+}
+
+async fn until_read(url: String, told: &str) {
     let mut stream = http_client().get(url).send().await.expect("a stream");
     let mut seen = String::new();
     while !seen.contains(told) {
@@ -279,7 +290,7 @@ async fn cancel(address: &str, run: &RunId) {
 }
 
 /// Waits until the run's record is as wanted.
-async fn until(address: &str, run: &RunId, wanted: impl Fn(&Value) -> bool) -> Value {
+pub(super) async fn until(address: &str, run: &RunId, wanted: impl Fn(&Value) -> bool) -> Value {
     let client = http_client();
     let url = format!("{address}/v1/runs/{run}");
     let waiting = async {

@@ -125,6 +125,11 @@ impl Lab {
         format!("{}/owner/project.git", self.origin)
     }
 
+    /// The server's own URL.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// The git host, as `[repositories] hosts` names it.
     pub(crate) fn host(&self) -> String {
         self.origin.trim_start_matches("http://").to_owned()

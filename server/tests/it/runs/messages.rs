@@ -28,14 +28,14 @@ async fn the_model_hears_what_is_said_before_its_next_turn() {
     let (run, stream) = lab.begin().await;
     lab.until(&run, |event| matches!(event, Event::ToolStarted { .. }))
         .await;
-    let said = say(&lab, &run.0, json!({ "message": "say it in French" })).await;
+    let said = say(&lab.url(), &run.0, json!({ "message": "say it in French" })).await;
     assert_eq!(said.0, StatusCode::ACCEPTED, "{}", said.1);
     let played = read(stream).await;
     played.ended("branch only");
     assert_eq!(lab.pushed_file("src/greeting.txt"), "salut\n");
     let heard = played.text.matches("the model is told: say it in French");
     assert_eq!(heard.count(), 1, "{}", played.text);
-    let late = say(&lab, &run.0, json!({ "message": "and now?" })).await;
+    let late = say(&lab.url(), &run.0, json!({ "message": "and now?" })).await;
     assert_eq!(late.0, StatusCode::CONFLICT);
     assert!(late.1.contains("has ended"), "{}", late.1);
 }
@@ -63,7 +63,7 @@ steps = [{ text = "Greet with a letter" }]
     let (run, stream) = lab.begin().await;
     lab.until(&run, |event| matches!(event, Event::PatchStored { .. }))
         .await;
-    let said = say(&lab, &run.0, json!({ "message": "even shorter" })).await;
+    let said = say(&lab.url(), &run.0, json!({ "message": "even shorter" })).await;
     assert_eq!(said.0, StatusCode::ACCEPTED, "{}", said.1);
     let played = read(stream).await;
     played.ended("branch only");
@@ -86,18 +86,19 @@ async fn a_message_that_is_none_is_refused() {
         (json!({ "message": "x", "to": "y" }), "to"),
         (json!({ "message": "x".repeat(100_001) }), "100000"),
     ] {
-        let (status, text) = say(&lab, &run.0, body).await;
+        let (status, text) = say(&lab.url(), &run.0, body).await;
         assert!(status.is_client_error(), "{status} {text}");
         assert!(text.contains(part), "{text}");
     }
-    let (status, _) = say(&lab, "nobody", json!({ "message": "x" })).await;
+    let (status, _) = say(&lab.url(), "nobody", json!({ "message": "x" })).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert_eq!(lab.store.messages(&run).await.expect("messages"), []);
     lab.cancel(&run).await;
 }
 
-async fn say(lab: &Lab, run: &str, body: Value) -> (StatusCode, String) {
-    let url = format!("http://{}/v1/runs/{run}/messages", lab.address);
+/// Says something to a run of the server at `origin`.
+pub(super) async fn say(origin: &str, run: &str, body: Value) -> (StatusCode, String) {
+    let url = format!("{origin}/v1/runs/{run}/messages");
     let request = http_client()
         .post(url)
         .header("Content-Type", "application/json")

@@ -3,9 +3,15 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
 
+use pullwright_protocol::RunId;
+use serde_json::{Value, json};
+
 use super::command_line::Desk;
-use super::lab::GREET;
+use super::crash::{Served, begin, serve, until, until_logged, until_told};
+use super::lab::{GREET, write_config};
+use super::messages::say;
 use super::project::git;
+use crate::peers::http_backend::{Behaviour, HttpBackend};
 
 /// Looks, changes, breaks a check, is told so, and mends it.
 const MENDED: &str = r#"
@@ -72,6 +78,52 @@ steps = [{ tool_call = { name = "edit", arguments = { path = "src/greeting.txt",
 steps = [{ text = "Greet shortly" }]
 "#;
 
+/// Its first call takes a while, and so do the checks.
+const SPOKEN_TO: &str = r#"
+[[replies]]
+steps = [{ tool_call = { name = "bash", arguments = { command = "sleep 2" } } }]
+[[replies]]
+expect = { user_contains = ["say it in French"] }
+steps = [{ tool_call = { name = "edit", arguments = { path = "src/greeting.txt", old_str = "hello", new_str = "salut" } } }]
+[[replies]]
+steps = [{ text = "Greet in French" }]
+[[replies]]
+expect = { user_contains = ["and louder"] }
+steps = [{ tool_call = { name = "edit", arguments = { path = "src/greeting.txt", old_str = "salut", new_str = "SALUT" } } }]
+[[replies]]
+steps = [{ text = "Greet loudly" }]
+"#;
+
+/// Its second reply takes a while, at first.
+const GOES_ON: &str = r#"
+[[replies]]
+steps = [{ tool_call = { name = "edit", arguments = { path = "src/greeting.txt", old_str = "hello", new_str = "hi" } } }]
+[[replies]]
+steps = [
+  { text = "I think about it. " },
+  { delay_ms = 3000 },
+  { tool_call = { name = "bash", arguments = { command = "sed -i s/hello/hi/ src/greeting.txt; cat src/greeting.txt" } } },
+]
+[[replies]]
+steps = [{ text = "Greet shortly" }]
+"#;
+
+/// Part of the event that says so.
+const CALLS_BASH: &str = r#""tool":"bash""#;
+
+const INTERRUPTED: &str = r#"
+[[replies]]
+steps = [{ tool_call = { name = "edit", arguments = { path = "src/greeting.txt", old_str = "hello", new_str = "hi" } } }]
+[[replies]]
+steps = [
+  { tool_call = { name = "bash", arguments = { command = "sleep 600", timeout_sec = 600 } } },
+  { tool_call = { name = "read", arguments = { path = "src/greeting.txt" } } },
+]
+[[replies]]
+expect = { results_contain = ["interrupted"], user_contains = ["The server was restarted"] }
+steps = [{ text = "Greet shortly" }]
+"#;
+
 /// Records a run and answers its id.
 fn record(desk: &Desk) -> String {
     desk.run(&[
@@ -85,7 +137,7 @@ fn record(desk: &Desk) -> String {
     let listed = desk.run(&["runs", "list", "--json", "--config", "plugins.toml"]);
     let listed = String::from_utf8(listed.stdout).expect("UTF-8");
     let latest = listed.lines().next().expect("a run");
-    let latest: serde_json::Value = serde_json::from_str(latest).expect("JSON");
+    let latest: Value = serde_json::from_str(latest).expect("JSON");
     latest["id"].as_str().expect("an id").to_owned()
 }
 
@@ -265,6 +317,118 @@ fn a_run_that_was_stopped_stops_where_its_recording_ends() {
     is_identical(&replay(&desk, &[&run]));
 }
 
+/// Speaks once a call is under way, and once the work is checked.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_people_said_is_said_again_at_the_same_place() {
+    let checks = "[checks]\nrun = [\"sleep 2\"]\n";
+    let office = Office::new(SPOKEN_TO, checks).await;
+    let mut server = serve(&office.desk);
+    let run = begin(&server.address, &office.repository, json!({})).await;
+    until_logged(&server.address, &run, CALLS_BASH).await;
+    say(
+        &server.address,
+        &run.0,
+        json!({ "message": "say it in French" }),
+    )
+    .await;
+    until_told(&server.address, &run, "(on the change)").await;
+    say(&server.address, &run.0, json!({ "message": "and louder" })).await;
+    office.ends(&mut server, &run).await;
+    let log = export(&office.desk, &run.0);
+    assert_eq!(log.matches("message_heard").count(), 2, "{log}");
+    let said = is_identical(&replay(&office.desk, &[&run.0]));
+    assert!(said.contains("5 replies"), "{said}");
+    is_identical(&replay(&office.desk, &[&run.0, "--tools", "recorded"]));
+    // Without the second one, nothing made the model go on.
+    let lines = log.lines().filter(|line| !line.contains("and louder"));
+    let lines = lines.collect::<Vec<_>>().join("\n");
+    std::fs::write(office.desk.path.join("run.jsonl"), lines).expect("write");
+    differs(&replay(
+        &office.desk,
+        &["--log", "run.jsonl", "--repository", office.desk.remote()],
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_went_on_is_one_conversation() {
+    let office = Office::new(GOES_ON, "[checks]\nrun = [\"true\"]\n").await;
+    let run = office.left_at("I think about it").await;
+    office.ends(&mut serve(&office.desk), &run).await;
+    let log = export(&office.desk, &run.0);
+    assert!(log.contains("\"resumed\"") && log.contains("The server was restarted"));
+    is_identical(&replay(&office.desk, &[&run.0]));
+    is_identical(&replay(&office.desk, &[&run.0, "--tools", "recorded"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_was_interrupted_is_played_as_recorded() {
+    let office = Office::new(INTERRUPTED, "").await;
+    let run = office.left_at(CALLS_BASH).await;
+    office.ends(&mut serve(&office.desk), &run).await;
+    is_refused(
+        &replay(&office.desk, &[&run.0]),
+        "a call of `bash` was interrupted when its server stopped",
+    );
+    is_identical(&replay(&office.desk, &[&run.0, "--tools", "recorded"]));
+}
+
+/// The next server is another machine, as far as the sandbox goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_sandbox_was_lost_is_played_as_recorded() {
+    let office = Office::new(GOES_ON, "[checks]\nrun = [\"true\"]\n").await;
+    let run = office.left_at("I think about it").await;
+    std::fs::remove_dir_all(office.desk.path.join("data/runs")).expect("remove");
+    office.ends(&mut serve(&office.desk), &run).await;
+    let log = export(&office.desk, &run.0);
+    assert!(log.contains("sandbox_lost"), "{log}");
+    is_refused(
+        &replay(&office.desk, &[&run.0]),
+        "the run's sandbox was lost",
+    );
+    is_identical(&replay(&office.desk, &[&run.0, "--tools", "recorded"]));
+}
+
+/// A desk whose project servers can fetch.
+struct Office {
+    desk: Desk,
+    repository: String,
+    _backend: HttpBackend,
+}
+
+impl Office {
+    async fn new(script: &str, sections: &str) -> Self {
+        let desk = Desk::new(script, "");
+        let backend = HttpBackend::start(desk.path.join("remotes"), Behaviour::Open).await;
+        let sections = format!("{sections}[server]\ndata_dir = \"data\"\nlease_sec = 1\n");
+        write_config(&desk.path, &sections, &backend.host());
+        Self {
+            repository: format!("{}/owner/project.git", backend.origin()),
+            desk,
+            _backend: backend,
+        }
+    }
+
+    /// A run whose server was killed once the log had this.
+    async fn left_at(&self, part: &str) -> RunId {
+        let mut server = serve(&self.desk);
+        let run = begin(&server.address, &self.repository, json!({})).await;
+        until_logged(&server.address, &run, part).await;
+        server.process.kill().expect("kill");
+        server.process.wait().expect("wait");
+        run
+    }
+
+    /// Lets a run end well, and its server with it.
+    async fn ends(&self, server: &mut Served, run: &RunId) {
+        let ended = |seen: &Value| seen["outcome"].is_string();
+        let ended = until(&server.address, run, ended).await;
+        server.process.kill().expect("kill");
+        server.process.wait().expect("wait");
+        let log = export(&self.desk, &run.0);
+        assert_eq!(ended["outcome"], "branch only", "{log}");
+    }
+}
+
 #[test]
 fn both_logs_can_be_kept() {
     let desk = Desk::new(GREET, "");
@@ -307,13 +471,6 @@ fn what_cannot_be_replayed_is_told_in_a_line() {
     from(lines[..lines.len() - 1].join("\n"), "has not ended yet");
     let early = [lines[0], lines[lines.len() - 1]].join("\n");
     from(early, "before a model was asked anything");
-    let resumed = r#"{"seq":1,"at_ms":1,"event":{"type":"resumed"}}"#;
-    let half = lines.iter().position(|line| line.contains("model_replied"));
-    let (before, after) = lines.split_at(half.expect("a reply"));
-    from(
-        [before, &[resumed], after].concat().join("\n"),
-        "went on after its server had stopped",
-    );
     let commit = log
         .split("\"commit\":\"")
         .nth(1)
