@@ -8,6 +8,7 @@ mod access_rows;
 mod failure;
 mod messages;
 mod op;
+mod page;
 mod postgres;
 mod retention;
 mod sqlite;

@@ -36,18 +36,24 @@ pub enum OutcomeFilter {
 }
 
 impl OutcomeFilter {
-    /// What the outcome of a run begins with, where [`OutcomeFilter::UNENDED`] stands for none. No
-    /// outcome is the beginning of another.
+    /// The group of outcomes that it lies in, by name: all failures are one, and any other outcome is one
+    /// of its own.
     #[must_use]
-    pub fn beginning(self) -> String {
+    pub fn group(self) -> String {
         match self {
-            Self::Failed => format!("{FAILED}("),
+            Self::Is(Outcome::Failed(_)) => FAILED.to_owned(),
             other => other.to_string(),
         }
     }
 
-    /// What stands for the outcome of a run that has not ended.
-    pub const UNENDED: &'static str = UNDER_WAY;
+    /// The outcome, where it is one of several in its group.
+    #[must_use]
+    pub fn within_group(self) -> Option<String> {
+        match self {
+            Self::Is(failed @ Outcome::Failed(_)) => Some(failed.to_string()),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for OutcomeFilter {
@@ -93,26 +99,17 @@ impl From<&RunRecord> for RunPlace {
 
 #[cfg(test)]
 mod tests {
-    use pullwright_protocol::FailureKind;
-
     use super::*;
 
     #[test]
-    fn no_outcome_is_the_beginning_of_another() {
-        let mut words: Vec<String> = Outcome::all().map(|outcome| outcome.to_string()).collect();
-        words.push(OutcomeFilter::UNENDED.to_owned());
-        for word in &words {
-            let filter: OutcomeFilter = word.parse().unwrap();
-            let beginning = filter.beginning();
-            let alike: Vec<_> = words
-                .iter()
-                .filter(|word| word.starts_with(&beginning))
-                .collect();
-            assert_eq!(alike, [word]);
+    fn every_failure_is_in_one_group_and_no_other_outcome_is() {
+        for outcome in Outcome::all() {
+            let filter: OutcomeFilter = outcome.to_string().parse().unwrap();
+            let is_failure = matches!(outcome, Outcome::Failed(_));
+            assert_eq!(filter.group() == OutcomeFilter::Failed.group(), is_failure);
+            assert_eq!(filter.within_group().is_some(), is_failure);
+            assert_ne!(filter.group(), OutcomeFilter::UnderWay.group());
         }
-        let failed = OutcomeFilter::Failed.beginning();
-        let alike = words.iter().filter(|word| word.starts_with(&failed));
-        assert_eq!(alike.count(), FailureKind::ALL.len());
     }
 
     #[test]

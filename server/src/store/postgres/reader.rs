@@ -3,19 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pullwright_core::store::{
-    OutcomeFilter, RunFilter, RunPlace, RunRecord, StoreError, StoreFailure,
-};
+use pullwright_core::store::{RunFilter, RunPlace, RunRecord, StoreError, StoreFailure};
 use pullwright_protocol::{LoggedEvent, RunId};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{FromRow, Postgres, Row};
+use sqlx::{AssertSqlSafe, FromRow, Postgres, Row};
 use tokio::time::Instant;
 
 use super::PostgresAddress;
 use super::connection::{Connections, in_time};
 use super::grace::Grace;
 use crate::store::failure::{failed, failure};
+use crate::store::page::{Dialect, PageQuestion};
 use crate::store::retention::place;
 
 /// How long a read waits for a database that is away, before it fails: shorter than a write, since
@@ -31,25 +30,13 @@ const EVENTS: &str = "SELECT seq, at_ms, event FROM (\
        FROM (SELECT seq, at_ms, event FROM events WHERE run = $1 AND seq > $2 \
          ORDER BY seq LIMIT $3) AS page) AS counted \
      WHERE bytes_before < 1048576 ORDER BY seq";
-macro_rules! page {
-    ($owner:literal) => {
-        concat!(
-            "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
-             cancel_requested, last_seq, stalled_claims, retired FROM runs WHERE ",
-            $owner,
-            " AND (created_at_ms, id) < ($2, $3) \
-             AND ($4::text IS NULL OR starts_with(coalesce(outcome, $5), $4)) \
-             AND ($6::text[] IS NULL OR request::json ->> 'repoUrl' = ANY($6)) \
-             ORDER BY created_at_ms DESC, id DESC LIMIT $7"
-        )
-    };
-}
 
 const RECORD: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
      cancel_requested, last_seq, stalled_claims, retired FROM runs WHERE id = $1";
-/// Two questions, so that each goes along an index of its own.
-const PAGE: &str = page!("$1::text IS NULL");
-const PAGE_OF_OWNER: &str = page!("owner = $1");
+const PAGE: Dialect = Dialect {
+    repo_url: "repo_url_of(request)",
+    names_index: false,
+};
 const DUE: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
      cancel_requested, last_seq, stalled_claims, retired FROM runs \
      WHERE outcome IS NOT NULL AND NOT emptied AND finished_at_ms < $1 AND (finished_at_ms, id) > ($2, $3) \
@@ -108,19 +95,17 @@ impl Reader {
         after: Option<&RunPlace>,
         limit: usize,
     ) -> Result<Vec<RunRecord>, StoreError> {
-        let text = match filter.owner {
-            Some(_) => PAGE_OF_OWNER,
-            None => PAGE,
+        let Some(PageQuestion { text, words }) = PageQuestion::of(filter, &PAGE) else {
+            return Ok(Vec::new());
         };
         let question = || {
-            sqlx::query(text)
-                .bind(filter.owner.as_deref())
+            let question = sqlx::query(AssertSqlSafe(text.clone()))
                 .bind(after.map_or(i64::MAX, |place| place.created_at_ms.cast_signed()))
                 .bind(after.map_or("", |place| &place.id.0))
-                .bind(filter.outcome.map(OutcomeFilter::beginning))
-                .bind(OutcomeFilter::UNENDED)
-                .bind(filter.repo_urls.as_deref())
-                .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+                .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+            words
+                .iter()
+                .fold(question, |question, word| question.bind(word))
         };
         self.ask("listing runs", question, record).await
     }

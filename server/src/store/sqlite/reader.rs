@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use pullwright_core::log::now_ms;
-use pullwright_core::store::{OutcomeFilter, RunFilter, RunPlace, RunRecord, StoreError};
+use pullwright_core::store::{RunFilter, RunPlace, RunRecord, StoreError};
 use pullwright_protocol::{LoggedEvent, RunId};
-use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
-use sqlx::{FromRow, Row};
+use sqlx::{AssertSqlSafe, FromRow, Row};
 
 use crate::store::failure::failed;
+use crate::store::page::{Dialect, PageQuestion};
 use crate::store::retention::place;
 
 /// How many reads run at the same time.
@@ -23,25 +23,12 @@ const CONNECTION_WAIT: Duration = Duration::from_secs(10);
 /// outgrowing memory.
 const PAGE_BYTES: usize = 1 << 20;
 
-macro_rules! page {
-    ($owner:literal) => {
-        concat!(
-            "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
-             cancel_requested, last_seq, stalled_claims, retired FROM runs WHERE ",
-            $owner,
-            " AND (created_at_ms, id) < (?2, ?3) \
-             AND (?4 IS NULL OR substr(coalesce(outcome, ?5), 1, length(?4)) = ?4) \
-             AND (?6 IS NULL OR request ->> 'repoUrl' IN (SELECT value FROM json_each(?6))) \
-             ORDER BY created_at_ms DESC, id DESC LIMIT ?7"
-        )
-    };
-}
-
 const RECORD: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
      cancel_requested, last_seq, stalled_claims, retired FROM runs WHERE id = ?";
-/// Two questions, so that each goes along an index of its own.
-const PAGE: &str = page!("?1 IS NULL");
-const PAGE_OF_OWNER: &str = page!("owner = ?1");
+const PAGE: Dialect = Dialect {
+    repo_url: "request ->> 'repoUrl'",
+    names_index: true,
+};
 const EVENTS: &str =
     "SELECT seq, at_ms, event FROM events WHERE run = ? AND seq > ? ORDER BY seq LIMIT ?";
 const DUE: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
@@ -116,19 +103,17 @@ impl Reader {
         after: Option<&RunPlace>,
         limit: usize,
     ) -> Result<Vec<RunRecord>, StoreError> {
-        let question = match filter.owner {
-            Some(_) => PAGE_OF_OWNER,
-            None => PAGE,
+        let Some(question) = PageQuestion::of(filter, &PAGE) else {
+            return Ok(Vec::new());
         };
-        let urls = filter.repo_urls.as_deref().map(|urls| json!(urls));
-        let records: Vec<Record> = sqlx::query_as(question)
-            .bind(filter.owner.as_deref())
+        let mut page = sqlx::query_as(AssertSqlSafe(question.text))
             .bind(after.map_or(i64::MAX, |place| place.created_at_ms.cast_signed()))
             .bind(after.map_or("", |place| &place.id.0))
-            .bind(filter.outcome.map(OutcomeFilter::beginning))
-            .bind(OutcomeFilter::UNENDED)
-            .bind(urls.map(|urls| urls.to_string()))
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        for word in question.words {
+            page = page.bind(word);
+        }
+        let records: Vec<Record> = page
             .fetch_all(&self.pool)
             .await
             .map_err(failed("listing runs"))?;

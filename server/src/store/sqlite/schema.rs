@@ -80,6 +80,17 @@ const STEPS: &[&str] = &[
     ALTER TABLE runs ADD COLUMN emptied INTEGER NOT NULL DEFAULT 0;
     CREATE INDEX runs_kept ON runs (finished_at_ms, id) WHERE outcome IS NOT NULL AND emptied = 0;
 ",
+    "
+    CREATE INDEX runs_by_outcome ON runs (
+        CASE WHEN substr(outcome, 1, 7) = 'failed(' THEN 'failed' ELSE coalesce(outcome, 'under way') END,
+        created_at_ms, id, outcome);
+    CREATE INDEX runs_by_owner_outcome ON runs (owner,
+        CASE WHEN substr(outcome, 1, 7) = 'failed(' THEN 'failed' ELSE coalesce(outcome, 'under way') END,
+        created_at_ms, id, outcome) WHERE owner IS NOT NULL;
+    CREATE INDEX runs_by_repo ON runs (request ->> 'repoUrl', created_at_ms, id, outcome);
+    CREATE INDEX runs_by_owner_repo ON runs (owner, request ->> 'repoUrl', created_at_ms, id, outcome)
+        WHERE owner IS NOT NULL;
+",
 ];
 
 /// The version that this code writes.

@@ -108,7 +108,11 @@ pub(super) async fn lists_are_filtered(store: Store) {
         owner: Some("nobody".to_owned()),
         ..outcome("failed")
     };
-    let table: [(RunFilter, &[&str]); 10] = [
+    let of_repo = |filter| RunFilter {
+        repo_urls: Some(vec!["https://github.com/owner/repo".to_owned()]),
+        ..filter
+    };
+    let table: [(RunFilter, &[&str]); 13] = [
         (outcome("no changes"), &["a"]),
         (outcome("failed(clone)"), &["b"]),
         (outcome("failed(rate_limited)"), &["d"]),
@@ -120,6 +124,15 @@ pub(super) async fn lists_are_filtered(store: Store) {
             &["d", "c", "b", "a"],
         ),
         (urls(&["x", "https://git.example/o\"ther'.git"]), &["e"]),
+        (
+            urls(&[
+                "https://git.example/o\"ther'.git",
+                "https://github.com/owner/repo",
+            ]),
+            &["e", "d", "c", "b", "a"],
+        ),
+        (of_repo(outcome("failed")), &["d", "b"]),
+        (of_repo(outcome("failed(clone)")), &["b"]),
         (urls(&[]), &[]),
         (both, &[]),
     ];
