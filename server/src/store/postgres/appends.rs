@@ -7,20 +7,38 @@ use sqlx::PgConnection;
 use crate::store::op::{EventRow, Op};
 use crate::store::writer::Command;
 
-/// One statement is a transaction of its own. A run that is not as its owner left it keeps its row, and
-/// none of its events are written.
-const APPEND: &str = "WITH appended AS (\
-       UPDATE runs SET last_seq = new.last \
-       FROM UNNEST($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) AS new (id, epoch, first, last) \
-       WHERE runs.id = new.id AND runs.epoch = new.epoch AND runs.last_seq = new.first - 1 \
-         AND runs.outcome IS NULL \
-       RETURNING runs.id), \
-     written AS (\
-       INSERT INTO events (run, seq, at_ms, event) \
-       SELECT event.* \
-       FROM UNNEST($5::text[], $6::bigint[], $7::bigint[], $8::text[]) AS event (run, seq, at_ms, event) \
-       JOIN appended ON appended.id = event.run) \
-     SELECT count(*) FROM appended";
+macro_rules! append {
+    ($locked:literal, $from:literal) => {
+        concat!(
+            "WITH new AS (\
+               SELECT * FROM UNNEST($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) \
+                 AS new (id, epoch, first, last)), ",
+            $locked,
+            "appended AS (\
+               UPDATE runs SET last_seq = new.last FROM ",
+            $from,
+            " WHERE runs.id = new.id AND runs.epoch = new.epoch AND runs.last_seq = new.first - 1 \
+                 AND runs.outcome IS NULL \
+               RETURNING runs.id), \
+             written AS (\
+               INSERT INTO events (run, seq, at_ms, event) \
+               SELECT event.* \
+               FROM UNNEST($5::text[], $6::bigint[], $7::bigint[], $8::text[]) \
+                 AS event (run, seq, at_ms, event) \
+               JOIN appended ON appended.id = event.run) \
+             SELECT count(*) FROM appended"
+        )
+    };
+}
+
+/// One statement is a transaction of its own. A run that is not as its owner left it keeps its row, and none
+/// of its events are written.
+const APPEND_TO_ONE: &str = append!("", "new");
+/// The rows of several runs are locked in order, so that two servers cannot wait for each other.
+const APPEND_TO_SEVERAL: &str = append!(
+    "locked AS (SELECT id FROM runs WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE), ",
+    "new JOIN locked USING (id)"
+);
 
 /// Appends to different runs, none of which ends one.
 pub(super) struct Appends<'g> {
@@ -69,7 +87,11 @@ impl<'g> Appends<'g> {
             .flat_map(|(run, events)| events.iter().map(|_| *run))
             .collect();
         let events = || self.events.iter().copied().flatten();
-        let appended: i64 = sqlx::query_scalar(APPEND)
+        let append = match self.runs.len() {
+            1 => APPEND_TO_ONE,
+            _ => APPEND_TO_SEVERAL,
+        };
+        let appended: i64 = sqlx::query_scalar(append)
             .bind(&self.runs)
             .bind(&self.epochs)
             .bind(ends(<[EventRow]>::first))

@@ -10,7 +10,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::task::AbortOnDropHandle;
 
 /// The name of the socket of a server on the usual port.
-const SOCKET: &str = ".s.PGSQL.5432";
+pub(super) const SOCKET: &str = ".s.PGSQL.5432";
 
 pub(super) struct CuttingProxy {
     folder: TempDir,
@@ -95,25 +95,24 @@ async fn relay(mut client: UnixStream, mut server: UnixStream, faults: Arc<Fault
     }
 }
 
-/// What commits: the statement of that name, and one that appends by itself, which is sent once and then
+/// What commits: the statement of that name, and those that append by themselves, which are sent once and then
 /// named.
 #[derive(Default)]
 struct Commits {
-    append: Option<Vec<u8>>,
+    appends: Vec<Vec<u8>>,
 }
 
 impl Commits {
     fn recognise(&mut self, question: &[u8]) -> bool {
-        if let Some(start) = find(question, b"\0WITH appended AS") {
+        if let Some(start) = find(question, b"\0WITH new AS") {
             let name = question[..start].rsplit(|byte| *byte == 0).next();
             let name = name.expect("a name");
             // The letter and the length of the message come before it.
             let name = &name[find(name, b"sqlx_s_").expect("a name of sqlx's")..];
-            self.append = Some([b"\0", name, b"\0"].concat());
+            self.appends.push([b"\0", name, b"\0"].concat());
         }
-        let append = self.append.as_deref();
-        find(question, b"COMMIT\0").is_some()
-            || append.is_some_and(|name| find(question, name).is_some())
+        let is_named = |name: &Vec<u8>| find(question, name).is_some();
+        find(question, b"COMMIT\0").is_some() || self.appends.iter().any(is_named)
     }
 }
 

@@ -86,6 +86,40 @@ async fn servers_that_write_the_same_runs_do_not_stand_in_each_other_s_way() {
     assert_eq!(sql::numbers(&url, deadlocks).await, [0]);
 }
 
+/// One that was cut off and is back writes to runs that another one has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_append_to_the_same_runs_do_not_wait_for_each_other() {
+    let Some(server) = Server::shared("appends of two servers to the same runs") else {
+        return;
+    };
+    let url = server.database().await;
+    let stores = [open(&url).await, open(&url).await];
+    let mut runs = Vec::new();
+    for number in 0..40 {
+        let name = format!("run-{number}");
+        runs.push(contract::owned(&stores[0], &name).await.0);
+    }
+    for seq in 1..=50 {
+        let mut appending = tokio::task::JoinSet::new();
+        for store in &stores {
+            for run in &runs {
+                let (store, run) = (std::sync::Arc::clone(store), run.clone());
+                // One of the two is refused.
+                appending.spawn(async move { append(&store, &run, seq).await.is_ok() });
+            }
+            runs.reverse();
+        }
+        let appended = in_time(appending.join_all()).await;
+        let taken = appended.iter().filter(|is_taken| **is_taken).count();
+        assert!(taken >= runs.len(), "{taken} at {seq}");
+    }
+    for run in &runs {
+        assert_eq!(contract::all(&stores[0], run).await.len(), 50);
+    }
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    assert_eq!(sql::numbers(&url, deadlocks).await, [0]);
+}
+
 /// As the first owner of the run.
 async fn append(store: &Store, run: &RunId, seq: u64) -> Result<(), StoreError> {
     let first = pullwright_core::store::Epoch(1);
