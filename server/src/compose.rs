@@ -94,6 +94,20 @@ pub async fn open_store(
     }
 }
 
+/// The store in the database, as it is, if there is one, or else in the data folder.
+///
+/// # Errors
+/// When it cannot be used, and when a database's tables are not of this version.
+pub async fn open_store_as_it_is(
+    data_dir: &Path,
+    database: Option<&PostgresAddress>,
+) -> anyhow::Result<Arc<dyn Store>> {
+    match database {
+        Some(address) => Ok(Arc::new(PostgresStore::open_as_it_is(address).await?)),
+        None => open_store(data_dir, None).await,
+    }
+}
+
 fn make_data_dir(data_dir: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(data_dir)
         .with_context(|| format!("cannot make the data folder {}", data_dir.display()))

@@ -28,13 +28,14 @@ impl Place {
         compose::open_store(&self.data_dir()?, address.as_ref()).await
     }
 
-    /// The store, if it is there.
+    /// The store, if it is there. A database that servers share is left as it is.
     pub(super) async fn find(&self) -> anyhow::Result<Option<Arc<dyn Store>>> {
-        let is_there = self.database || compose::has_store(&self.data_dir()?);
-        match is_there {
-            true => self.open().await.map(Some),
-            false => Ok(None),
+        let (data_dir, address) = (self.data_dir()?, self.database()?);
+        if address.is_none() && !compose::has_store(&data_dir) {
+            return Ok(None);
         }
+        let store = compose::open_store_as_it_is(&data_dir, address.as_ref());
+        store.await.map(Some)
     }
 
     /// The file of the configuration, where one is named.

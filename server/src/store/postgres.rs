@@ -1,7 +1,8 @@
 //! The run store of many servers: a Postgres database.
 //!
 //! A server holds one connection that writes (see `writer.rs`), one on which the servers tell each other
-//! of new events (`hub.rs`), and a few for reading, each only for the length of a page. Leases are
+//! of new events (`hub.rs`), and a few for reading, each only for the length of a page; large patches go by
+//! these as well (`patches.rs`). Leases are
 //! measured by the database's clock alone, since the servers' clocks may differ and jump.
 
 mod access;
@@ -14,6 +15,7 @@ mod group;
 mod hub;
 mod messages;
 mod outbox;
+mod patches;
 mod reader;
 mod retire;
 mod row;
@@ -35,7 +37,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use address::{AddressError, PostgresAddress};
-use connection::connect;
+use connection::{connect, in_time};
 use grace::Grace;
 use hub::Hub;
 use outbox::Outbox;
@@ -77,6 +79,29 @@ pub enum PostgresError {
         /// The reason.
         source: sqlx::Error,
     },
+    /// An earlier version of Pullwright made the tables, and they are to stay as they are.
+    #[error(
+        "the run store at {address} has schema version {found}, and this version of pullwright needs \
+         {needed}; start `pullwright serve` of this version on it, which upgrades it, or use the pullwright \
+         that serves it now"
+    )]
+    Older {
+        /// The database.
+        address: PostgresAddress,
+        /// The database's version.
+        found: i64,
+        /// The version needed here.
+        needed: i64,
+    },
+    /// There are no tables, and none are to be made.
+    #[error(
+        "there is no run store at {address}; start `pullwright serve` on it, which makes one, or name \
+         another database in DATABASE_URL"
+    )]
+    Absent {
+        /// The database.
+        address: PostgresAddress,
+    },
     /// A later version of Pullwright made the tables.
     #[error(
         "the run store at {address} has schema version {found}, and this version of pullwright \
@@ -98,17 +123,25 @@ impl PostgresStore {
     /// # Errors
     /// When the database cannot be reached or used, or was written by a later version.
     pub async fn open(address: &PostgresAddress) -> Result<Self, PostgresError> {
-        let (connection, found, was_away) =
-            ready(address).await.map_err(|source| PostgresError::Open {
-                address: address.clone(),
-                source,
-            })?;
-        if found > schema::VERSION {
-            return Err(PostgresError::Newer {
-                address: address.clone(),
-                found,
-                known: schema::VERSION,
-            });
+        Self::open_with(address, Tables::BroughtUp).await
+    }
+
+    /// Opens the store as it is: another version of Pullwright may be at work on it.
+    ///
+    /// # Errors
+    /// As for [`PostgresStore::open`], and when its tables are missing or of an earlier version.
+    pub async fn open_as_it_is(address: &PostgresAddress) -> Result<Self, PostgresError> {
+        Self::open_with(address, Tables::LeftAlone).await
+    }
+
+    async fn open_with(address: &PostgresAddress, tables: Tables) -> Result<Self, PostgresError> {
+        let opened = ready(address, tables).await;
+        let (connection, found, was_away) = opened.map_err(|source| PostgresError::Open {
+            address: address.clone(),
+            source,
+        })?;
+        if let Some(misfit) = misfit(address, found) {
+            return Err(misfit);
         }
         let watchers = Arc::new(Watchers::default());
         let outbox = Arc::new(Outbox::default());
@@ -133,13 +166,41 @@ impl PostgresStore {
     }
 }
 
-/// A connection to the database with our tables, the version that they have, and whether the database had to
-/// be waited for.
-async fn ready(address: &PostgresAddress) -> Result<(PgConnection, i64, bool), sqlx::Error> {
+/// What becomes of tables that are missing or of an earlier version.
+#[derive(Clone, Copy, Debug)]
+enum Tables {
+    BroughtUp,
+    LeftAlone,
+}
+
+/// Why tables of this version are not to be used, if they are not.
+fn misfit(address: &PostgresAddress, found: i64) -> Option<PostgresError> {
+    let (address, known) = (address.clone(), schema::VERSION);
+    match found {
+        0 => Some(PostgresError::Absent { address }),
+        _ if found > known => Some(PostgresError::Newer {
+            address,
+            found,
+            known,
+        }),
+        _ if found < known => Some(PostgresError::Older {
+            address,
+            found,
+            needed: known,
+        }),
+        _ => None,
+    }
+}
+
+/// A connection to the database, the version of its tables, and whether it had to be waited for.
+async fn ready(
+    address: &PostgresAddress,
+    tables: Tables,
+) -> Result<(PgConnection, i64, bool), sqlx::Error> {
     let begin = Instant::now();
     let mut was_away = false;
     loop {
-        let error = match try_ready(address).await {
+        let error = match try_ready(address, tables).await {
             Ok((connection, version)) => return Ok((connection, version, was_away)),
             Err(error) => error,
         };
@@ -153,9 +214,15 @@ async fn ready(address: &PostgresAddress) -> Result<(PgConnection, i64, bool), s
     }
 }
 
-async fn try_ready(address: &PostgresAddress) -> Result<(PgConnection, i64), sqlx::Error> {
+async fn try_ready(
+    address: &PostgresAddress,
+    tables: Tables,
+) -> Result<(PgConnection, i64), sqlx::Error> {
     let mut connection = connect(address).await?;
-    let version = schema::migrate(&mut connection).await?;
+    let version = match tables {
+        Tables::BroughtUp => schema::migrate(&mut connection).await?,
+        Tables::LeftAlone => in_time(schema::version(&mut connection)).await?,
+    };
     Ok((connection, version))
 }
 
@@ -204,7 +271,7 @@ impl RunStore for PostgresStore {
     }
 
     async fn put_patch(&self, run: &RunId, epoch: Epoch, patch: &[u8]) -> Result<(), StoreError> {
-        self.writer.put_patch(run, epoch, patch).await
+        self.put_any_patch(run, epoch, patch).await
     }
 
     async fn remove_patch(&self, run: &RunId, epoch: Epoch) -> Result<(), StoreError> {
@@ -212,7 +279,7 @@ impl RunStore for PostgresStore {
     }
 
     async fn patch(&self, run: &RunId) -> Result<Option<Vec<u8>>, StoreError> {
-        self.reader.patch(run).await
+        self.any_patch(run).await
     }
 
     async fn finish(

@@ -37,10 +37,13 @@ const INSERT: &str = "INSERT INTO events (run, seq, at_ms, event) \
 const STORED: &str = "SELECT events.run, events.seq, events.at_ms, events.event \
      FROM UNNEST($1::text[], $2::bigint[], $3::bigint[]) AS asked (run, first, last) \
      JOIN events ON events.run = asked.run AND events.seq BETWEEN asked.first AND asked.last";
-const PUT: &str = "INSERT INTO patches (run, patch) \
-     SELECT * FROM UNNEST($1::text[], $2::bytea[]) \
-     ON CONFLICT (run) DO UPDATE SET patch = excluded.patch";
-const REMOVE: &str = "DELETE FROM patches WHERE run = ANY($1)";
+const PUT: &str = "WITH put AS (\
+       INSERT INTO patches (run, patch) SELECT * FROM UNNEST($1::text[], $2::bytea[]) \
+       ON CONFLICT (run) DO UPDATE SET patch = excluded.patch, upload = NULL, parts = NULL \
+       RETURNING run) \
+     DELETE FROM patch_parts USING put WHERE patch_parts.run = put.run";
+const REMOVE: &str = "WITH parts AS (DELETE FROM patch_parts WHERE run = ANY($1)) \
+     DELETE FROM patches WHERE run = ANY($1)";
 
 /// The epochs that claims of an earlier try of the same group got, by their place in it.
 pub(super) type Claimed = HashMap<usize, Epoch>;

@@ -41,7 +41,6 @@ const DUE: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, out
      cancel_requested, last_seq, stalled_claims, retired FROM runs \
      WHERE outcome IS NOT NULL AND NOT emptied AND finished_at_ms < $1 AND (finished_at_ms, id) > ($2, $3) \
      ORDER BY finished_at_ms, id LIMIT $4";
-const PATCH: &str = "SELECT patch FROM patches WHERE run = $1";
 /// A run that somebody is writing at the moment has an owner, or is about to get one.
 const ORPHANS: &str = "SELECT id FROM runs WHERE outcome IS NULL \
        AND leased_until_ms <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint \
@@ -76,12 +75,6 @@ impl Reader {
                 .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         };
         self.ask("reading events", question, logged).await
-    }
-
-    pub(super) async fn patch(&self, run: &RunId) -> Result<Option<Vec<u8>>, StoreError> {
-        let question = || sqlx::query(PATCH).bind(&run.0);
-        let found = self.ask("reading a patch", question, |row| row.try_get(0));
-        Ok(found.await?.pop())
     }
 
     pub(super) async fn record(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {
@@ -147,6 +140,17 @@ impl Reader {
         question: impl Fn() -> Question<'q>,
         read: impl Fn(&PgRow) -> Result<T, sqlx::Error>,
     ) -> Result<Vec<T>, StoreError> {
+        self.ask_for(PATIENCE, what, question, read).await
+    }
+
+    /// The same, for so long while the database is away.
+    pub(super) async fn ask_for<'q, T>(
+        &self,
+        patience: Duration,
+        what: &'static str,
+        question: impl Fn() -> Question<'q>,
+        read: impl Fn(&PgRow) -> Result<T, sqlx::Error>,
+    ) -> Result<Vec<T>, StoreError> {
         let begin = Instant::now();
         loop {
             let error = match in_time(self.ask_once(question())).await {
@@ -160,7 +164,7 @@ impl Reader {
                 Err(error) => error,
             };
             let may_pass = failure(&error) == StoreFailure::Unreachable;
-            if !may_pass || begin.elapsed() > PATIENCE {
+            if !may_pass || begin.elapsed() > patience {
                 return Err(failed(what)(error));
             }
             self.connections.close_idle();

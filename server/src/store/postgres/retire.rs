@@ -17,7 +17,8 @@ use crate::store::writer::Command;
 const LOCK: i64 = 0x7265_7469_7269_6e67;
 
 const STATE: &str = "SELECT outcome IS NOT NULL, emptied FROM runs WHERE id = $1";
-const REMOVE_PATCH: &str = "DELETE FROM patches WHERE run = $1";
+const REMOVE_PATCH: &str = "WITH parts AS (DELETE FROM patch_parts WHERE run = $1) \
+     DELETE FROM patches WHERE run = $1";
 const REMOVE_EVENTS: &str = "DELETE FROM events WHERE run = $1 \
      AND seq < (SELECT min(seq) + $2 FROM events WHERE run = $1)";
 const NOTE: &str = "UPDATE runs SET retired = coalesce(retired, $2), emptied = $3 WHERE id = $1";

@@ -80,6 +80,16 @@ const STEPS: &[&str] = &[
     CREATE INDEX runs_by_owner_repo ON runs (owner, repo_url_of(request), created_at_ms, id, outcome)
         WHERE owner IS NOT NULL;
 ",
+    "
+    CREATE TABLE patch_parts (
+        run    text NOT NULL,
+        upload text NOT NULL,
+        part   integer NOT NULL,
+        bytes  bytea NOT NULL,
+        PRIMARY KEY (run, upload, part)
+    );
+    ALTER TABLE patches ADD COLUMN upload text, ADD COLUMN parts integer;
+",
 ];
 
 /// The version that this code writes.
@@ -104,7 +114,8 @@ pub(super) async fn migrate(connection: &mut PgConnection) -> Result<i64, sqlx::
     Ok(found.max(VERSION))
 }
 
-async fn version(change: &mut PgConnection) -> Result<i64, sqlx::Error> {
+/// The version of the tables; 0 where there are none.
+pub(super) async fn version(change: &mut PgConnection) -> Result<i64, sqlx::Error> {
     let known: bool = sqlx::query_scalar("SELECT to_regclass('schema_version') IS NOT NULL")
         .fetch_one(&mut *change)
         .await?;

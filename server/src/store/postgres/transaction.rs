@@ -21,7 +21,7 @@ use crate::store::writer::{Command, Database, Replies};
 
 /// How long writes wait for a database that is away, before they fail: longer than its restart. Those
 /// that come later in the same outage fail at once.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long to wait before a try is repeated, at first and at most.
 const FIRST_WAIT: Duration = Duration::from_millis(20);

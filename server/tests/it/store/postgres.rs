@@ -4,12 +4,14 @@ mod cutting_proxy;
 mod failures;
 mod going_on;
 mod lost_answers;
+mod patches;
 mod producers;
 mod replicas;
 mod restarts;
 mod retention;
 mod server;
 mod servers;
+mod slow_proxy;
 mod sql;
 mod tls;
 
@@ -17,9 +19,11 @@ use std::sync::Arc;
 
 use pullwright::access::AccessStore;
 use pullwright::store::{PostgresAddress, PostgresError, PostgresStore};
+use pullwright_core::store::RunStore;
 
 use super::contract::{self, Store};
 use super::{access_contract, owners};
+use crate::runs::command_line::Desk;
 use crate::support::in_time;
 pub(crate) use server::Server;
 
@@ -149,6 +153,65 @@ async fn a_database_of_a_later_version_is_refused_and_left_alone() {
     let versions = "SELECT version FROM schema_version ORDER BY version";
     let versions = sql::numbers(&url, versions).await;
     assert_eq!(versions.last(), Some(&99));
+}
+
+/// Whoever only looks into a database leaves it to those who serve it.
+#[tokio::test]
+async fn a_database_of_an_earlier_version_is_opened_as_it_is_or_not_at_all() {
+    let Some(server) = Server::shared("a database of an earlier version") else {
+        return;
+    };
+    let url = server.database().await;
+    let absent = PostgresStore::open_as_it_is(&address(&url)).await;
+    let absent = absent.expect_err("nothing is there");
+    assert!(matches!(absent, PostgresError::Absent { .. }), "{absent:?}");
+    let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
+    assert_eq!(sql::numbers(&url, tables).await, [0]);
+    sql::run(&url, FIRST_VERSION).await;
+    let older = PostgresStore::open_as_it_is(&address(&url)).await;
+    let older = older.expect_err("older");
+    assert!(
+        matches!(older, PostgresError::Older { found: 1, .. }),
+        "{older:?}"
+    );
+    let versions = "SELECT version FROM schema_version";
+    assert_eq!(sql::numbers(&url, versions).await, [1]);
+    drop(open(&url).await);
+    let store = PostgresStore::open_as_it_is(&address(&url)).await;
+    assert!(store.expect("open").list(1).await.expect("list").is_empty());
+}
+
+#[tokio::test]
+async fn a_command_that_looks_into_an_earlier_database_leaves_it_alone() {
+    let Some(server) = Server::shared("commands on an earlier database") else {
+        return;
+    };
+    let url = server.database().await;
+    sql::run(&url, FIRST_VERSION).await;
+    let desk = Desk::new("replies = []", "");
+    for task in [
+        &["runs", "list"][..],
+        &["runs", "show", "a"],
+        &["runs", "cancel", "a"],
+        &["replay", "a"],
+        &["keys", "list"],
+    ] {
+        let arguments = [task, &["--database", "--config", "plugins.toml"]].concat();
+        let output = desk
+            .pullwright(&arguments)
+            .env("DATABASE_URL", &url)
+            .output();
+        let output = output.expect("start pullwright");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "{task:?}: {said}");
+        assert!(
+            said.contains("has schema version 1, and"),
+            "{task:?}: {said}"
+        );
+        assert_eq!(said.trim_end().lines().count(), 1, "{said}");
+    }
+    let versions = "SELECT version FROM schema_version";
+    assert_eq!(sql::numbers(&url, versions).await, [1]);
 }
 
 #[tokio::test]
