@@ -15,6 +15,9 @@ pub const PREFLIGHT_ROLE: &str = "forge.preflight";
 pub const CREDENTIAL_ROLE: &str = "forge.credential";
 /// Role of the tool that takes [`OpenPullRequest`] and answers [`OpenedPullRequest`].
 pub const PULL_REQUEST_ROLE: &str = "forge.pull_request";
+/// Role of the tool that takes [`ForgeBranch`] and answers [`FoundPullRequest`]. A forge may be without it;
+/// a pull request then counts as open as long as its branch is there.
+pub const FIND_PULL_REQUEST_ROLE: &str = "forge.find_pull_request";
 
 /// A repository on a forge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -63,6 +66,22 @@ impl fmt::Debug for ForgeCredential {
             .field("password", &self.password.as_ref().map(|_| "…"))
             .finish()
     }
+}
+
+/// A branch of a repository on a forge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ForgeBranch {
+    /// Where.
+    pub repository: ForgeRepository,
+    /// The branch.
+    pub head: String,
+}
+
+/// What was found of a branch's pull requests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FoundPullRequest {
+    /// The one that is open; absent where there is none, or where it was merged or closed.
+    pub open: Option<OpenedPullRequest>,
 }
 
 /// A pull request to open, or to update where one from the same branch is open.

@@ -1,7 +1,7 @@
 //! GitHub as a forge: read-only tools for the model, publishing tools for the pipeline.
 //!
-//! The pipeline's tools carry a role and are never offered to a model: `preflight`, `credential`
-//! and `pull_request`. The model's tools only read, and only the repository of the run, which the
+//! The pipeline's tools carry a role and are never offered to a model: `preflight`, `credential`,
+//! `pull_request` and `find_pull_request`. The model's tools only read, and only the repository of the run, which the
 //! framework attaches to each call: `issue`, `pull`, `comments` and `search`.
 //!
 //! Absent on purpose: any tool that writes on a model's word, a redirect that is followed, and a
@@ -20,7 +20,9 @@ mod view;
 
 use std::sync::Arc;
 
-use pullwright_tool_kit::protocol::forge::{CREDENTIAL_ROLE, PREFLIGHT_ROLE, PULL_REQUEST_ROLE};
+use pullwright_tool_kit::protocol::forge::{
+    CREDENTIAL_ROLE, FIND_PULL_REQUEST_ROLE, PREFLIGHT_ROLE, PULL_REQUEST_ROLE,
+};
 use pullwright_tool_kit::{ToolDef, ToolServer};
 
 pub use config::{GithubConfig, HttpLimits, Secret};
@@ -47,6 +49,12 @@ pub fn server(config: GithubConfig) -> Result<ToolServer<Github>, GithubError> {
                 .idempotent()
                 .role(PULL_REQUEST_ROLE),
             Github::pull_request,
+        )
+        .tool(
+            ToolDef::new("find_pull_request")
+                .read_only()
+                .role(FIND_PULL_REQUEST_ROLE),
+            Github::find_pull_request,
         )
         .tool(ToolDef::new("issue").read_only(), Github::issue)
         .tool(ToolDef::new("pull").read_only(), Github::pull)

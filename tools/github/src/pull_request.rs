@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use pullwright_tool_kit::protocol::forge::{OpenPullRequest, OpenedPullRequest};
+use pullwright_tool_kit::protocol::forge::{
+    ForgeBranch, FoundPullRequest, OpenPullRequest, OpenedPullRequest,
+};
 use pullwright_tool_kit::{Call, Output, Refusal};
 use serde::Serialize;
 
@@ -36,10 +38,29 @@ impl Github {
                 );
                 self.refusal(&doing, &fault)
             })?;
-            structured(&OpenedPullRequest {
-                url: opened.html_url,
-                number: opened.number,
-                draft: opened.draft,
+            structured(&told(opened))
+        })
+        .await
+    }
+
+    /// The open pull request of a branch, if there is one.
+    pub(crate) async fn find_pull_request(
+        self: Arc<Self>,
+        wanted: ForgeBranch,
+        call: Call,
+    ) -> Result<Output, Refusal> {
+        let repo = self.repo(&wanted.repository)?;
+        check_branch(&wanted.head)?;
+        until_cancelled(&call, async {
+            let found = self.find_open(&repo, &wanted.head).await.map_err(|fault| {
+                let doing = format!(
+                    "looking for the pull request from {} on {repo}",
+                    wanted.head
+                );
+                self.refusal(&doing, &fault)
+            })?;
+            structured(&FoundPullRequest {
+                open: found.map(told),
             })
         })
         .await
@@ -137,6 +158,14 @@ impl Github {
         };
         let route = repo.path(format_args!("/pulls/{}", open.number));
         self.api.patch(&route, &changed).await
+    }
+}
+
+fn told(pull: Pull) -> OpenedPullRequest {
+    OpenedPullRequest {
+        url: pull.html_url,
+        number: pull.number,
+        draft: pull.draft,
     }
 }
 

@@ -1,6 +1,8 @@
 //! A pull request is opened exactly once, whatever happens on the way.
 
-use pullwright_tool_kit::protocol::forge::{OpenPullRequest, OpenedPullRequest};
+use pullwright_tool_kit::protocol::forge::{
+    ForgeBranch, FoundPullRequest, OpenPullRequest, OpenedPullRequest,
+};
 use serde_json::{Value, json};
 
 use crate::client::{Client, config, repository};
@@ -280,4 +282,29 @@ async fn a_branch_name_that_is_none_is_refused_unasked() {
         assert!(answer.unwrap_err().contains("is not a branch"));
         assert!(seen.is_empty());
     }
+}
+
+async fn find(script: Vec<Step>, head: &str) -> (Result<FoundPullRequest, String>, Vec<Seen>) {
+    let peer = FaultServer::start(script).await;
+    let client = Client::start(config(&peer.url)).await;
+    let branch = ForgeBranch {
+        repository: repository(),
+        head: head.to_owned(),
+    };
+    let answer = client.pipeline("find_pull_request", &branch).await;
+    (answer, peer.finish())
+}
+
+#[tokio::test]
+async fn the_open_one_of_a_branch_is_found() {
+    let mut other = pull(8, false);
+    other["head"]["ref"] = json!("other");
+    let (answer, seen) = find(vec![(LIST, ok(json!([other, pull(7, true)])))], HEAD).await;
+    assert_eq!(answer.unwrap().open.map(|open| open.number), Some(7));
+    assert_eq!(seen.len(), 1);
+    let (answer, _) = find(vec![none()], HEAD).await;
+    assert_eq!(answer.unwrap().open, None);
+    let (answer, seen) = find(Vec::new(), "a b").await;
+    assert!(answer.unwrap_err().contains("not a branch"));
+    assert!(seen.is_empty());
 }
