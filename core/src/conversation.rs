@@ -1,6 +1,6 @@
 //! The append-only conversation with one model.
 
-use pullwright_protocol::{Content, Item, Part, ToolSpec};
+use pullwright_protocol::{Beginning, Content, FollowedConversation, Item, Part, ToolSpec};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -74,6 +74,23 @@ impl Conversation {
         };
         items.iter().for_each(|item| anew.push(item));
         anew
+    }
+
+    /// Another one that starts with what was said in the conversation of a run before.
+    #[must_use]
+    pub fn after(&self, before: &FollowedConversation, beginning: Beginning) -> Self {
+        match beginning {
+            Beginning::Empty => self.anew(&[]),
+            Beginning::Followed => {
+                let mut after = self.anew(&before.items);
+                after.measured(before.tokens);
+                after
+            }
+            Beginning::FollowedWithoutReasoning => {
+                let items = before.items.iter().cloned().filter_map(without_reasoning);
+                self.anew(&items.collect::<Vec<_>>())
+            }
+        }
     }
 
     /// Another one that says the same to any provider: without reasoning, and without what else binds it

@@ -5,6 +5,7 @@ mod command;
 mod detect;
 mod evidence;
 mod finish;
+mod follow;
 mod forge;
 mod keep;
 mod left;
@@ -29,7 +30,9 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use pullwright_protocol::provider::ProviderError;
-use pullwright_protocol::{CheckReport, Event, FailureKind, Outcome, RunId, RunRequest, Stage};
+use pullwright_protocol::{
+    CheckReport, Event, FailureKind, Followed, Outcome, RunId, RunRequest, Stage,
+};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -191,6 +194,10 @@ struct Run<'a> {
     owned: OwnedRun,
     log: EventLog,
     budget: Budget,
+    /// What it goes on with of another run, once that is taken over.
+    followed: Option<Followed>,
+    /// Where the model finds that, in words.
+    situation: String,
     /// Filled by the stages as they go; `finish` gives back whatever is there.
     base: Option<Base>,
     sandbox: Option<Arc<dyn Sandbox>>,
@@ -207,6 +214,8 @@ struct Run<'a> {
     /// Whether the model may have changed the workspace since the work was last taken in.
     unsaved: bool,
     pushed: Option<Pushed>,
+    /// Those of the checks themselves that it touches.
+    check_files: Vec<String>,
     pr_url: Option<String>,
     before: Vec<CheckReport>,
     after: Vec<CheckReport>,
@@ -268,6 +277,8 @@ impl<'a> Run<'a> {
                 None => parts.config.agent.fallback.iter().cloned().collect(),
             },
             owned,
+            followed: None,
+            situation: String::new(),
             base: None,
             sandbox: None,
             notices: Vec::new(),
@@ -280,6 +291,7 @@ impl<'a> Run<'a> {
             work: None,
             unsaved: false,
             pushed: None,
+            check_files: Vec::new(),
             pr_url: None,
             before: Vec::new(),
             after: Vec::new(),

@@ -143,6 +143,9 @@ pub struct Push<'a> {
     pub work: &'a Work,
     /// The branch to push to.
     pub branch: &'a str,
+    /// Whether the branch is there already, at the base commit, and grows by this work; else it must not
+    /// exist yet. The lease is on that.
+    pub grows: bool,
     /// The commit message.
     pub message: &'a str,
     /// What to authenticate with, if anything.

@@ -19,7 +19,8 @@ pub use listing::{OutcomeFilter, RunFilter, RunPlace};
 /// Where runs and their events live.
 #[async_trait]
 pub trait RunStore: Send + Sync {
-    /// Creates a run, or finds the one that the same idempotency key made before.
+    /// Creates a run, or finds the one that the same idempotency key made before, or the one that follows
+    /// the same run already.
     async fn create(&self, new: NewRun) -> Result<Created, StoreError>;
 
     /// Takes ownership of a run whose lease is free or has expired.
@@ -80,6 +81,15 @@ pub trait RunStore: Send + Sync {
     /// The messages that were left for a run, in the order of their numbers.
     async fn messages(&self, run: &RunId) -> Result<Vec<Message>, StoreError>;
 
+    /// A message by its name, and the run that it was left for.
+    async fn message(&self, id: &str) -> Result<Option<(RunId, Message)>, StoreError>;
+
+    /// The run that follows this one, if there is one.
+    async fn follower(&self, run: &RunId) -> Result<Option<RunId>, StoreError>;
+
+    /// The run that an owner's idempotency key made, if it made one.
+    async fn keyed(&self, owner: Option<&str>, key: &str) -> Result<Option<RunId>, StoreError>;
+
     /// What is known of a run.
     async fn get(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError>;
 
@@ -109,7 +119,7 @@ pub struct Epoch(pub u64);
 pub struct NewRun {
     /// Its id.
     pub id: RunId,
-    /// What was asked for.
+    /// What was asked for. If it follows a run, nobody else does so.
     pub request: RunRequest,
     /// Who asked for it: the name of an API key. Absent where there are no keys.
     pub owner: Option<String>,
@@ -129,6 +139,8 @@ pub enum Created {
     Joined(RunId),
     /// The same key came before with another request.
     KeyReused,
+    /// This run follows the same one already: of each, there is at most one.
+    FollowedBy(RunId),
 }
 
 /// The most messages that are taken for one run: each is sent with every reply that follows.

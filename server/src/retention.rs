@@ -38,7 +38,7 @@ pub struct Retirement {
 pub struct Passed {
     /// How many runs were retired.
     pub retired: usize,
-    /// How many could not be archived, and stay for now.
+    /// How many stay for now: they could not be archived, or a run that follows them is under way.
     pub kept: usize,
 }
 
@@ -119,8 +119,11 @@ impl Retirement {
         Ok(passed)
     }
 
-    /// Answers false for a run that could not be archived: nothing of it is removed.
+    /// Answers false for a run that stays: nothing of it is removed.
     async fn retire(&self, run: &RunRecord) -> Result<bool, StoreError> {
+        if run.retired.is_none() && self.is_read_from(run).await? {
+            return Ok(false);
+        }
         let how = match (run.retired, &self.archive) {
             // Somebody stopped in the middle: what is left is not the whole.
             (Some(begun), _) => begun,
@@ -138,5 +141,14 @@ impl Retirement {
             tokio::time::sleep(PAUSE).await;
         }
         Ok(true)
+    }
+
+    /// Whether a run that follows it is under way, which may not have taken over yet what it needs.
+    async fn is_read_from(&self, run: &RunRecord) -> Result<bool, StoreError> {
+        let Some(follower) = self.store.follower(&run.id).await? else {
+            return Ok(false);
+        };
+        let follower = self.store.get(&follower).await?;
+        Ok(follower.is_some_and(|follower| follower.outcome.is_none()))
     }
 }

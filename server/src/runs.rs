@@ -37,6 +37,7 @@ pub use active::{Departing, Departure};
 pub use caller::Caller;
 pub use config::RunsConfig;
 pub use limits::RequestLimits;
+pub use messages::Said;
 pub use shutdown::{Parted, Patience};
 pub use start::{StartError, Started};
 
@@ -70,6 +71,9 @@ pub trait Validate: Send + Sync {
     /// # Errors
     /// What the caller is told.
     fn validate(&self, request: &RunRequest) -> Result<(), ApiProblem>;
+
+    /// Takes out of what was asked of an earlier run what the configuration does not have any more.
+    fn suit(&self, _request: &mut RunRequest) {}
 }
 
 impl<F> Validate for F

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::check::CheckReport;
+use crate::follow::{Beginning, Followed};
 use crate::item::{Item, Part, Provenance};
 use crate::network::NetworkAccess;
 use crate::outcome::{FailureKind, Outcome};
@@ -61,6 +62,11 @@ pub enum Event {
     RunCreated {
         /// The request, as accepted.
         request: RunRequest,
+    },
+    /// The run goes on with the change of another one, which has ended.
+    RunFollowed {
+        /// What became of it.
+        followed: Box<Followed>,
     },
     /// Another owner goes on with the run: the one before stopped, or died.
     Resumed {
@@ -131,6 +137,9 @@ pub enum Event {
         system: String,
         /// The tools offered.
         tools: Vec<ToolSpec>,
+        /// What it begins with.
+        #[serde(default, skip_serializing_if = "Beginning::is_empty")]
+        beginning: Beginning,
     },
     /// Another provider goes on with the conversation, because the one before is spent. It gets no
     /// reasoning of the others.
@@ -299,6 +308,9 @@ pub enum Event {
         branch: String,
         /// The commit.
         commit: String,
+        /// The files of the checks themselves that the run's commit touches.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        check_files: Vec<String>,
     },
     /// A pull request is open.
     PullRequestOpened {

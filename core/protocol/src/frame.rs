@@ -124,6 +124,13 @@ impl Frame {
                 stage: *stage,
                 message: message.clone(),
             },
+            Event::RunFollowed { followed } => NamedFrame::Status {
+                stage: Stage::Clone,
+                message: format!(
+                    "the run goes on with the change of run {}, which ended with: {}",
+                    followed.run, followed.outcome
+                ),
+            },
             Event::Resumed { .. } => NamedFrame::Status {
                 stage: Stage::Queued,
                 message: "another server process goes on with the run".to_owned(),

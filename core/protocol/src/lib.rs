@@ -10,6 +10,7 @@
 pub mod abi;
 pub mod check;
 pub mod event;
+pub mod follow;
 pub mod forge;
 pub mod frame;
 pub mod item;
@@ -23,6 +24,7 @@ pub mod usage;
 
 pub use check::{CheckPhase, CheckReport};
 pub use event::{Event, LoggedEvent, ResetReason, Stage};
+pub use follow::{Beginning, Followed, FollowedConversation, KeptWork, Published};
 pub use frame::{Frame, FrameOptions};
 pub use item::{Content, Item, Native, Part, Provenance, ToolCall};
 pub use network::{NetworkAccess, NetworkVerdict};

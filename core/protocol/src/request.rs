@@ -63,6 +63,22 @@ pub struct RunRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(inner(regex(pattern = r"\S")))]
     pub checks: Option<Vec<String>>,
+    /// The run whose change this one goes on with. It comes from a message to that run, once it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip_deserializing)]
+    pub follows: Option<RunId>,
+}
+
+impl RunRequest {
+    /// What is asked for by a message to a run that has ended: the same as of that one, but for the task.
+    #[must_use]
+    pub fn following(&self, run: &RunId, message: String) -> Self {
+        Self {
+            prompt: message,
+            follows: Some(run.clone()),
+            ..self.clone()
+        }
+    }
 }
 
 /// Upper bounds of a run. An absent one is not lowered.

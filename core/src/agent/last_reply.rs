@@ -1,9 +1,16 @@
 //! The last reply of a conversation that another owner of the run goes on with.
 
-use pullwright_protocol::Item;
+use std::sync::Arc;
+
 use pullwright_protocol::provider::StopReason;
+use pullwright_protocol::{Content, Item, Part, ToolCall};
 
 use super::{Agent, Halt, Reply};
+
+/// Answers a call that was under way when its run ended.
+const ENDED: &str = "\
+This call was interrupted: the run ended while it was under way. It may have run as a whole, in part, or \
+not at all.";
 
 /// The last reply, and how much of it was acted upon.
 #[derive(Clone, Debug)]
@@ -37,6 +44,19 @@ impl LastReply {
     pub fn last_words(&self) -> Option<String> {
         let is_last = self.reply.calls().is_empty() && self.reply.complaint().is_none();
         is_last.then(|| self.reply.words())
+    }
+
+    /// Answers to those of its calls that nobody acts upon any more, since its run has ended.
+    pub(crate) fn interrupted(&self) -> Vec<Item> {
+        let open = self.reply.calls().into_iter().skip(self.answered);
+        let answer = |call: Arc<ToolCall>| {
+            Item::neutral(Content::ToolResult {
+                call_id: call.call_id.clone(),
+                parts: vec![Part::text(ENDED)],
+                is_error: true,
+            })
+        };
+        open.map(answer).collect()
     }
 }
 

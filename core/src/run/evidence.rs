@@ -12,10 +12,6 @@ use crate::source::Work;
 /// How much of a failing check's output is shown, in characters from its end.
 const MAX_OUTPUT_CHARS: usize = 3000;
 
-/// Stands for the list of those files where only the pushed commit is left.
-const UNKNOWN_CHECK_FILES: &str = "\nThe run went on elsewhere once this was pushed: which files of the \
-    checks themselves it touches was not looked at again.\n";
-
 /// Names that mark a file as part of a check: a change to one can make the check say anything.
 const CHECK_MARKS: &[&str] = &["test", "spec", "conftest"];
 const CHECK_FILES: &[&str] = &[
@@ -42,9 +38,11 @@ pub(super) enum Proposed<'w> {
     Commit(&'w str),
 }
 
+/// `check_files` are those of the checks themselves that the whole change touches.
 pub(super) fn markdown(
     run: &OwnedRun,
     proposed: Proposed<'_>,
+    check_files: &[String],
     before: &[CheckReport],
     after: &[CheckReport],
 ) -> String {
@@ -57,15 +55,10 @@ pub(super) fn markdown(
     for report in after.iter().filter(|report| !report.passed()) {
         write_output(&mut text, report);
     }
+    write_check_files(&mut text, check_files);
     let (what, id) = match proposed {
-        Proposed::Work(work) => {
-            write_check_files(&mut text, work);
-            ("tree", &work.tree[..])
-        }
-        Proposed::Commit(commit) => {
-            text.push_str(UNKNOWN_CHECK_FILES);
-            ("the tree of commit", commit)
-        }
+        Proposed::Work(work) => ("tree", &work.tree[..]),
+        Proposed::Commit(commit) => ("the tree of commit", commit),
     };
     let _ = write!(
         text,
@@ -74,6 +67,13 @@ pub(super) fn markdown(
         run.id
     );
     text
+}
+
+/// The files of the checks themselves that some work touches, sorted.
+pub(super) fn check_files(work: &Work) -> Vec<String> {
+    let paths = work.changed.iter().map(|changed| &changed.path);
+    let touched: BTreeSet<&String> = paths.filter(|path| belongs_to_checks(path)).collect();
+    touched.into_iter().cloned().collect()
 }
 
 fn write_table(text: &mut String, before: &[CheckReport], after: &[CheckReport]) {
@@ -106,18 +106,12 @@ fn write_output(text: &mut String, report: &CheckReport) {
     );
 }
 
-fn write_check_files(text: &mut String, work: &Work) {
-    let touched: BTreeSet<&str> = work
-        .changed
-        .iter()
-        .map(|changed| changed.path.as_str())
-        .filter(|path| belongs_to_checks(path))
-        .collect();
-    if touched.is_empty() {
+fn write_check_files(text: &mut String, check_files: &[String]) {
+    if check_files.is_empty() {
         return;
     }
     text.push_str("\nFiles of the checks themselves that this change touches:\n");
-    for path in touched {
+    for path in check_files {
         let _ = writeln!(text, "- {}", code_span(path));
     }
 }
@@ -183,9 +177,11 @@ mod tests {
             phase: CheckPhase::After,
             output_tail: String::new(),
         };
-        let text = markdown(&owned, Proposed::Commit("abc"), &[], &[report]);
+        let check_files = ["Makefile".to_owned()];
+        let commit = Proposed::Commit("abc");
+        let text = markdown(&owned, commit, &check_files, &[], &[report]);
         assert!(text.contains("make test"), "{text}");
-        assert!(text.contains("was not looked at again"), "{text}");
+        assert!(text.contains("`Makefile`"), "{text}");
         assert!(
             text.contains("on the tree of commit abc: each check"),
             "{text}"

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use pullwright_protocol::FailureKind;
 use pullwright_protocol::forge::{
-    CREDENTIAL_ROLE, ForgeCredential, ForgeRepository, OpenPullRequest, OpenedPullRequest,
-    PREFLIGHT_ROLE, PULL_REQUEST_ROLE, Preflight,
+    CREDENTIAL_ROLE, FIND_PULL_REQUEST_ROLE, ForgeBranch, ForgeCredential, ForgeRepository,
+    FoundPullRequest, OpenPullRequest, OpenedPullRequest, PREFLIGHT_ROLE, PULL_REQUEST_ROLE,
+    Preflight,
 };
 use pullwright_protocol::item::joined_text;
 use pullwright_protocol::tool::REPOSITORY_META_KEY;
@@ -75,6 +76,19 @@ impl Forge {
     ) -> Result<OpenedPullRequest, Halt> {
         let request = fill(self.repository.clone());
         self.call(PULL_REQUEST_ROLE, &request).await
+    }
+
+    /// Whether a pull request of the branch is open. A forge that cannot say counts as saying yes.
+    pub(super) async fn has_open_pull_request(&self, branch: &str) -> Result<bool, Halt> {
+        if self.server.tool_with_role(FIND_PULL_REQUEST_ROLE).is_none() {
+            return Ok(true);
+        }
+        let branch = ForgeBranch {
+            repository: self.repository.clone(),
+            head: branch.to_owned(),
+        };
+        let found: FoundPullRequest = self.call(FIND_PULL_REQUEST_ROLE, &branch).await?;
+        Ok(found.open.is_some())
     }
 
     async fn call<T: DeserializeOwned>(

@@ -8,7 +8,7 @@ use pullwright_protocol::{Event, FailureKind, RunId, Stage};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::Notify;
 
-use super::Run;
+use super::{OwnedRun, Run};
 use crate::agent::Halt;
 use crate::log::EventLog;
 use crate::sandbox::{Sandbox, SandboxCommand};
@@ -56,6 +56,14 @@ impl Run<'_> {
         })??;
         self.work = Some(work);
         self.unsaved = false;
+        Ok(())
+    }
+
+    /// Stores a patch that is not of the sandbox.
+    pub(super) async fn store_patch(&self, patch: &[u8]) -> Result<(), Halt> {
+        let OwnedRun { id, epoch, .. } = &self.owned;
+        self.parts.store.put_patch(id, *epoch, patch).await?;
+        self.is_kept.store(true, Ordering::Relaxed);
         Ok(())
     }
 

@@ -5,7 +5,7 @@ mod spent;
 
 use std::collections::BTreeSet;
 
-use pullwright_protocol::{CheckReport, Provenance};
+use pullwright_protocol::{CheckReport, Followed, Outcome, Provenance, RunRequest};
 
 use super::detect::Commands;
 use crate::agent::LastReply;
@@ -29,15 +29,25 @@ pub(super) struct Past {
     pub(super) before: Vec<CheckReport>,
     /// Those of the work that was last taken in.
     pub(super) after: Vec<CheckReport>,
+    /// What was asked for.
+    pub(super) request: Option<RunRequest>,
+    /// What it goes on with of another run.
+    pub(super) followed: Option<Followed>,
     /// Whether a patch is stored.
     pub(super) has_patch: bool,
     /// The tree of the patch that is stored, as the log has it.
     pub(super) kept: Option<String>,
+    /// How many files it changes.
+    pub(super) kept_files: u64,
+    /// What that patch is a change to.
+    pub(super) kept_on: Option<PastBase>,
     /// Whether that is what the model ended with, and nobody has worked on it since.
     pub(super) is_final: bool,
     /// How often the model was asked to mend what its change broke.
     pub(super) repairs: u32,
     pub(super) pushed: Option<Pushed>,
+    /// The files of the checks themselves that the pushed commit touches.
+    pub(super) check_files: Vec<String>,
     pub(super) pr_url: Option<String>,
     /// The numbers of the messages that the model has heard.
     pub(super) heard: BTreeSet<u64>,
@@ -48,6 +58,16 @@ pub(super) struct Past {
     /// Whether an owner began only to save what there is.
     pub(super) is_given_up: bool,
     pub(super) spent: Spent,
+    /// How it ended, and why, if it has.
+    pub(super) done: Option<(Outcome, String)>,
+}
+
+impl Past {
+    /// The tree of the patch that is stored, if that is a change to the commit that the run works on.
+    pub(super) fn kept_here(&self) -> Option<&str> {
+        let is_here = self.kept_on == self.base;
+        self.kept.as_deref().filter(|_| is_here)
+    }
 }
 
 /// What became of a sandbox that was lost.

@@ -10,6 +10,7 @@ use tokio::io::AsyncReadExt;
 
 use super::command::run_shell;
 use super::detect::{self, Commands};
+use super::follow::Start;
 use super::{Prepared, Run};
 use crate::agent::Halt;
 use crate::config::EditTool;
@@ -41,25 +42,36 @@ impl Run<'_> {
         }
         let shown = repository.path.join("/");
         self.status(Stage::Clone, format!("fetching {shown}")).await;
-        let request = &self.owned.request;
-        let row = request.provider.clone();
-        let row = row.unwrap_or_else(|| self.parts.config.agent.provider.clone());
-        let model = request.model.clone();
+        self.take_over_followed().await?;
+        let (row, model) = self.choose_model();
         let provider = self.open_provider(&row, model.as_deref()).await?;
         self.open_host_tools(&repository).await?;
         self.preflight().await?;
-        let base = self.fetch(&repository).await?;
+        let Start { base, work } = self.find_start(&repository).await?;
         let commands = self.choose_commands(&base).await?;
         self.open_sandbox(&base, None, &commands).await?;
         self.set_up(&commands).await?;
         self.keep_warm(&commands).await?;
         self.run_baseline(&base, &commands).await?;
+        if let Some(work) = &work {
+            self.put_in(&base, work, &commands).await?;
+        }
+        let known = self.edit_tool_known();
+        let suits = || self.edit_tool(&row, &provider.info().provenance.model);
         Ok(Prepared {
             base,
             commands,
-            edit_tool: self.edit_tool(&row, &provider.info().provenance.model),
+            edit_tool: known.unwrap_or_else(suits),
             provider,
         })
+    }
+
+    /// Opens another sandbox, with work that a run before has left, which the baseline is without.
+    async fn put_in(&mut self, base: &Base, work: &Work, commands: &Commands) -> Result<(), Halt> {
+        self.close_sandbox().await?;
+        self.open_sandbox(base, Some(work), commands).await?;
+        self.set_up(commands).await?;
+        self.settle(&work.tree).await
     }
 
     /// How a model changes files: as its row says, or else as suits it.
@@ -105,15 +117,21 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn fetch(&mut self, repository: &Repository) -> Result<Base, Halt> {
+    /// Fetches a branch, at a commit or at its newest, and fixes it as the base.
+    pub(super) async fn fetch(
+        &mut self,
+        repository: &Repository,
+        branch: Option<&str>,
+        commit: Option<&str>,
+    ) -> Result<Base, Halt> {
         let credential = self.credential().await?;
         let base = self
             .parts
             .source
             .fetch(Fetch {
                 repository,
-                branch: self.owned.request.base_branch.as_deref(),
-                commit: None,
+                branch,
+                commit,
                 credential: credential.as_ref(),
             })
             .await?;

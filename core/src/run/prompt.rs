@@ -2,8 +2,6 @@
 
 use std::fmt::Write as _;
 
-use pullwright_protocol::RunRequest;
-
 use crate::run::detect::Commands;
 use crate::source::Base;
 
@@ -47,7 +45,7 @@ pub(crate) struct Instructions {
 
 /// The first user item: where the model is, what the repository says, and the task.
 pub(crate) fn first_item(
-    request: &RunRequest,
+    task: &str,
     base: &Base,
     environment: &str,
     paths: &[String],
@@ -76,7 +74,7 @@ pub(crate) fn first_item(
             file.text.trim_end()
         );
     }
-    let _ = write!(text, "\n# Task\n{}", request.prompt.trim());
+    let _ = write!(text, "\n# Task\n{}", task.trim());
     text
 }
 

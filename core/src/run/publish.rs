@@ -1,5 +1,7 @@
 //! Publish: push the branch, open the pull request.
 
+use std::collections::BTreeSet;
+
 use pullwright_protocol::forge::OpenPullRequest;
 use pullwright_protocol::{Event, FailureKind, Outcome, Stage};
 
@@ -38,6 +40,7 @@ impl Run<'_> {
                 }
                 pushed => self.pushed = Some(pushed?),
             }
+            self.check_files = evidence::check_files(&work);
         }
         if self.forge.is_none() {
             return Ok(Ended {
@@ -93,14 +96,14 @@ impl Run<'_> {
 
     async fn push(&self, base: &Base, work: &Work, summary: &Summary) -> Result<Pushed, Halt> {
         let credential = self.credential().await?;
-        let asked = self.owned.request.branch.clone();
-        let branch = asked.unwrap_or_else(|| self.own_branch());
+        let (branch, grows) = self.branch_to_push(base);
         self.before_effect().await?;
         let push = Push {
             run: &self.owned.id,
             base,
             work,
             branch: &branch,
+            grows,
             message: &summary.commit_message(),
             credential: credential.as_ref(),
         };
@@ -108,6 +111,7 @@ impl Run<'_> {
         let event = Event::BranchPushed {
             branch: pushed.branch.clone(),
             commit: pushed.commit.clone(),
+            check_files: evidence::check_files(work),
         };
         self.log.emit(event).await;
         let message = format!(
@@ -128,15 +132,30 @@ impl Run<'_> {
             Some(work) => Proposed::Work(work),
             None => Proposed::Commit(&pushed.commit),
         };
-        let evidence = evidence::markdown(&self.owned, proposed, &self.before, &self.after);
+        let earlier = self.grows(base);
+        let before = earlier.iter().flat_map(|earlier| &earlier.check_files);
+        let check_files: BTreeSet<&String> = before.chain(&self.check_files).collect();
+        let check_files: Vec<String> = check_files.into_iter().cloned().collect();
+        let evidence = evidence::markdown(
+            &self.owned,
+            proposed,
+            &check_files,
+            &self.before,
+            &self.after,
+        );
+        let whole = match earlier {
+            Some(earlier) => &Summary::of_all(&earlier.summaries, summary),
+            None => summary,
+        };
+        let target = self.target(base);
         let opened = forge
             .open_pull_request(|repository| OpenPullRequest {
                 repository,
                 head: pushed.branch.clone(),
                 head_sha: pushed.commit.clone(),
-                base: base.branch.clone(),
-                title: summary.title.clone(),
-                summary: summary.body.clone(),
+                base: target.clone(),
+                title: whole.title.clone(),
+                summary: whole.body.clone(),
                 evidence,
                 // A change that breaks a check is a proposal to look at, not one to merge.
                 draft: self.owned.request.draft || self.breaks_checks(),
@@ -147,7 +166,7 @@ impl Run<'_> {
             url: opened.url,
             number: opened.number,
             branch: pushed.branch.clone(),
-            base: base.branch.clone(),
+            base: target,
             draft: opened.draft,
         };
         self.log.emit(event).await;
@@ -158,6 +177,17 @@ impl Run<'_> {
     async fn before_effect(&self) -> Result<(), Halt> {
         self.log.committed().await?;
         Ok(())
+    }
+
+    /// The branch to push to, and whether it is there already.
+    fn branch_to_push(&self, base: &Base) -> (String, bool) {
+        if let Some(earlier) = self.grows(base) {
+            return (earlier.branch.clone(), true);
+        }
+        let followed = self.followed.as_ref();
+        let is_taken = followed.is_some_and(|followed| followed.published.is_some());
+        let asked = self.owned.request.branch.clone().filter(|_| !is_taken);
+        (asked.unwrap_or_else(|| self.own_branch()), false)
     }
 
     fn own_branch(&self) -> String {

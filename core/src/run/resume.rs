@@ -91,10 +91,12 @@ impl Run<'_> {
     pub(super) fn know(&mut self, past: &Past) {
         let last = past.talk.as_ref().and_then(|talk| talk.last.as_ref());
         self.last_words = last.and_then(LastReply::last_words).unwrap_or_default();
+        self.followed.clone_from(&past.followed);
         self.before.clone_from(&past.before);
         self.after.clone_from(&past.after);
         self.repairs = past.repairs;
         self.pushed.clone_from(&past.pushed);
+        self.check_files.clone_from(&past.check_files);
         self.pr_url.clone_from(&past.pr_url);
         self.is_kept.store(past.has_patch, Ordering::Relaxed);
         self.is_left_behind = true;
@@ -180,6 +182,7 @@ impl Run<'_> {
     /// Brings a run to where its earlier owner was, and says what is left to do. What comes before the
     /// conversation is done anew.
     pub(super) async fn go_on(&mut self, past: Past) -> Result<Left, Halt> {
+        let kept = past.kept_here().map(str::to_owned);
         let (Some(base), Some(commands), Some(talk)) = (past.base, past.commands, past.talk) else {
             let notices = self.open_notices();
             left::clean_up(self.parts, &self.owned.id, notices).await;
@@ -193,7 +196,7 @@ impl Run<'_> {
         let base = self.fetch_again(&repository, &base).await?;
         self.base = Some(base.clone());
         if past.is_final {
-            self.work = self.restore_whole(&base, past.kept.as_deref()).await;
+            self.work = self.restore_whole(&base, kept.as_deref()).await;
         }
         // What is pushed is what is proposed, whatever else is there.
         let is_worked_out = self.work.is_some() || self.pushed.is_some();
@@ -231,7 +234,7 @@ impl Run<'_> {
             (true, Some(Loss::Made { has_work: true })) => Workplace::Rebuilt,
             (true, Some(Loss::Made { has_work: false })) => Workplace::Empty,
             (true, _) => Workplace::Reopened,
-            (false, _) => self.rebuild(&prepared, past.kept.as_deref()).await?,
+            (false, _) => self.rebuild(&prepared, kept.as_deref()).await?,
         };
         self.begun = Some(Begun {
             last: talk.last,
@@ -292,7 +295,7 @@ impl Run<'_> {
         Ok(Some(work))
     }
 
-    async fn restore_or_tell(&self, base: &Base, tree: &str) -> Option<Work> {
+    pub(super) async fn restore_or_tell(&self, base: &Base, tree: &str) -> Option<Work> {
         match self.restore(base, tree).await {
             Ok(work) => work,
             Err(error) => {

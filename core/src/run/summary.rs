@@ -51,6 +51,22 @@ impl Summary {
         }
     }
 
+    /// What a change of several commits is called and what is said of it: the first one's title, and then
+    /// what is said of each. `earlier` are title and body of each before `last`.
+    pub(super) fn of_all(earlier: &[String], last: &Self) -> Self {
+        let [first, rest @ ..] = earlier else {
+            return last.clone();
+        };
+        let first = Self::parse(first, FALLBACK_TITLE);
+        let rest = rest.iter().map(|words| Self::parse(words, FALLBACK_TITLE));
+        let rest = rest.chain([last.clone()]).map(|summary| summary.whole());
+        let all: Vec<String> = [first.body].into_iter().chain(rest).collect();
+        Self {
+            title: first.title,
+            body: all.join("\n\n").trim().to_owned(),
+        }
+    }
+
     /// Title and body, as a commit message. A code host acts on some words in one: they are broken by
     /// an invisible space, since a model may have them from anywhere.
     pub(super) fn commit_message(&self) -> String {
@@ -169,6 +185,19 @@ mod tests {
     fn a_title_is_never_empty() {
         assert_eq!(Summary::parse("#\n**\nFix it", "task").title, "Fix it");
         assert_eq!(Summary::parse("##", "**").title, FALLBACK_TITLE);
+    }
+
+    #[test]
+    fn several_commits_are_one_change() {
+        let last = Summary::parse("Rename the flag\n\nAs asked.", "task");
+        let earlier = ["Add a flag\n\nIt is new.".to_owned(), "Test it".to_owned()];
+        let all = Summary::of_all(&earlier, &last);
+        assert_eq!(all.title, "Add a flag");
+        assert_eq!(
+            all.body,
+            "It is new.\n\nTest it\n\nRename the flag\n\nAs asked."
+        );
+        assert_eq!(Summary::of_all(&[], &last), last);
     }
 
     #[test]

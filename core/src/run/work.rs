@@ -7,11 +7,11 @@ use rmcp::model::RequestMetaObject;
 use tokio::sync::Notify;
 
 use super::command::run_shell;
+use super::follow;
 use super::prompt::{self, Instructions};
 use super::resume::Begun;
 use super::{Prepared, Run};
 use crate::agent::{Agent, Halt};
-use crate::conversation::Conversation;
 use crate::provider::Provider;
 use crate::source::Base;
 use crate::tools::ToolBox;
@@ -39,14 +39,20 @@ impl Run<'_> {
         prepared: &Prepared,
         tools: &ToolBox,
     ) -> Result<(), Halt> {
-        let conversation = Conversation::new(prompt::SYSTEM.to_owned(), tools.specs());
+        let (conversation, beginning) = self.conversation_before(tools, prompt::SYSTEM);
         let started = Event::ConversationStarted {
             provenance: prepared.provider.info().provenance.clone(),
             limits: prepared.provider.info().limits(),
             system: conversation.system().to_owned(),
             tools: conversation.tools().to_vec(),
+            beginning,
         };
-        let item = Item::user(self.first_item(prepared).await?);
+        let item = Item::user(match &self.followed {
+            Some(followed) if !beginning.is_empty() => {
+                follow::follow_up(followed, &self.situation, &self.owned.request.prompt)
+            }
+            _ => self.first_item(prepared).await?,
+        });
         self.conversation.insert(conversation).push(&item);
         self.log
             .emit_all(vec![started, Event::ItemAppended { item }])
@@ -180,8 +186,13 @@ impl Run<'_> {
         let look = run_shell(sandbox.as_ref(), LOOK_AROUND, LOOK_AROUND_TIMEOUT).await?;
         let paths = self.parts.files.paths(base, MAX_PATHS).await?;
         let instructions = self.instructions(base).await?;
+        let task = &self.owned.request.prompt;
+        let task = match &self.followed {
+            Some(followed) => &follow::task(followed, &self.situation, task),
+            None => task,
+        };
         Ok(prompt::first_item(
-            &self.owned.request,
+            task,
             base,
             &look.output_tail,
             &paths,

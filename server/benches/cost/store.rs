@@ -83,6 +83,7 @@ async fn create(store: &Arc<dyn RunStore>, run: &RunId) -> Epoch {
             draft: false,
             budget: BudgetLimits::default(),
             checks: None,
+            follows: None,
         },
         owner: None,
         idempotency_key: None,

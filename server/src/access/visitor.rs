@@ -92,6 +92,25 @@ impl Visitor {
         }
     }
 
+    /// Refuses a visitor to whom a run does not belong, and who may see it all the same.
+    ///
+    /// # Errors
+    /// What the caller is told, with status 403.
+    pub fn owns(&self, run: &RunRecord) -> Result<(), ApiProblem> {
+        let owner = run.owner.as_deref();
+        if matches!(self.key, Who::Anybody) || owner == self.name() {
+            return Ok(());
+        }
+        let whose = owner.map_or("nobody's key".to_owned(), |name| {
+            format!("the key `{name}`")
+        });
+        Err(forbidden(format!(
+            "run `{}` belongs to {whose}, and only its owner can have its change gone on with; start a run of \
+             your own",
+            run.id
+        )))
+    }
+
     /// Whose runs this visitor sees; those of all if absent.
     #[must_use]
     pub fn owner(&self) -> Option<&str> {

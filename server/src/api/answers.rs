@@ -26,13 +26,37 @@ pub(super) struct CancelAccepted {
     pub(super) cancel_requested: bool,
 }
 
-/// A message was taken for a run's model.
+/// A message was taken: by a model at work, or as the task of a run that follows one that has ended.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct MessageAccepted {
-    /// The run.
+    /// The run that takes it: the one named, or the last that follows it.
     pub(super) id: RunId,
-    /// The message's number; later ones have greater ones.
-    pub(super) number: u64,
+    /// The message's number; later ones have greater ones. Absent where a run was started for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) number: Option<u64>,
+    /// The ended run that the run follows which was started for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) follows: Option<RunId>,
+}
+
+impl MessageAccepted {
+    /// A model at work hears it.
+    pub(super) fn heard(id: RunId, number: u64) -> Self {
+        Self {
+            id,
+            number: Some(number),
+            follows: None,
+        }
+    }
+
+    /// A run was started for it.
+    pub(super) fn started(id: RunId, follows: RunId) -> Self {
+        Self {
+            id,
+            number: None,
+            follows: Some(follows),
+        }
+    }
 }
 
 /// A page of runs, newest first.

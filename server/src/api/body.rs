@@ -131,6 +131,11 @@ fn check_names(
     known: &[String],
 ) -> Result<(), ApiProblem> {
     match fields.keys().find(|name| !known.contains(name)) {
+        Some(name) if name == "follows" => {
+            let message = "field `follows` is not for requests: say what is to be done to the run itself, by \
+                           POST /v1/runs/{id}/messages, and a run that follows it is started";
+            Err(ApiProblem::bad_request(message))
+        }
         Some(name) => {
             let hint = nearest(name, known.iter().map(String::as_str));
             let message = format!("unknown field `{prefix}{name}`{hint}");

@@ -195,7 +195,7 @@ fn id(path: RunPath) -> Result<RunId, ApiProblem> {
     }
 }
 
-fn name_run(headers: &mut HeaderMap, run: &RunId) {
+pub(super) fn name_run(headers: &mut HeaderMap, run: &RunId) {
     set(headers, HeaderName::from_static("x-run-id"), &run.0);
     set(headers, header::LOCATION, &format!("/v1/runs/{run}"));
 }

@@ -70,6 +70,7 @@ impl Code {
                 ..BudgetLimits::default()
             },
             checks: (!self.checks.is_empty()).then_some(self.checks),
+            follows: None,
         })
     }
 }

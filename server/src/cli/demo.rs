@@ -130,6 +130,7 @@ fn request(remote: &str) -> RunRequest {
         draft: false,
         budget: BudgetLimits::default(),
         checks: None,
+        follows: None,
     }
 }
 

@@ -3,14 +3,14 @@
 mod follow;
 mod place;
 mod table;
+mod tell;
 
 use std::io::{IsTerminal, Write as _};
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
-use pullwright_core::log::now_ms;
-use pullwright_core::store::{MAX_MESSAGES, NewMessage, Posted, RunFilter, RunPlace};
+use pullwright_core::store::{RunFilter, RunPlace};
 use pullwright_protocol::{Frame, FrameOptions};
 
 use super::say;
@@ -57,7 +57,8 @@ enum Task {
         /// The run, or the beginning of its id.
         run: String,
     },
-    /// Say something to the model that works on a run; it hears it before its next turn.
+    /// Say something to the model that works on a run; it hears it before its next turn. A run that has
+    /// ended is gone on with by another one, on the same branch and pull request.
     Say {
         /// The run, or the beginning of its id.
         run: String,
@@ -97,7 +98,7 @@ impl Runs {
             Task::Tail(named) => tail(whereabouts, &named).await?,
             Task::Resume(named) => return resume(whereabouts, &named).await,
             Task::Cancel { run } => cancel(whereabouts, &run).await?,
-            Task::Say { run, message } => say_to(whereabouts, &run, message).await?,
+            Task::Say { run, message } => tell::tell(whereabouts, &run, &message).await?,
             Task::Export { run } => export(whereabouts, &run).await?,
             Task::Patch { run } => patch(whereabouts, &run).await?,
         }
@@ -193,30 +194,6 @@ async fn cancel(whereabouts: &Whereabouts, named: &str) -> anyhow::Result<()> {
              its work and ends it, and so does the next server unless it is of a local path"
         ),
     });
-    Ok(())
-}
-
-async fn say_to(whereabouts: &Whereabouts, named: &str, text: String) -> anyhow::Result<()> {
-    let Place::Store { store, record } = whereabouts.find(named).await? else {
-        bail!("run {named} has ended; nobody hears it any more");
-    };
-    let run = record.id;
-    if text.trim().is_empty() {
-        bail!("there is nothing to say; write the message after the run");
-    }
-    let message = NewMessage {
-        id: uuid::Uuid::now_v7().to_string(),
-        run: run.clone(),
-        text,
-        at_ms: now_ms(),
-    };
-    match store.post(message).await? {
-        Posted::Accepted(_) => say(&format!(
-            "the model of run {run} hears it before its next turn"
-        )),
-        Posted::Ended => bail!("run {run} has ended; nobody hears it any more"),
-        Posted::Full => bail!("run {run} has {MAX_MESSAGES} messages, which is all that one takes"),
-    }
     Ok(())
 }
 

@@ -85,6 +85,17 @@ impl Validate for Executor {
         self.check_provider(request)?;
         self.check_branches(request)
     }
+
+    fn suit(&self, request: &mut RunRequest) {
+        let providers = &self.parts().config.providers;
+        if request
+            .provider
+            .as_ref()
+            .is_some_and(|row| !providers.contains_key(row))
+        {
+            (request.provider, request.model) = (None, None);
+        }
+    }
 }
 
 impl Executor {

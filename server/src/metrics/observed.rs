@@ -164,6 +164,18 @@ impl RunStore for ObservedStore {
         self.store.messages(run).await
     }
 
+    async fn message(&self, id: &str) -> Result<Option<(RunId, Message)>, StoreError> {
+        self.store.message(id).await
+    }
+
+    async fn follower(&self, run: &RunId) -> Result<Option<RunId>, StoreError> {
+        self.store.follower(run).await
+    }
+
+    async fn keyed(&self, owner: Option<&str>, key: &str) -> Result<Option<RunId>, StoreError> {
+        self.store.keyed(owner, key).await
+    }
+
     async fn get(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {
         self.store.get(run).await
     }

@@ -66,6 +66,12 @@ pub enum RecordingError {
     /// No model was asked.
     #[error("the run ended before a model was asked anything")]
     NoConversation,
+    /// It went on with the change of another run.
+    #[error(
+        "the run follows run {0}, and what its model was told begins with what was said in that one; replay \
+         that one"
+    )]
+    Follows(RunId),
     /// It went on where one owner alone is not interrupted.
     #[error(
         "the run went on with another owner just after its conversation had started anew (event {0} of its \
@@ -103,6 +109,9 @@ impl Recording {
         let Some(Event::Done { outcome, .. }) = events.last() else {
             return Err(RecordingError::NoEnd);
         };
+        if let Some(followed) = &request.follows {
+            return Err(RecordingError::Follows(followed.clone()));
+        }
         let (request, outcome) = (request.clone(), *outcome);
         let OneOwner {
             events,

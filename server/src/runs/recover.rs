@@ -192,7 +192,7 @@ impl Runs {
         }
     }
 
-    async fn record(&self, run: &RunId) -> Result<RunRecord, StoreError> {
+    pub(super) async fn record(&self, run: &RunId) -> Result<RunRecord, StoreError> {
         let record = self.shared.store.get(run).await?;
         record.ok_or_else(|| StoreError::UnknownRun(run.clone()))
     }

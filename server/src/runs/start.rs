@@ -2,10 +2,11 @@
 
 use std::sync::PoisonError;
 
+use axum::http::StatusCode;
 use pullwright_core::log::{now_ms, stamp};
 use pullwright_core::run::OwnedRun;
 use pullwright_core::store::{Created, NewRun, StoreError};
-use pullwright_protocol::{Event, LoggedEvent, RunId, RunRequest, Stage};
+use pullwright_protocol::{Event, FailureKind, LoggedEvent, RunId, RunRequest, Stage};
 use tokio_util::sync::CancellationToken;
 
 use super::active::OwnedKey;
@@ -29,6 +30,9 @@ pub enum StartError {
     /// The request is refused.
     #[error("{}", .0.message)]
     Refused(ApiProblem),
+    /// Another run follows the same one already.
+    #[error("run {0} follows that run already; say it to that one")]
+    FollowedBy(RunId),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -38,6 +42,10 @@ impl From<StartError> for ApiProblem {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Refused(problem) => problem,
+            StartError::FollowedBy(ref run) => {
+                let status = StatusCode::CONFLICT;
+                Self::new(status, FailureKind::BadRequest, error.to_string()).about(run)
+            }
             StartError::Store(error) => error.into(),
         }
     }
@@ -136,6 +144,7 @@ impl Runs {
         match self.shared.store.create(new).await? {
             Created::Joined(id) => return Ok(Started { id, joined: true }),
             Created::KeyReused => return Err(StartError::Refused(ApiProblem::key_reused())),
+            Created::FollowedBy(run) => return Err(StartError::FollowedBy(run)),
             Created::New => {}
         }
         // The run that had the key when it was looked for has left meanwhile.

@@ -6,6 +6,7 @@
 
 mod access;
 mod apply;
+mod follow;
 mod messages;
 mod owned;
 mod reader;
@@ -223,6 +224,18 @@ impl RunStore for SqliteStore {
 
     async fn messages(&self, run: &RunId) -> Result<Vec<Message>, StoreError> {
         self.messages_of(run).await
+    }
+
+    async fn message(&self, id: &str) -> Result<Option<(RunId, Message)>, StoreError> {
+        self.message_of_id(id).await
+    }
+
+    async fn follower(&self, run: &RunId) -> Result<Option<RunId>, StoreError> {
+        self.follower_of(run).await
+    }
+
+    async fn keyed(&self, owner: Option<&str>, key: &str) -> Result<Option<RunId>, StoreError> {
+        self.run_of_key(owner, key).await
     }
 
     async fn get(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {

@@ -5,6 +5,7 @@ mod audit;
 mod contract;
 mod ending;
 mod errors;
+mod follow_ups;
 mod keys;
 mod lists;
 mod ownership;

@@ -59,6 +59,16 @@ fn turns() -> Vec<Turn> {
     ]
 }
 
+/// What the model does when it is told more of a run that has ended.
+fn more_turns() -> Vec<Turn> {
+    let turn = |text, calls| Turn { text, calls };
+    let write = json!({ "command": "printf 'hi there\\n' > src/greeting.txt" });
+    vec![
+        turn("It can be longer. ", vec![("bash", write)]),
+        turn("Greet at length\n\nAs asked.", vec![]),
+    ]
+}
+
 /// Where runs take place, and how their servers die.
 #[derive(Clone, Default)]
 struct Matrix<'a> {
@@ -70,6 +80,8 @@ struct Matrix<'a> {
     death: Death,
     /// Whether each log is played again: whatever its owners had begun and did anew, it is one conversation.
     is_replayed: bool,
+    /// Whether the run follows one that has ended.
+    follows: bool,
     /// At every how many events a server is killed.
     step: usize,
 }
@@ -102,6 +114,16 @@ async fn a_run_survives_its_server_at_every_event() {
     let matrix = Matrix {
         is_replayed: true,
         step: 1,
+        ..Matrix::default()
+    };
+    matrix.holds(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_follows_another_survives_its_server() {
+    let matrix = Matrix {
+        follows: true,
+        step: 2,
         ..Matrix::default()
     };
     matrix.holds(1).await;
@@ -195,7 +217,7 @@ impl Matrix<'_> {
     async fn holds(&self, more: usize) {
         let whole = self.play(None).await;
         let last = whole.events.len();
-        assert!(last > 30, "{last} events");
+        assert!(last > 20, "{last} events");
         let kills = futures_util::stream::iter((1..last).step_by(self.step));
         let played = kills.map(async |seq| {
             let played = self.play(Some(seq as u64)).await;
@@ -227,14 +249,20 @@ impl Matrix<'_> {
         }
         let setting = Setting {
             files: FILES,
-            turns: turns(),
+            turns: turns().into_iter().chain(more_turns()).collect(),
             sections: format!("{CHECKS}{}", self.sections),
             variables,
             peers: self.peers,
         };
         let ground = Ground::new(setting).await;
         let server = ground.serve("data").await;
-        let run = ground.start(&server).await;
+        let mut run = ground.start(&server).await;
+        if self.follows {
+            ground
+                .follow(&server, &run, &mut Vec::new(), |_| false)
+                .await;
+            run = ground.say(&server, &run).await;
+        }
         let mut events = Vec::new();
         let mut data = "data";
         if let Some(seq) = killed_at {

@@ -92,6 +92,7 @@ fn everything() -> Vec<Event> {
             limits: Default::default(),
             system: String::new(),
             tools: Vec::new(),
+            beginning: Default::default(),
         },
         Event::ModelReplied {
             stop: StopReason::EndTurn,

@@ -12,6 +12,7 @@ mod demo;
 mod edit_tool;
 mod endings;
 mod faults;
+mod follow_ups;
 mod foreign_tools;
 mod inside;
 pub(crate) mod lab;

@@ -2,6 +2,7 @@
 
 mod access_contract;
 mod contract;
+mod follow;
 mod messages;
 mod owners;
 mod paging;

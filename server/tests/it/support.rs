@@ -21,6 +21,7 @@ pub(crate) fn request(prompt: &str) -> RunRequest {
         draft: false,
         budget: BudgetLimits::default(),
         checks: None,
+        follows: None,
     }
 }
 

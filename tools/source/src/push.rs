@@ -1,4 +1,5 @@
-//! Pushing: one commit of our own on top of the base, to a branch that must not exist yet.
+//! Pushing: one commit of our own on top of the base, to a branch that must not exist yet, or that must
+//! still be where the work began.
 //!
 //! A retry is safe: a branch that already holds this tree on this base is taken for ours.
 
@@ -28,8 +29,8 @@ pub(crate) async fn push(source: &GitSource, push: Push<'_>) -> Result<Pushed, S
     let remote = source
         .remote(&push.base.repository, push.credential)
         .await?;
-    if let Some(pushed) = already(source, &remote, &push).await? {
-        return Ok(pushed);
+    if let Found::Ours(commit) = look(source, &remote, &push).await? {
+        return Ok(pushed(&push, commit));
     }
     let commit = commit(source, &push).await?;
     let output = remote
@@ -45,8 +46,8 @@ pub(crate) async fn push(source: &GitSource, push: Push<'_>) -> Result<Pushed, S
     );
     // Somebody, perhaps an earlier attempt of ours, was there between question and push.
     let raced = said.contains("stale info") || said.contains("already exists");
-    if raced && let Some(pushed) = already(source, &remote, &push).await? {
-        return Ok(pushed);
+    if raced && let Found::Ours(commit) = look(source, &remote, &push).await? {
+        return Ok(pushed(&push, commit));
     }
     let doing = Doing::Pushing(push.branch);
     Err(failure::explain(
@@ -60,7 +61,7 @@ pub(crate) async fn push(source: &GitSource, push: Push<'_>) -> Result<Pushed, S
 fn check(push: &Push<'_>) -> Result<(), SourceError> {
     refname::check(push.branch)?;
     let refuse = |why: String| Err(SourceError::new(FailureKind::Push, why));
-    if push.branch == push.base.branch {
+    if push.branch == push.base.branch && !push.grows {
         return refuse(format!(
             "`{}` is the base branch, which is never pushed to; choose another `branch`",
             push.branch
@@ -81,22 +82,34 @@ fn check(push: &Push<'_>) -> Result<(), SourceError> {
     Ok(())
 }
 
-/// The branch, if the remote has it with this very work; an error if it has it with other work.
-async fn already(
+/// What the remote has of the branch.
+enum Found {
+    /// What the push expects.
+    AsExpected,
+    /// This very work, in this commit.
+    Ours(String),
+}
+
+/// Looks at the branch at the remote; an error if it has other work than the push expects.
+async fn look(
     source: &GitSource,
     remote: &Remote<'_>,
     push: &Push<'_>,
-) -> Result<Option<Pushed>, SourceError> {
+) -> Result<Found, SourceError> {
     let name = format!("refs/heads/{}", push.branch);
     let timeouts = source.config().timeouts;
     let ask = Call::new(timeouts.ask, ["ls-remote", "--", &remote.url, &name]);
     let output = remote.run(ask, Doing::Pushing(push.branch)).await?;
     let text = String::from_utf8_lossy(&output.stdout);
-    if !text.lines().any(|line| {
-        line.split_once('\t')
-            .is_some_and(|(_, found)| found == name)
-    }) {
-        return Ok(None);
+    let tip = text.lines().find_map(|line| {
+        let (commit, found) = line.split_once('\t')?;
+        (found == name).then_some(commit)
+    });
+    match tip {
+        None if push.grows => return Err(not_there(remote, push)),
+        None => return Ok(Found::AsExpected),
+        Some(tip) if push.grows && tip == push.base.commit => return Ok(Found::AsExpected),
+        Some(_) => {}
     }
     let refspec = format!("+{name}:{TAKEN_REF}");
     let args = [
@@ -114,16 +127,33 @@ async fn already(
         .growth(&push.work.quarantine, source.config().max_clone_bytes);
     remote.run(fetch, Doing::Pushing(push.branch)).await?;
     match same_work(push).await? {
-        Some(commit) => Ok(Some(pushed(push, commit))),
-        None => Err(SourceError::new(
-            FailureKind::Push,
-            format!(
-                "`{}` already has a branch `{}` with other work, which is left alone; choose \
-                 another `branch` or delete it",
-                remote.url, push.branch
-            ),
-        )),
+        Some(commit) => Ok(Found::Ours(commit)),
+        None => Err(other_work(remote, push)),
     }
+}
+
+fn not_there(remote: &Remote<'_>, push: &Push<'_>) -> SourceError {
+    let message = format!(
+        "`{}` has no branch `{}` any more: somebody deleted it after this run began; the work is kept as a \
+         patch, and a message to this run has it done on a branch of its own",
+        remote.url, push.branch
+    );
+    SourceError::new(FailureKind::Push, message)
+}
+
+fn other_work(remote: &Remote<'_>, push: &Push<'_>) -> SourceError {
+    let (url, branch) = (&remote.url, push.branch);
+    let message = match push.grows {
+        true => format!(
+            "somebody pushed to branch `{branch}` of `{url}` after this run began, and that is left alone; \
+             the work is kept as a patch, and a message to this run has it put on top of what was pushed"
+        ),
+        false => format!(
+            "`{url}` already has a branch `{branch}` with other work, which is left alone; choose \
+             another `branch` or delete it"
+        ),
+    };
+    SourceError::new(FailureKind::Push, message)
 }
 
 /// The fetched commit, if it is this work on this base.
@@ -174,7 +204,11 @@ fn signature(identity: &Identity) -> Result<Signature<'static>, git2::Error> {
 }
 
 fn command(source: &GitSource, remote: &Remote<'_>, push: &Push<'_>, commit: &str) -> Call {
-    let lease = format!("--force-with-lease=refs/heads/{}:", push.branch);
+    let expected = match push.grows {
+        true => push.base.commit.as_str(),
+        false => "",
+    };
+    let lease = format!("--force-with-lease=refs/heads/{}:{expected}", push.branch);
     let refspec = format!("{commit}:refs/heads/{}", push.branch);
     let args = [
         "push",

@@ -1,6 +1,9 @@
 //! Reads a run's log.
 
-use pullwright_protocol::{CheckPhase, CheckReport, Event, Item, LoggedEvent, ResetReason, RunId};
+use pullwright_protocol::{
+    Beginning, CheckPhase, CheckReport, Event, FollowedConversation, Item, LoggedEvent, Provenance,
+    ResetReason, RunId,
+};
 
 use super::{Loss, Past, PastBase, Talk};
 use crate::agent::{LastReply, heard_item, result_item};
@@ -44,6 +47,8 @@ impl Past {
         self.spent.take(&logged);
         self.count_stalls(&logged.event);
         match logged.event {
+            Event::RunCreated { request } => self.request = Some(request),
+            Event::RunFollowed { followed } => self.followed = Some(*followed),
             Event::RepositoryFetched { branch, commit, .. } => {
                 self.base = Some(PastBase { branch, commit });
                 self.before.clear();
@@ -58,9 +63,14 @@ impl Past {
             Event::SandboxLost => self.loss = Some(Loss::Open),
             Event::WorkspaceRestored { has_work } => self.loss = Some(Loss::Made { has_work }),
             Event::PatchStored {
-                tree, during_work, ..
+                tree,
+                files,
+                during_work,
+                ..
             } => {
                 self.kept = Some(tree);
+                self.kept_files = files;
+                self.kept_on = self.base.clone().or_else(|| self.kept_before());
                 self.is_final = !during_work;
                 self.after.clear();
             }
@@ -71,12 +81,29 @@ impl Past {
                 self.is_final = false;
                 self.after.clear();
             }
-            Event::BranchPushed { branch, commit } => {
+            Event::BranchPushed {
+                branch,
+                commit,
+                check_files,
+            } => {
                 self.pushed = Some(Pushed { branch, commit });
+                self.check_files = check_files;
             }
             Event::PullRequestOpened { url, .. } => self.pr_url = Some(url),
+            Event::Done {
+                outcome, summary, ..
+            } => self.done = Some((outcome, summary)),
             event => self.take_talk(event),
         }
+    }
+
+    /// What the work is a change to that was taken over from the run that is followed.
+    fn kept_before(&self) -> Option<PastBase> {
+        let kept = self.followed.as_ref()?.kept.as_ref()?;
+        Some(PastBase {
+            branch: kept.branch.clone(),
+            commit: kept.commit.clone(),
+        })
     }
 
     fn count_stalls(&mut self, event: &Event) {
@@ -120,16 +147,18 @@ impl Past {
             provenance,
             system,
             tools,
+            beginning,
             ..
         } = event
         {
-            self.talk = Some(Talk {
-                conversation: Conversation::new(system, tools),
-                rows: vec![provenance.provider.clone()],
-                first: provenance.clone(),
-                model: provenance,
-                last: None,
-                uncompacted: None,
+            let followed = self.followed.as_ref();
+            let before = followed.and_then(|followed| followed.conversation.as_ref());
+            let empty = Conversation::new(system, tools);
+            self.talk = Some(match before {
+                Some(before) if !beginning.is_empty() => {
+                    Talk::after(before, empty, beginning, provenance)
+                }
+                _ => Talk::new(empty, provenance.clone(), provenance),
             });
             return;
         }
@@ -155,6 +184,28 @@ impl Past {
 }
 
 impl Talk {
+    fn new(conversation: Conversation, first: Provenance, model: Provenance) -> Self {
+        Self {
+            conversation,
+            rows: vec![model.provider.clone()],
+            first,
+            model,
+            last: None,
+            uncompacted: None,
+        }
+    }
+
+    /// One that begins with what was said in another.
+    fn after(
+        before: &FollowedConversation,
+        empty: Conversation,
+        beginning: Beginning,
+        model: Provenance,
+    ) -> Self {
+        let conversation = empty.after(before, beginning);
+        Self::new(conversation, before.first.clone(), model)
+    }
+
     fn take(&mut self, event: Event) {
         match event {
             Event::CompactionStarted => self.uncompacted = Some(self.conversation.clone()),

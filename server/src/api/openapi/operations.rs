@@ -189,15 +189,22 @@ pub(super) const ALL: &[Operation] = &[
         method: "post",
         path: "/v1/runs/{id}/messages",
         id: "sayToRun",
-        summary: "Say something to the model that works on a run",
-        description: "It hears it before its next turn, and goes on where it had just finished.",
-        parameters: &["id"],
+        summary: "Say something to the model that works on a run, or have an ended one gone on with",
+        description: "A model at work hears it before its next turn, and goes on where it had just \
+                      finished. A run that has ended is followed by another one, which goes on with its \
+                      change and its conversation; what is said to a run that is followed goes to the \
+                      last that follows it. With an `Idempotency-Key`, a retry says it once.",
+        parameters: &["id", "idempotencyKey", "traceparent"],
         body: Some("SaidToRun"),
         answers: &[Answer {
             status: 202,
-            ..json("It is kept for it.", &[Content::Json("MessageAccepted")])
+            headers: STARTED_HEADERS,
+            ..json(
+                "It is kept, or the run is started.",
+                &[Content::Json("MessageAccepted")],
+            )
         }],
-        refusals: &[404, 408, 409, 413, 415],
+        refusals: &[404, 408, 409, 410, 413, 415, 422],
         ..NOTHING
     },
     Operation {

@@ -31,9 +31,7 @@ pub(super) fn of_one_owner(events: Vec<Event>) -> Result<OneOwner, RecordingErro
 /// The events and their numbers, but for what a new owner books for a reply that nobody heard to its end: one
 /// owner asks once. A reply that broke off by itself is told as an error, too.
 fn without_booked_replies(events: Vec<Event>) -> Vec<(usize, Event)> {
-    let is_booked = |pair: &[Event]| {
-        matches!(pair, [Event::ReplyLost { .. }, next] if !matches!(next, Event::Error { .. }))
-    };
+    let is_booked = |pair: &[Event]| matches!(pair, [Event::ReplyLost { .. }, next] if !matches!(next, Event::Error { .. }));
     let booked: Vec<bool> = events.windows(2).map(is_booked).collect();
     let numbered = (1..).zip(events).zip(booked.into_iter().chain([false]));
     numbered

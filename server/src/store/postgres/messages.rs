@@ -16,6 +16,7 @@ const POST: &str = "WITH known AS (SELECT number FROM messages WHERE id = $2), \
          AND (SELECT count(*) FROM messages WHERE run = $1) < $5 \
        RETURNING number) \
      SELECT number FROM known UNION ALL SELECT number FROM posted";
+const OF_ID: &str = "SELECT run, number, text FROM messages WHERE id = $1";
 const MESSAGES: &str = "SELECT number, text FROM messages WHERE run = $1 ORDER BY number";
 
 impl PostgresStore {
@@ -37,12 +38,23 @@ impl PostgresStore {
 
     pub(super) async fn messages_of(&self, run: &RunId) -> Result<Vec<Message>, StoreError> {
         let question = || sqlx::query(MESSAGES).bind(&run.0);
-        let message = |row: &PgRow| {
-            Ok(Message {
-                number: row.try_get::<i64, _>("number")?.cast_unsigned(),
-                text: row.try_get("text")?,
-            })
-        };
         self.reader.ask("reading messages", question, message).await
     }
+
+    pub(super) async fn message_of_id(
+        &self,
+        id: &str,
+    ) -> Result<Option<(RunId, Message)>, StoreError> {
+        let question = || sqlx::query(OF_ID).bind(id);
+        let of_run = |row: &PgRow| Ok((RunId(row.try_get("run")?), message(row)?));
+        let found = self.reader.ask("reading a message", question, of_run);
+        Ok(found.await?.pop())
+    }
+}
+
+fn message(row: &PgRow) -> Result<Message, sqlx::Error> {
+    Ok(Message {
+        number: row.try_get::<i64, _>("number")?.cast_unsigned(),
+        text: row.try_get("text")?,
+    })
 }

@@ -90,6 +90,10 @@ const STEPS: &[&str] = &[
     );
     ALTER TABLE patches ADD COLUMN upload text, ADD COLUMN parts integer;
 ",
+    "
+    ALTER TABLE runs ADD COLUMN follows text;
+    CREATE UNIQUE INDEX runs_following ON runs (follows) WHERE follows IS NOT NULL;
+",
 ];
 
 /// The version that this code writes.

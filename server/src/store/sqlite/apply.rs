@@ -282,9 +282,20 @@ async fn create(db: &mut SqliteConnection, new: &NewRun) -> Applied {
             return Ok(Ok(Reply::Created(created)));
         }
     }
+    let follows = new.request.follows.as_ref().map(|run| &run.0);
+    if let Some(follows) = follows {
+        let rival: Option<String> = sqlx::query_scalar("SELECT id FROM runs WHERE follows = ?")
+            .bind(follows)
+            .fetch_optional(&mut *db)
+            .await?;
+        if let Some(rival) = rival {
+            return Ok(Ok(Reply::Created(Created::FollowedBy(RunId(rival)))));
+        }
+    }
     sqlx::query(
-        "INSERT INTO runs (id, request, owner, idempotency_key, created_at_ms, leased_until_ms) \
-         VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO runs \
+           (id, request, owner, idempotency_key, created_at_ms, leased_until_ms, follows) \
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(&new.id.0)
     .bind(request)
@@ -292,6 +303,7 @@ async fn create(db: &mut SqliteConnection, new: &NewRun) -> Applied {
     .bind(&new.idempotency_key)
     .bind(new.at_ms.cast_signed())
     .bind(Lease::from_now(NEW_RUN_LEASE).until)
+    .bind(follows)
     .execute(db)
     .await?;
     Ok(Ok(Reply::Created(Created::New)))

@@ -11,6 +11,7 @@ const POST: &str = "INSERT INTO messages (run, id, text, at_ms) \
        AND (SELECT count(*) FROM messages WHERE run = runs.id) < ? \
      ON CONFLICT (id) DO NOTHING";
 const POSTED: &str = "SELECT number FROM messages WHERE id = ?";
+const OF_ID: &str = "SELECT run, number, text FROM messages WHERE id = ?";
 const MESSAGES: &str = "SELECT number, text FROM messages WHERE run = ? ORDER BY number";
 
 impl SqliteStore {
@@ -45,5 +46,20 @@ impl SqliteStore {
             text,
         };
         Ok(rows.into_iter().map(message).collect())
+    }
+
+    pub(super) async fn message_of_id(
+        &self,
+        id: &str,
+    ) -> Result<Option<(RunId, Message)>, StoreError> {
+        let row: Result<Option<(String, i64, String)>, _> = sqlx::query_as(OF_ID)
+            .bind(id)
+            .fetch_optional(self.reader.pool())
+            .await;
+        let row = row.map_err(failed("reading a message"))?;
+        Ok(row.map(|(run, number, text)| {
+            let number = number.cast_unsigned();
+            (RunId(run), Message { number, text })
+        }))
     }
 }

@@ -91,6 +91,10 @@ const STEPS: &[&str] = &[
     CREATE INDEX runs_by_owner_repo ON runs (owner, request ->> 'repoUrl', created_at_ms, id, outcome)
         WHERE owner IS NOT NULL;
 ",
+    "
+    ALTER TABLE runs ADD COLUMN follows TEXT;
+    CREATE UNIQUE INDEX runs_following ON runs (follows) WHERE follows IS NOT NULL;
+",
 ];
 
 /// The version that this code writes.

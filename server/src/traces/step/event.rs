@@ -57,7 +57,7 @@ impl What {
             } => Self::CallBegan(Call::new(call_id, server, tool)),
             Event::ToolAnswered { .. } => call_ended(event, content)?,
             Event::Checked { report } => checked(report, content),
-            Event::BranchPushed { branch, commit } => Self::Pushed(Push {
+            Event::BranchPushed { branch, commit, .. } => Self::Pushed(Push {
                 branch: content.of(|| short(branch)),
                 commit: short(commit),
             }),
@@ -66,6 +66,10 @@ impl What {
                 base: short(base),
             },
             Event::Resumed { .. } => happened("pullwright.resumed", ("pullwright.resumed", true)),
+            Event::RunFollowed { followed } => happened(
+                "pullwright.run_followed",
+                ("pullwright.followed.run", short(&followed.run.0)),
+            ),
             Event::SandboxOpened { kind, .. } => happened(
                 "pullwright.sandbox_opened",
                 ("pullwright.sandbox.kind", short(kind)),

@@ -127,7 +127,18 @@ shutdown_grace_sec = 1
     pub(super) async fn start(&self, server: &Server) -> String {
         let repository = self.remote.url();
         let body = json!({ "repoUrl": repository, "prompt": "Change the greeting" });
-        let request = self.client.post(format!("{}/v1/runs", server.address));
+        self.post(server, "/v1/runs", &body).await
+    }
+
+    /// Says something to a run that has ended, and answers the id of the one that follows it.
+    pub(super) async fn say(&self, server: &Server, run: &str) -> String {
+        let body = json!({ "message": "Say more" });
+        self.post(server, &format!("/v1/runs/{run}/messages"), &body)
+            .await
+    }
+
+    async fn post(&self, server: &Server, path: &str, body: &Value) -> String {
+        let request = self.client.post(format!("{}{path}", server.address));
         let request = request.header("content-type", "application/json");
         let answer = request.body(body.to_string()).send().await.unwrap();
         let text = answer.text().await.unwrap();

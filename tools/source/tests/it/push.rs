@@ -37,10 +37,81 @@ async fn push(
             base,
             work,
             branch,
+            grows: base.branch == BRANCH,
             message,
             credential: None,
         })
         .await
+}
+
+/// A change on top of one that was pushed before.
+async fn more_work(lab: &Lab, source: &GitSource, branch: &str, line: &str) -> (Base, Work) {
+    let url = lab.bare();
+    let base = fetch(source, url.to_str().unwrap(), Some(branch), None);
+    let base = base.await.unwrap();
+    let _ = std::fs::remove_dir_all(lab.path("sandbox"));
+    let sandbox = lab.sandbox(source, &base).await;
+    std::fs::write(sandbox.join("more"), line).unwrap();
+    commit(&sandbox, "more");
+    let taken = take_in(source, &base, &bundle(&sandbox, &base.commit)).await;
+    (base, taken.unwrap())
+}
+
+#[tokio::test]
+async fn a_branch_grows_by_one_commit() {
+    let lab = Lab::new();
+    let (source, base) = lab.local().await;
+    let (_, first) = work(&lab, &source, &base).await;
+    let first = push(&source, &base, &first, BRANCH).await.unwrap();
+    let (base, second) = more_work(&lab, &source, BRANCH, "more\n").await;
+    assert_eq!(base.commit, first.commit);
+    let pushed = push(&source, &base, &second, BRANCH).await.unwrap();
+    let parent = text(&lab.bare(), &["rev-parse", &format!("{BRANCH}^")]);
+    assert_eq!(parent, first.commit);
+    let again = push(&source, &base, &second, BRANCH).await.unwrap();
+    assert_eq!(again, pushed, "a retry finds its own commit");
+}
+
+#[tokio::test]
+async fn a_branch_that_moved_or_went_is_left_alone() {
+    let lab = Lab::new();
+    let (source, base) = lab.local().await;
+    let (_, first) = work(&lab, &source, &base).await;
+    push(&source, &base, &first, BRANCH).await.unwrap();
+    let (base, second) = more_work(&lab, &source, BRANCH, "more\n").await;
+    let name = format!("refs/heads/{BRANCH}");
+    git(&lab.bare(), &["update-ref", &name, "side"]);
+    let moved = push(&source, &base, &second, BRANCH).await.unwrap_err();
+    assert_eq!(moved.kind, FailureKind::Push);
+    assert!(moved.message.contains("somebody pushed"), "{moved}");
+    let side = text(&lab.bare(), &["rev-parse", "side"]);
+    assert_eq!(text(&lab.bare(), &["rev-parse", BRANCH]), side);
+    git(&lab.bare(), &["update-ref", "-d", &name]);
+    let gone = push(&source, &base, &second, BRANCH).await.unwrap_err();
+    assert_eq!(gone.kind, FailureKind::Push);
+    assert!(gone.message.contains("deleted"), "{gone}");
+}
+
+/// Somebody pushes between our question and our push.
+#[tokio::test]
+async fn a_branch_that_moves_meanwhile_is_left_alone() {
+    let lab = Lab::new();
+    let (source, base) = lab.local().await;
+    let (_, first) = work(&lab, &source, &base).await;
+    push(&source, &base, &first, BRANCH).await.unwrap();
+    let wrapper = lab.git_after(&format!(
+        "case \" $* \" in *\" push \"*) git --git-dir={bare} update-ref refs/heads/{BRANCH} side;; esac",
+        bare = lab.bare().display()
+    ));
+    let mut config = lab.config(&[]);
+    (config.git, config.allow_local_paths) = (wrapper, true);
+    let source = GitSource::new(config).unwrap();
+    let (base, second) = more_work(&lab, &source, BRANCH, "more\n").await;
+    let error = push(&source, &base, &second, BRANCH).await.unwrap_err();
+    assert_eq!(error.kind, FailureKind::Push);
+    assert!(error.message.contains("somebody pushed"), "{error}");
+    let side = text(&lab.bare(), &["rev-parse", "side"]);
+    assert_eq!(text(&lab.bare(), &["rev-parse", BRANCH]), side);
 }
 
 #[tokio::test]

@@ -36,6 +36,7 @@ async fn a_token_is_in_no_argument_environment_or_file() {
         base: &base,
         work: &work,
         branch: "pullwright/secret-1",
+        grows: false,
         message: "Add new",
         credential: Some(&credential),
     };

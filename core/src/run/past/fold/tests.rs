@@ -22,6 +22,7 @@ fn started() -> Event {
         limits: Default::default(),
         system: String::new(),
         tools: Vec::new(),
+        beginning: Default::default(),
     }
 }
 

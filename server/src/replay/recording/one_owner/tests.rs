@@ -1,6 +1,7 @@
 use pullwright_protocol::provider::{ModelLimits, StopReason, TokenUsage};
 use pullwright_protocol::{
-    CheckReport, Content, FailureKind, Part, Provenance, ResetReason, RunRequest, ToolView,
+    Beginning, CheckReport, Content, FailureKind, Part, Provenance, ResetReason, RunRequest,
+    ToolView,
 };
 use serde_json::json;
 
@@ -24,6 +25,7 @@ fn started() -> Event {
         limits: ModelLimits::default(),
         system: String::new(),
         tools: Vec::new(),
+        beginning: Beginning::default(),
     }
 }
 
@@ -174,14 +176,7 @@ fn what_was_prepared_twice_is_prepared_once() {
 
 #[test]
 fn a_reply_that_was_not_finished_is_not_there() {
-    let unfinished = [
-        piece(),
-        lost(),
-        overloaded(),
-        piece(),
-        resumed(),
-        lost(),
-    ];
+    let unfinished = [piece(), lost(), overloaded(), piece(), resumed(), lost()];
     is_the_same_as(
         &[&unfinished[..], &[said("back"), replied(), words()]].concat(),
         &[heard("back"), replied(), words()],
@@ -245,13 +240,7 @@ fn checks_that_ran_again_are_there_once() {
 
 #[test]
 fn work_that_was_not_found_is_not_there() {
-    let before = [
-        replied(),
-        words(),
-        taken_in("t"),
-        checked("one"),
-        resumed(),
-    ];
+    let before = [replied(), words(), taken_in("t"), checked("one"), resumed()];
     is_the_same_as(
         &[&before[..], &[taken_in("u"), checked("one")]].concat(),
         &[replied(), words(), taken_in("u"), checked("one")],

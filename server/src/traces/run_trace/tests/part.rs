@@ -64,6 +64,7 @@ pub(super) fn created() -> Event {
             draft: false,
             budget: BudgetLimits::default(),
             checks: None,
+            follows: None,
         },
     }
 }
@@ -90,6 +91,7 @@ pub(super) fn asks() -> Event {
         limits: Default::default(),
         system: "Be good".to_owned(),
         tools: Vec::new(),
+        beginning: Default::default(),
     }
 }
 
@@ -137,6 +139,7 @@ pub(super) fn pushed() -> Event {
     Event::BranchPushed {
         branch: "pullwright/greet".to_owned(),
         commit: "c0ffee".to_owned(),
+        check_files: Vec::new(),
     }
 }
 

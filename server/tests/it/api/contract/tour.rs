@@ -7,7 +7,7 @@ use std::time::Duration;
 use pullwright::access::Scope;
 use pullwright::runs::Patience;
 use pullwright_core::config::AccessConfig;
-use pullwright_core::store::Retired;
+use pullwright_core::store::{MAX_MESSAGES, NewMessage, Retired};
 use pullwright_protocol::RunId;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -81,6 +81,22 @@ impl Tour {
         self.ask("post", path, endless).await;
     }
 
+    /// A message to a run that has all that one takes.
+    async fn full(&mut self, messages: &str) {
+        let run = run_id(&send(self.who.sends(self.server.code("wait"))).await);
+        for number in 0..MAX_MESSAGES {
+            let message = NewMessage {
+                id: number.to_string(),
+                run: run.clone(),
+                text: "quickly".to_owned(),
+                at_ms: 1,
+            };
+            self.server.store.post(message).await.expect("post");
+        }
+        self.post(messages, &run.0, &json!({ "message": "quickly" }))
+            .await;
+    }
+
     async fn ask(&mut self, method: &str, path: &str, request: RequestBuilder) {
         let request = self.who.sends(request);
         self.exchanges
@@ -135,6 +151,8 @@ async fn successes() -> Vec<Exchange> {
     tour.get("/v1/runs/{id}", &waiting.0, "").await;
     let said = json!({ "message": "in French" });
     tour.post("/v1/runs/{id}/messages", &waiting.0, &said).await;
+    let more = json!({ "message": "hello" });
+    tour.post("/v1/runs/{id}/messages", &run, &more).await;
     tour.post("/v1/runs/{id}/cancel", &waiting.0, &json!({}))
         .await;
     tour.exchanges
@@ -158,7 +176,14 @@ async fn refusals() -> Vec<Exchange> {
     let said = |message: &str| json!({ "message": message });
     let messages = "/v1/runs/{id}/messages";
     tour.post(messages, "nobody", &said("hello")).await;
-    tour.post(messages, &run, &said("hello")).await;
+    tour.full(messages).await;
+    for message in ["hello", "many 1"] {
+        let request = tour
+            .server
+            .post(&messages.replace("{id}", &run), &said(message));
+        let request = request.header("Idempotency-Key", "said");
+        tour.ask("post", messages, request).await;
+    }
     tour.bad_bodies(messages, &run, &said(&"x".repeat(100_001)))
         .await;
     for path in ["/code", "/v1/runs"] {
@@ -190,6 +215,8 @@ async fn retired() -> Vec<Exchange> {
         let path = format!("/v1/runs/{{id}}/{path}");
         tour.get(&path, &run.0, "").await;
     }
+    let said = json!({ "message": "hello" });
+    tour.post("/v1/runs/{id}/messages", &run.0, &said).await;
     tour.get("/v1/runs/{id}/events", &run.0, "?limit=1").await;
     let joining = code(&tour);
     tour.ask("post", "/code", joining).await;

@@ -1,0 +1,120 @@
+//! Where a run begins that goes on with the change of another one.
+
+use pullwright_protocol::{Event, FailureKind, Published, Stage};
+
+use super::told::{self, Place};
+use crate::agent::Halt;
+use crate::run::Run;
+use crate::source::{Base, Repository, Work};
+
+/// Where a run begins.
+pub(in crate::run) struct Start {
+    pub(in crate::run) base: Base,
+    /// Work that a run before has left and not published.
+    pub(in crate::run) work: Option<Work>,
+}
+
+impl Run<'_> {
+    /// Fetches what the run begins with.
+    pub(in crate::run) async fn find_start(
+        &mut self,
+        repository: &Repository,
+    ) -> Result<Start, Halt> {
+        if self.followed.is_none() {
+            let branch = self.owned.request.base_branch.clone();
+            let base = self.fetch(repository, branch.as_deref(), None).await?;
+            return Ok(Start { base, work: None });
+        }
+        let (base, place) = self.find_place(repository).await?;
+        let work = self.restore_followed(&base).await?;
+        let is_left_out =
+            work.is_none() && self.followed.as_ref().is_some_and(|f| f.kept.is_some());
+        self.situation = told::situation(&place, &base, work.is_some(), is_left_out);
+        Ok(Start { base, work })
+    }
+
+    /// The branch that holds the change, as it is now; else where the work that is kept began; else the
+    /// branch that a change is proposed to.
+    async fn find_place(&mut self, repository: &Repository) -> Result<(Base, Place), Halt> {
+        let Some(followed) = &self.followed else {
+            let message = "there is no run to follow".to_owned();
+            return Err(Halt::Failed(FailureKind::Internal, message));
+        };
+        let asked = self.owned.request.base_branch.clone();
+        let target = followed.target.clone().or(asked);
+        let (published, kept) = (followed.published.clone(), followed.kept.clone());
+        if let Some(published) = published {
+            let gone = match self.fetch_published(repository, &published).await? {
+                Ok(base) => {
+                    let has_moved = base.commit != published.commit;
+                    return Ok((
+                        base,
+                        Place::Branch {
+                            published,
+                            has_moved,
+                        },
+                    ));
+                }
+                Err(gone) => gone,
+            };
+            let message = format!("{gone}: what is asked for now becomes a change of its own");
+            self.status(Stage::Clone, message).await;
+            let base = self.fetch(repository, target.as_deref(), None).await?;
+            return Ok((base, Place::Anew { gone }));
+        }
+        if let Some(kept) = kept {
+            let found = self.fetch(repository, Some(&kept.branch), Some(&kept.commit));
+            match found.await {
+                Err(Halt::Failed(FailureKind::Repository, reason)) => {
+                    self.status(Stage::Clone, reason).await;
+                }
+                found => return Ok((found?, Place::Base)),
+            }
+        }
+        let base = self.fetch(repository, target.as_deref(), None).await?;
+        Ok((base, Place::Base))
+    }
+
+    /// The branch as it is now, or why the change cannot go on there.
+    async fn fetch_published(
+        &mut self,
+        repository: &Repository,
+        published: &Published,
+    ) -> Result<Result<Base, String>, Halt> {
+        let branch = &published.branch;
+        if let (Some(forge), Some(url)) = (&self.forge, &published.pr_url)
+            && !forge.has_open_pull_request(branch).await?
+        {
+            return Ok(Err(format!("the pull request {url} is not open any more")));
+        }
+        match self.fetch(repository, Some(branch), None).await {
+            Err(Halt::Failed(FailureKind::Repository, _)) => {
+                Ok(Err(format!("the branch `{branch}` is not there any more")))
+            }
+            found => found.map(Ok),
+        }
+    }
+
+    /// The work that is kept, on the base; nothing where it does not fit.
+    async fn restore_followed(&mut self, base: &Base) -> Result<Option<Work>, Halt> {
+        let kept = self
+            .followed
+            .as_ref()
+            .and_then(|followed| followed.kept.clone());
+        let Some(kept) = kept else { return Ok(None) };
+        let Some(work) = self.restore_or_tell(base, &kept.tree).await else {
+            return Ok(None);
+        };
+        if base.commit != kept.commit {
+            self.store_patch(&work.patch).await?;
+            let stored = Event::PatchStored {
+                bytes: work.patch.len() as u64,
+                files: work.changed.len() as u64,
+                tree: work.tree.clone(),
+                during_work: true,
+            };
+            self.log.emit(stored).await;
+        }
+        Ok(Some(work))
+    }
+}

@@ -1,0 +1,99 @@
+//! A GitHub that knows one repository and its pull requests, as far as runs ask for them.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::routing::{get, patch};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+type Pulls = Arc<Mutex<Vec<Value>>>;
+
+/// A running double.
+pub(super) struct Github {
+    address: SocketAddr,
+    pulls: Pulls,
+}
+
+impl Github {
+    pub(super) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let address = listener.local_addr().expect("an address");
+        let pulls = Pulls::default();
+        let router = Router::new()
+            .route("/repos/{owner}/{name}", get(repository))
+            .route("/repos/{owner}/{name}/pulls", get(list).post(open))
+            .route("/repos/{owner}/{name}/pulls/{number}", patch(change))
+            .with_state(Arc::clone(&pulls));
+        tokio::spawn(async move { axum::serve(listener, router).await.expect("serve") });
+        Self { address, pulls }
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(super) fn pulls(&self) -> Vec<Value> {
+        self.pulls.lock().expect("the lock").clone()
+    }
+
+    /// Merges the first pull request, as a person does.
+    pub(super) fn merge(&self) {
+        let mut pulls = self.pulls.lock().expect("the lock");
+        (pulls[0]["state"], pulls[0]["merged"]) = (json!("closed"), json!(true));
+    }
+}
+
+async fn repository(Path((owner, name)): Path<(String, String)>) -> Json<Value> {
+    Json(json!({
+        "full_name": format!("{owner}/{name}"),
+        "default_branch": "main",
+        "permissions": { "push": true },
+    }))
+}
+
+/// Those that are open, whatever is asked for: clients look at what they get.
+async fn list(State(pulls): State<Pulls>) -> Json<Vec<Value>> {
+    let mut open = pulls.lock().expect("the lock").clone();
+    open.retain(|pull| pull["state"] == "open");
+    Json(open)
+}
+
+async fn open(
+    State(pulls): State<Pulls>,
+    Path((owner, name)): Path<(String, String)>,
+    Json(new): Json<Value>,
+) -> (StatusCode, Json<Value>) {
+    let mut pulls = pulls.lock().expect("the lock");
+    let number = pulls.len() + 1;
+    let pull = json!({
+        "number": number,
+        "html_url": format!("http://github.example/{owner}/{name}/pull/{number}"),
+        "title": new["title"],
+        "body": new["body"],
+        "draft": new["draft"],
+        "state": "open",
+        "head": { "ref": new["head"], "repo": { "full_name": format!("{owner}/{name}") } },
+        "base": { "ref": new["base"] },
+    });
+    pulls.push(pull.clone());
+    (StatusCode::CREATED, Json(pull))
+}
+
+async fn change(
+    State(pulls): State<Pulls>,
+    Path((_, _, number)): Path<(String, String, usize)>,
+    Json(changed): Json<Value>,
+) -> Json<Value> {
+    let mut pulls = pulls.lock().expect("the lock");
+    let pull = &mut pulls[number - 1];
+    for field in ["title", "body"] {
+        if let Some(value) = changed.get(field) {
+            pull[field] = value.clone();
+        }
+    }
+    Json(pull.clone())
+}
