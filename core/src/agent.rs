@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use circles::{Circle, Circles, Turn};
 
 pub(crate) use answer::result_item;
+pub(crate) use inbox::SAYS_NOW;
 pub use inbox::{Inbox, heard_item};
 pub use last_reply::LastReply;
 

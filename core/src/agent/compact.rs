@@ -1,8 +1,8 @@
 //! Compaction: a conversation that no longer fits its model starts anew from a summary.
 //!
 //! Providers bind their reasoning to everything before it, so nothing is ever taken out of the middle:
-//! the reset is whole, explicit and in the log. What survives is the task, what the model writes down
-//! about its work and its plan, and the last results as they were.
+//! the reset is whole, explicit and in the log. What survives is the task and what was asked for last, what
+//! the model writes down about its work and its plan, and the last results as they were.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -12,6 +12,7 @@ use pullwright_protocol::provider::StopReason;
 use pullwright_protocol::{Content, Event, FailureKind, Item, ResetReason};
 
 use super::ask::Asked;
+use super::inbox::SAYS_NOW;
 use super::{Agent, Halt, Reply};
 use crate::conversation::{BYTES_PER_TOKEN, Conversation};
 
@@ -212,10 +213,21 @@ fn with_the_task(mut anew: Vec<Item>, said: &[Item], continuation: String) -> Ve
     let is_user = |item: &&Item| matches!(item.content, Content::User { .. });
     if !anew.iter().any(|item| is_user(&item)) {
         // The first one is the task, whichever conversation about it this is.
-        anew.extend(said.iter().find(is_user).cloned());
+        let task = said.iter().find(is_user);
+        let later = said.iter().rfind(|item| is_of_a_follow_up(item));
+        let later = later.filter(|later| Some(*later) != task);
+        anew.extend(task.into_iter().chain(later).cloned());
     }
     anew.push(Item::user(continuation));
     anew
+}
+
+/// Whether it says what is to be done with a change that was made before.
+fn is_of_a_follow_up(item: &Item) -> bool {
+    match &item.content {
+        Content::User { parts } => joined_text(parts).contains(SAYS_NOW),
+        _ => false,
+    }
 }
 
 /// What the model goes on from: its own words, where nothing else stands for what was said, and the last

@@ -12,6 +12,9 @@ use crate::store::{Message, RunStore};
 const FROM_THE_USER: &str = "\
 The person who asked for this work says, while you are at it. Take it into account from here on:";
 
+/// Introduces a message about a change that was made before.
+pub(crate) const SAYS_NOW: &str = "The person who asked for this work says now:";
+
 /// The messages that are left for a run.
 pub struct Inbox {
     store: Arc<dyn RunStore>,

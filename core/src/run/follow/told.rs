@@ -2,6 +2,7 @@
 
 use pullwright_protocol::{Followed, Outcome, Published};
 
+use crate::agent::SAYS_NOW;
 use crate::run::prepare::short;
 use crate::source::Base;
 
@@ -74,7 +75,7 @@ pub(super) fn situation(place: &Place, base: &Base, has_work: bool, is_left_out:
 pub(in crate::run) fn follow_up(followed: &Followed, situation: &str, message: &str) -> String {
     let said = said(&followed.unheard, message);
     format!(
-        "{} {situation} {HOW_TO_END}\n\nThe person who asked for this work says now:\n\n{said}",
+        "{} {situation} {HOW_TO_END}\n\n{SAYS_NOW}\n\n{said}",
         came_of(followed)
     )
 }

@@ -271,6 +271,89 @@ steps = [{ text = "Greet twice" }]
     assert_eq!(pulls.len(), 1, "{pulls:#?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn work_that_does_not_fit_any_more_is_told() {
+    let script = r#"
+[[replies]]
+steps = [{ tool_call = { name = "edit", arguments = { path = "src/greeting.txt", old_str = "hello", new_str = "hi" } } }]
+[[replies]]
+steps = [{ text = "Greet shortly" }]
+[[replies]]
+steps = [{ tool_call = { name = "edit", arguments = { path = "src/greeting.txt", old_str = "hi", new_str = "hi hi" } } }]
+[[replies]]
+steps = [{ tool_call = { name = "bash", arguments = { command = "sleep 600", timeout_sec = 600 } } }]
+[[replies]]
+expect = { user_contains = ["do not fit the files as they are now"] }
+steps = [{ tool_call = { name = "bash", arguments = { command = "cat src/greeting.txt; echo mine mine > src/greeting.txt" } } }]
+[[replies]]
+expect = { results_contain = ["mine"], results_lack = ["hi"] }
+steps = [{ text = "Greet twice" }]
+"#;
+    let office = Office::plain(script).await;
+    let run = office.run("branch only").await;
+    let branch = office.branch();
+    let follower = office.begin_to_follow(&run, "say it twice").await;
+    office.until_logged(&follower, "\"tool\":\"bash\"").await;
+    office.cancel(&follower).await;
+    office.ends(&follower, "cancelled").await;
+    office.commit_as_a_person(&branch, "src/greeting.txt");
+    let last = office.follow(&run, "go on", "branch only").await;
+    let told = office.ends(&last, "branch only").await;
+    assert!(
+        told.contains("the work that was kept cannot be used"),
+        "{told}"
+    );
+    assert_eq!(office.greeting(&branch), "mine mine");
+}
+
+/// Reasoning is bound to the tools that were offered with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_other_tools_it_goes_on_without_the_reasoning() {
+    let mut office = Office::plain(&TWICE.replace("verify_replay = true", "")).await;
+    let run = office.run("branch only").await;
+    let config = office.desk.path.join("plugins.toml");
+    let text = std::fs::read_to_string(&config).expect("the configuration");
+    let fewer = text.replace("[tools.git]\nbuiltin = \"git\"\n", "");
+    assert_ne!(fewer, text);
+    std::fs::write(&config, fewer).expect("write the configuration");
+    office.kill_and_serve();
+    let follower = office.follow(&run, "and say it twice", "branch only").await;
+    office
+        .until_logged(&follower, "\"beginning\":\"followed_without_reasoning\"")
+        .await;
+    assert_eq!(office.greeting(&office.branch()), "hi hi");
+}
+
+/// What was asked for last outlives a conversation that becomes too long.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_that_becomes_too_long_keeps_what_was_asked() {
+    let script = r##"
+context_tokens = 24000
+[[replies]]
+steps = [{ tool_call = { name = "bash", arguments = { command = "head -c 29000 /dev/zero | tr '\\0' a; echo hi > src/greeting.txt" } } }]
+[[replies]]
+steps = [{ text = "Greet shortly" }]
+[[replies]]
+steps = [{ tool_call = { name = "bash", arguments = { command = "head -c 29000 /dev/zero | tr '\\0' b" } } }]
+[[replies]]
+expect = { user_contains = ["Write down everything"] }
+steps = [{ text = "NOTES: it is in src/greeting.txt" }]
+[[episodes]]
+user_contains = "NOTES: it is"
+[[episodes.replies]]
+expect = { user_contains = ["# Task", "and say it twice, word for word"] }
+steps = [{ tool_call = { name = "edit", arguments = { path = "src/greeting.txt", old_str = "hi", new_str = "hi hi" } } }]
+[[episodes.replies]]
+steps = [{ text = "Greet twice" }]
+"##;
+    let office = Office::plain(script).await;
+    let run = office.run("branch only").await;
+    office
+        .follow(&run, "and say it twice, word for word", "branch only")
+        .await;
+    assert_eq!(office.greeting(&office.branch()), "hi hi");
+}
+
 /// The conversation goes on with another model, which gets no reasoning of the first.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_is_gone_is_replaced() {
