@@ -9,6 +9,7 @@ mod follow;
 mod forge;
 mod keep;
 mod left;
+mod mend;
 mod notices;
 mod past;
 mod prepare;
@@ -367,9 +368,13 @@ impl<'a> Run<'a> {
             if self.owned.hand_over.soon.is_cancelled() {
                 return Err(Halt::HandedOver);
             }
+            if self.is_refused() && self.may_mend() {
+                self.ask_for_other_work(&prepared).await?;
+                is_worked_out = false;
+                continue;
+            }
             let broken = self.check(&prepared).await?;
-            if !broken.is_empty() && self.repairs < self.parts.config.checks.max_repairs {
-                self.repairs += 1;
+            if !broken.is_empty() && self.may_mend() {
                 self.ask_for_repair(&broken).await;
             } else if !self.has_news(&prepared).await? {
                 return Ok(None);

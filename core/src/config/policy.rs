@@ -56,7 +56,7 @@ pub struct ChecksConfig {
     pub run: Option<Vec<String>>,
     /// The time for each, in seconds.
     pub timeout_sec: u64,
-    /// How often a check that the change broke goes back to the model.
+    /// How often a check that the change broke, or a change that may not be pushed, goes back to the model.
     pub max_repairs: u32,
 }
 

@@ -128,7 +128,7 @@ struct Checks {
     run: Option<Vec<String>>,
     /// The longest wait for one command, in seconds. Default 900.
     timeout_sec: Option<u64>,
-    /// How often a broken check goes back to the model. Default 2.
+    /// How often a broken check, or a change that may not be pushed, goes back to the model. Default 2.
     max_repairs: Option<u32>,
 }
 

@@ -181,7 +181,7 @@ mod tests {
         let commit = Proposed::Commit("abc");
         let text = markdown(&owned, commit, &check_files, &[], &[report]);
         assert!(text.contains("make test"), "{text}");
-        assert!(text.contains("`Makefile`"), "{text}");
+        assert!(text.contains(" Makefile "), "{text}");
         assert!(
             text.contains("on the tree of commit abc: each check"),
             "{text}"

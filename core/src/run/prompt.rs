@@ -101,6 +101,18 @@ pub(crate) fn broken_checks(reports: &[&pullwright_protocol::CheckReport]) -> St
     text
 }
 
+/// What is said of work that may not be pushed.
+pub(crate) fn refused(refusals: &[String]) -> String {
+    let mut text = String::from(
+        "Your change cannot be published as it is. Take back what is refused here, or do it in another way, \
+         where the task can be done without it. If it cannot, say so in your summary.\n\n",
+    );
+    for refusal in refusals {
+        let _ = writeln!(text, "- {refusal}");
+    }
+    text + "\nThen end with a title and a summary of the whole change.\n"
+}
+
 fn describe_commands(text: &mut String, commands: &Commands) {
     if !commands.checks.is_empty() {
         let _ = writeln!(text, "Checks that will run on your change:");

@@ -309,9 +309,8 @@ impl Run<'_> {
     /// Whether the checks have run on the work, and nothing is left to mend.
     fn is_checked(&self, commands: &Commands) -> bool {
         let has_run = |command: &String| self.after.iter().any(|known| known.command == *command);
-        let may_mend = self.repairs < self.parts.config.checks.max_repairs;
-        let is_to_mend = may_mend && !broken(&self.before, &self.after).is_empty();
-        commands.checks.iter().all(has_run) && !is_to_mend
+        let is_faulty = self.is_refused() || !broken(&self.before, &self.after).is_empty();
+        commands.checks.iter().all(has_run) && !(is_faulty && self.may_mend())
     }
 
     /// Ends a sandbox that is not needed any more.

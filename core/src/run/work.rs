@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pullwright_protocol::{CheckReport, Event, FailureKind, Item, Stage};
+use pullwright_protocol::{Event, FailureKind, Item, Stage};
 use rmcp::model::RequestMetaObject;
 use tokio::sync::Notify;
 
@@ -144,22 +144,6 @@ impl Run<'_> {
         }
     }
 
-    /// Tells the model which checks its change broke.
-    pub(super) async fn ask_for_repair(&mut self, broken: &[CheckReport]) {
-        let broken: Vec<&CheckReport> = broken.iter().collect();
-        let item = Item::user(prompt::broken_checks(&broken));
-        if let Some(conversation) = &mut self.conversation {
-            conversation.push(&item);
-        }
-        let asked = vec![Event::RepairAsked, Event::ItemAppended { item }];
-        self.log.emit_all(asked).await;
-        let message = format!(
-            "{} broken by the change; the model mends it",
-            count(broken.len())
-        );
-        self.status(Stage::Work, message).await;
-    }
-
     /// Whether somebody said something meanwhile, so that the model goes on in what is checked.
     pub(super) async fn has_news(&mut self, prepared: &Prepared) -> Result<bool, Halt> {
         if self.inbox.news().await.is_empty() {
@@ -229,11 +213,4 @@ fn is_spent(kind: FailureKind) -> bool {
             | FailureKind::ProviderAuth
             | FailureKind::ProviderBudget
     )
-}
-
-fn count(checks: usize) -> String {
-    match checks {
-        1 => "1 check was".to_owned(),
-        checks => format!("{checks} checks were"),
-    }
 }

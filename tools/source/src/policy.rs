@@ -2,6 +2,7 @@
 
 mod attributes;
 mod path;
+mod secrets;
 mod symlink;
 
 use git2::{ObjectType, Oid, Repository};
@@ -92,7 +93,7 @@ fn content_refusal(git: &Repository, change: &Change) -> Result<Option<String>, 
     if attributes::is_attributes_file(&change.path) {
         return attributes::refusal(git, change);
     }
-    Ok(None)
+    secrets::refusal(git, change)
 }
 
 fn total_refusal(git: &Repository, changes: &[Change]) -> Result<Option<String>, SourceError> {

@@ -4,10 +4,14 @@ use super::lab::{GREET, Lab, Plan, Played};
 use super::project::git;
 use crate::peers::http_backend::Behaviour;
 
+/// The model does not take back what may not be pushed.
+const KEPT: &str = "[[replies]]\nexpect = { user_contains = [\"cannot be published\"] }\n\
+    steps = [{ text = \"Keep it\" }]\n";
+
 async fn bash(command: &str) -> (Lab, Played) {
     let script = format!(
         "[[replies]]\nsteps = [{{ tool_call = {{ name = \"bash\", arguments = {{ command = '{command}' }} }} }}]\n\
-         [[replies]]\nexpect = {{ results_are_errors = false }}\nsteps = [{{ text = \"Change it\" }}]\n"
+         [[replies]]\nexpect = {{ results_are_errors = false }}\nsteps = [{{ text = \"Change it\" }}]\n{KEPT}{KEPT}"
     );
     let lab = Lab::start(Plan {
         script: &script,
@@ -46,6 +50,39 @@ async fn workflows_are_not_pushed() {
 async fn a_link_that_leaves_the_tree_is_not_pushed() {
     let (lab, played) = bash("ln -s /etc/passwd src/accounts").await;
     is_refused(&lab, &played, "src/accounts").await;
+}
+
+/// The token is made of two parts, so that this file holds none.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_not_be_pushed_goes_back_to_the_model() {
+    let lab = Lab::start(Plan {
+        script: r#"
+[[replies]]
+steps = [{ tool_call = { name = "bash", arguments = { command = "printf 'KEY = \"%s%s\"\n' gh p_wTz4Kq9LmX2vBn7RsYd1Fc8JhG5pQa3UeZ0o > config.py" } } }]
+[[replies]]
+steps = [{ text = "Add a key" }]
+[[replies]]
+expect = { user_contains = ["`config.py` seems to hold a secret: line 1 (a GitHub token)"] }
+steps = [{ tool_call = { name = "write", arguments = { path = "config.py", content = "import os\n\nKEY = os.environ[\"KEY\"]\n" } } }]
+[[replies]]
+expect = { results_are_errors = false }
+steps = [{ text = "Read the key from the environment" }]
+"#,
+        ..Plan::default()
+    })
+    .await;
+    let played = lab.run().await;
+    played.ended("branch only");
+    assert_eq!(played.summary(), "Read the key from the environment");
+    assert_eq!(lab.pushed_paths(), "A\tconfig.py\n");
+    assert!(lab.pushed_file("config.py").contains("os.environ"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_stays_is_not_pushed() {
+    let (lab, played) =
+        bash("printf \"TOKEN=%s%s\" gh p_wTz4Kq9LmX2vBn7RsYd1Fc8JhG5pQa3UeZ0o > .env").await;
+    is_refused(&lab, &played, "`.env` seems to hold a secret: line 1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,13 +136,15 @@ async fn a_submodule_stays_as_it_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_submodule_that_becomes_a_file_is_not_pushed() {
-    let plan = Plan {
-        script: r#"
+    let script = r#"
 [[replies]]
 steps = [{ tool_call = { name = "bash", arguments = { command = "rm -rf vendor && echo x > vendor" } } }]
 [[replies]]
 steps = [{ text = "Change it" }]
-"#,
+"#;
+    let script = [script, KEPT, KEPT].concat();
+    let plan = Plan {
+        script: &script,
         ..Plan::default()
     };
     let lab = Lab::start_with(plan, add_submodule).await;
