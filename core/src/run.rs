@@ -363,7 +363,13 @@ impl<'a> Run<'a> {
                 self.make_work(&mut prepared).await?;
             }
             if self.work.as_ref().is_none_or(Work::is_empty) {
-                return Ok(Some(self.no_changes()));
+                if self.has_news(&prepared).await? {
+                    is_worked_out = false;
+                    continue;
+                }
+                if !self.is_unproposed(&prepared.base) {
+                    return Ok(Some(self.no_changes()));
+                }
             }
             if self.owned.hand_over.soon.is_cancelled() {
                 return Err(Halt::HandedOver);
@@ -403,8 +409,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Resolves when the run must end.
+    /// Resolves when the run must end. Nobody asks for that any more once its branch is pushed.
     fn interruption(&self) -> impl Future<Output = Halt> + use<> {
+        let is_published = self.pushed.is_some();
         let cancel = self.owned.cancel.clone();
         let broken = self.log.broken().clone();
         let (lost, hand_over) = (self.log.lost().clone(), self.owned.hand_over.now.clone());
@@ -412,14 +419,16 @@ impl<'a> Run<'a> {
         let over = self.budget.time_is_over();
         async move {
             tokio::select! {
-                () = cancel.cancelled() => Halt::Cancelled,
+                () = cancel.cancelled(), if !is_published => Halt::Cancelled,
                 () = broken.cancelled() => Halt::Failed(
                     FailureKind::Internal,
                     crate::log::LogBroken.to_string(),
                 ),
                 () = lost.cancelled() => Halt::HandedOver,
                 () = hand_over.cancelled() => Halt::HandedOver,
-                () = tokio::time::sleep_until(deadline.into()) => Halt::Budget(over),
+                () = tokio::time::sleep_until(deadline.into()), if !is_published => {
+                    Halt::Budget(over)
+                }
             }
         }
     }

@@ -42,12 +42,13 @@ pub trait Source: Send + Sync {
     ) -> Result<Work, SourceError>;
 
     /// Finds work again that was taken in before, perhaps on another machine: by its tree, or else from
-    /// its patch, whose tree is another where the patch did not hold everything.
+    /// its patch, whose tree is another where the patch did not hold everything. Without a tree it is the
+    /// patch that counts, since the base may be another one than it was made on.
     async fn restore(
         &self,
         run: &RunId,
         base: &Base,
-        tree: &str,
+        tree: Option<&str>,
         patch: &[u8],
     ) -> Result<Work, SourceError>;
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use pullwright_core::config::ServerConfig;
 use pullwright_core::log::now_ms;
 use pullwright_core::store::{Retired, RunRecord, StoreError};
+use pullwright_protocol::{Event, LoggedEvent, RunId};
 
 use crate::store::KeptStore;
 
@@ -20,6 +21,9 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// How many runs are looked up at a time.
 const PAGE_RUNS: usize = 32;
+
+/// Among how many of its first events a run has what it goes on with. Those before tell its place in the queue.
+const FIRST_EVENTS: usize = 512;
 
 /// How long to leave the store alone between two steps: runs under way come first.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -143,12 +147,27 @@ impl Retirement {
         Ok(true)
     }
 
-    /// Whether a run that follows it is under way, which may not have taken over yet what it needs.
+    /// Whether a run of those that follow it is under way and may not have taken over yet what it needs.
     async fn is_read_from(&self, run: &RunRecord) -> Result<bool, StoreError> {
-        let Some(follower) = self.store.follower(&run.id).await? else {
-            return Ok(false);
-        };
-        let follower = self.store.get(&follower).await?;
-        Ok(follower.is_some_and(|follower| follower.outcome.is_none()))
+        let mut last = run.id.clone();
+        while let Some(follower) = self.store.follower(&last).await? {
+            let record = self.store.get(&follower).await?;
+            if record.is_some_and(|record| record.outcome.is_none()) {
+                return Ok(true);
+            }
+            if self.has_taken_over(&follower).await? {
+                return Ok(false);
+            }
+            last = follower;
+        }
+        Ok(false)
+    }
+
+    /// Whether the run has in its own log what it goes on with.
+    async fn has_taken_over(&self, run: &RunId) -> Result<bool, StoreError> {
+        let first = self.store.read(run, 0, FIRST_EVENTS).await?;
+        let is_taken_over =
+            |logged: &LoggedEvent| matches!(logged.event, Event::RunFollowed { .. });
+        Ok(first.iter().any(is_taken_over))
     }
 }

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::CheckReport;
 use crate::item::{Item, Provenance};
 use crate::outcome::Outcome;
 use crate::request::RunId;
@@ -24,6 +25,9 @@ pub struct Followed {
     /// The branch that the change is proposed to, where that was found out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    /// Whether a run of this line has published on the branch that was asked for, so that it is not used anew.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_branch_used: bool,
     /// Where the change was published, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published: Option<Published>,
@@ -48,6 +52,9 @@ pub struct Published {
     /// What the model said of each pushed commit, oldest first: a title, and after a blank line more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub summaries: Vec<String>,
+    /// What the checks said before the first of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<CheckReport>,
     /// The files of the checks themselves that the commits touch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub check_files: Vec<String>,

@@ -114,4 +114,7 @@ pub struct OpenedPullRequest {
     pub number: u64,
     /// Whether it is a draft; the forge may not allow one.
     pub draft: bool,
+    /// The branch that it is to be merged into, where the forge says so: people may have chosen another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
 }

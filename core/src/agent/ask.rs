@@ -7,7 +7,7 @@ use pullwright_protocol::{Event, FailureKind, Item};
 
 use super::coalesce::{Coalescer, Kind};
 use super::{Agent, Halt, Reply};
-use crate::conversation::tokens_of;
+use crate::conversation::{BYTES_PER_TOKEN, tokens_of};
 use crate::provider;
 
 /// The most output tokens asked for where the provider does not say what its model can do.
@@ -154,11 +154,13 @@ impl Agent<'_> {
     fn estimate_usage(&self, reading: &mut Reading) {
         let usage = &mut reading.usage;
         let is_said = usage.input_tokens > 0 || usage.output_tokens > 0;
-        if is_said || reading.items.is_empty() || !self.budget.has_prices() {
+        let has_begun = !reading.items.is_empty() || reading.written > 0;
+        if is_said || !has_begun || !self.budget.has_prices() {
             return;
         }
         usage.input_tokens = self.conversation.tokens();
-        usage.output_tokens = tokens_of(&reading.items);
+        // Of a reply that broke off there are only pieces.
+        usage.output_tokens = tokens_of(&reading.items).max(reading.written / BYTES_PER_TOKEN);
         tracing::warn!("the service does not say what a reply used; an estimate counts");
     }
 
@@ -202,6 +204,8 @@ impl Agent<'_> {
 struct Reading {
     items: Vec<Item>,
     usage: TokenUsage,
+    /// The bytes of what came piece by piece.
+    written: u64,
     /// The end of its text: it goes into the log together with what follows.
     unsaid: Vec<Event>,
 }
@@ -225,6 +229,7 @@ async fn read_reply(
                 }
             },
         };
+        reading.written += delta.as_ref().map_or(0, written);
         match delta {
             Some(Delta::Text { delta }) => text.push(Kind::Message, &delta),
             Some(Delta::Reasoning { delta }) => text.push(Kind::Reasoning, &delta),
@@ -246,6 +251,15 @@ async fn read_reply(
     };
     reading.unsaid = text.take();
     ended
+}
+
+fn written(delta: &Delta) -> u64 {
+    match delta {
+        Delta::Text { delta }
+        | Delta::Reasoning { delta }
+        | Delta::ToolCallArguments { delta, .. } => delta.len() as u64,
+        _ => 0,
+    }
 }
 
 /// A reply that stopped because of its length is none.

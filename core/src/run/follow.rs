@@ -7,7 +7,7 @@ mod read;
 mod start;
 mod told;
 
-use pullwright_protocol::{Beginning, Event, Provenance, Published};
+use pullwright_protocol::{Beginning, CheckReport, Event, Provenance, Published};
 
 use super::Run;
 use crate::agent::Halt;
@@ -50,12 +50,21 @@ impl Run<'_> {
     /// configuration still has them.
     pub(super) fn choose_model(&mut self) -> (String, Option<String>) {
         let (config, request) = (&self.parts.config, &self.owned.request);
-        let row = match (&request.provider, self.model_before()) {
+        // A run that follows asks for what was there when its first one was started.
+        let is_there =
+            |row: &&String| self.followed.is_none() || config.providers.contains_key(*row);
+        let asked = request.provider.as_ref().filter(is_there);
+        let row = match (asked, self.model_before()) {
             (Some(asked), _) => asked.clone(),
             (None, Some(before)) if is_in_use(config, &before.provider) => before.provider.clone(),
             (None, _) => config.agent.provider.clone(),
         };
-        let model = request.model.clone();
+        // The model that was asked for is one of the row that was asked for.
+        let usual = request.provider.as_ref().unwrap_or(&config.agent.provider);
+        let model = request.model.clone().filter(|_| row == *usual);
+        if request.provider.is_none() && row != *usual {
+            self.fallback.push_back(usual.clone());
+        }
         self.fallback.retain(|other| *other != row);
         (row, model)
     }
@@ -100,6 +109,18 @@ impl Run<'_> {
     pub(super) fn grows(&self, base: &Base) -> Option<&Published> {
         let published = self.followed.as_ref()?.published.as_ref()?;
         (published.branch == base.branch).then_some(published)
+    }
+
+    /// Whether the branch that grows holds what was never proposed, although it can be.
+    pub(super) fn is_unproposed(&self, base: &Base) -> bool {
+        let earlier = self.grows(base);
+        self.forge.is_some() && earlier.is_some_and(|earlier| earlier.pr_url.is_none())
+    }
+
+    /// What the checks said before the change began, where that was on an earlier commit of the branch.
+    pub(super) fn baseline_before(&self, base: &Base) -> Vec<CheckReport> {
+        let earlier = self.grows(base);
+        earlier.map_or_else(Vec::new, |earlier| earlier.before.clone())
     }
 
     /// The branch that the change is proposed to.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pullwright_protocol::forge::ForgeCredential;
-use pullwright_protocol::{CheckPhase, Event, FailureKind, Stage};
+use pullwright_protocol::{CheckPhase, CheckReport, Event, FailureKind, Stage};
 use tokio::io::AsyncReadExt;
 
 use super::command::run_shell;
@@ -304,13 +304,32 @@ impl Run<'_> {
     }
 
     async fn run_baseline(&mut self, base: &Base, commands: &Commands) -> Result<(), Halt> {
-        self.before = self
-            .run_checks(commands, &base.tree, CheckPhase::Before)
-            .await?;
+        self.before = self.known_baseline(base, commands).await;
+        let is_known = |check: &String| self.before.iter().any(|known| known.command == *check);
+        let checks = commands.checks.iter().filter(|check| !is_known(check));
+        let unknown = Commands {
+            checks: checks.cloned().collect(),
+            ..commands.clone()
+        };
+        let run = self.run_checks(&unknown, &base.tree, CheckPhase::Before);
+        let run = run.await?;
+        self.before.extend(run);
         if commands.setup.is_empty() && commands.checks.is_empty() {
             return Ok(());
         }
         self.settle(&base.commit).await
+    }
+
+    /// What is known already: a change of several commits is compared with what was before all of them.
+    async fn known_baseline(&self, base: &Base, commands: &Commands) -> Vec<CheckReport> {
+        let mut known = self.baseline_before(base);
+        known.retain(|report| commands.checks.contains(&report.command));
+        let told = known
+            .iter()
+            .cloned()
+            .map(|report| Event::Checked { report });
+        self.log.emit_all(told.collect()).await;
+        known
     }
 
     /// Undoes what setup and checks did to the files of `revision`, and hides what they left behind,

@@ -23,6 +23,13 @@ impl Run<'_> {
             return Err(nothing_to_publish());
         };
         let summary = Summary::parse(&self.last_words, &self.owned.request.prompt);
+        if self.pushed.is_none() && self.adds_nothing() {
+            // What a run before has pushed and could not propose.
+            self.pushed = Some(Pushed {
+                branch: base.branch.clone(),
+                commit: base.commit.clone(),
+            });
+        }
         // What an earlier owner of the run has pushed is what is proposed.
         if self.pushed.is_none() {
             let Some(work) = self.work.clone() else {
@@ -58,6 +65,11 @@ impl Run<'_> {
             outcome: Outcome::PullRequest,
             summary: self.told(&summary),
         }
+    }
+
+    /// Whether there is no commit of its own to push.
+    fn adds_nothing(&self) -> bool {
+        self.work.as_ref().is_some_and(Work::is_empty)
     }
 
     fn breaks_checks(&self) -> bool {
@@ -144,6 +156,7 @@ impl Run<'_> {
             &self.after,
         );
         let whole = match earlier {
+            Some(earlier) if self.adds_nothing() => &Summary::of_pushed(&earlier.summaries),
             Some(earlier) => &Summary::of_all(&earlier.summaries, summary),
             None => summary,
         };
@@ -166,7 +179,7 @@ impl Run<'_> {
             url: opened.url,
             number: opened.number,
             branch: pushed.branch.clone(),
-            base: target,
+            base: opened.base.unwrap_or(target),
             draft: opened.draft,
         };
         self.log.emit(event).await;
@@ -185,7 +198,7 @@ impl Run<'_> {
             return (earlier.branch.clone(), true);
         }
         let followed = self.followed.as_ref();
-        let is_taken = followed.is_some_and(|followed| followed.published.is_some());
+        let is_taken = followed.is_some_and(|followed| followed.is_branch_used);
         let asked = self.owned.request.branch.clone().filter(|_| !is_taken);
         (asked.unwrap_or_else(|| self.own_branch()), false)
     }

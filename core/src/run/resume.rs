@@ -148,10 +148,12 @@ impl Run<'_> {
     }
 
     fn is_over(&self, past: &Past) -> Option<Halt> {
-        if self.owned.cancel.is_cancelled() {
+        // Publishing is not interrupted.
+        let may_end = self.pushed.is_none();
+        if may_end && self.owned.cancel.is_cancelled() {
             return Some(Halt::Cancelled);
         }
-        if Instant::now() >= self.budget.deadline() {
+        if may_end && Instant::now() >= self.budget.deadline() {
             return Some(Halt::Budget(self.budget.time_is_over()));
         }
         if self.owned.is_given_up || past.is_given_up {
@@ -281,12 +283,12 @@ impl Run<'_> {
 
     /// The work that the model ended with, unless its patch did not hold everything.
     async fn restore_whole(&self, base: &Base, tree: Option<&str>) -> Option<Work> {
-        let work = self.restore_or_tell(base, tree?).await?;
+        let work = self.restore_or_tell(base, Some(tree?)).await?;
         (Some(work.tree.as_str()) == tree).then_some(work)
     }
 
     /// The work as it was kept last, if it was.
-    async fn restore(&self, base: &Base, tree: &str) -> Result<Option<Work>, Halt> {
+    async fn restore(&self, base: &Base, tree: Option<&str>) -> Result<Option<Work>, Halt> {
         let run = &self.owned.id;
         let Some(patch) = self.parts.store.patch(run).await? else {
             return Ok(None);
@@ -295,7 +297,8 @@ impl Run<'_> {
         Ok(Some(work))
     }
 
-    pub(super) async fn restore_or_tell(&self, base: &Base, tree: &str) -> Option<Work> {
+    /// The work as it was kept last, if it was and can be used. Without a `tree` only its patch is.
+    pub(super) async fn restore_or_tell(&self, base: &Base, tree: Option<&str>) -> Option<Work> {
         match self.restore(base, tree).await {
             Ok(work) => work,
             Err(error) => {
@@ -347,7 +350,7 @@ impl Run<'_> {
         let (base, commands) = (&prepared.base, &prepared.commands);
         self.log.emit(Event::SandboxLost).await;
         let work = match kept {
-            Some(tree) => self.restore_or_tell(base, tree).await,
+            Some(tree) => self.restore_or_tell(base, Some(tree)).await,
             None => None,
         };
         self.remove_workspace().await;

@@ -67,6 +67,14 @@ impl Summary {
         }
     }
 
+    /// What commits are called that were pushed before. `words` are title and body of each.
+    pub(super) fn of_pushed(words: &[String]) -> Self {
+        let (last, earlier) = words
+            .split_last()
+            .map_or(("", words), |(last, earlier)| (last, earlier));
+        Self::of_all(earlier, &Self::parse(last, FALLBACK_TITLE))
+    }
+
     /// Title and body, as a commit message. A code host acts on some words in one: they are broken by
     /// an invisible space, since a model may have them from anywhere.
     pub(super) fn commit_message(&self) -> String {

@@ -90,7 +90,7 @@ impl Source for OfflineSource {
         &self,
         run: &RunId,
         base: &Base,
-        tree: &str,
+        tree: Option<&str>,
         patch: &[u8],
     ) -> Result<Work, SourceError> {
         self.source.restore(run, base, tree, patch).await

@@ -142,8 +142,8 @@ impl Github {
         Ok(open.into_iter().find(ours))
     }
 
-    /// Replaces our own part of the description. Words of people stay, and so does a title that
-    /// somebody else gave.
+    /// Replaces our own part of the description. Words of people stay, and so do a title that somebody else
+    /// gave and the branch that it is to be merged into, which people may have chosen anew.
     async fn update(
         &self,
         repo: &Repo,
@@ -154,7 +154,6 @@ impl Github {
         let changed = ChangedPull {
             title: is_all_ours(theirs).then(|| title(&wanted.title)),
             body: description(theirs, &wanted.summary, &wanted.evidence),
-            base: (open.base.branch != wanted.base).then_some(wanted.base.as_str()),
         };
         let route = repo.path(format_args!("/pulls/{}", open.number));
         self.api.patch(&route, &changed).await
@@ -166,6 +165,7 @@ fn told(pull: Pull) -> OpenedPullRequest {
         url: pull.html_url,
         number: pull.number,
         draft: pull.draft,
+        base: Some(pull.base.branch),
     }
 }
 
@@ -180,12 +180,10 @@ struct NewPull<'a> {
 }
 
 #[derive(Serialize)]
-struct ChangedPull<'a> {
+struct ChangedPull {
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<String>,
     body: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    base: Option<&'a str>,
 }
 
 fn check_branch(branch: &str) -> Result<(), Refusal> {

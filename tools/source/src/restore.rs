@@ -18,20 +18,32 @@ pub(crate) async fn restore(
     source: &GitSource,
     run: &RunId,
     base: &Base,
-    tree: &str,
+    tree: Option<&str>,
     patch: &[u8],
 ) -> Result<Work, SourceError> {
+    if let Some(tree) = tree
+        && let Some(work) = from_quarantine(source, run, base, tree).await?
+    {
+        return Ok(work);
+    }
+    from_patch(source, run, base, patch).await
+}
+
+async fn from_quarantine(
+    source: &GitSource,
+    run: &RunId,
+    base: &Base,
+    tree: &str,
+) -> Result<Option<Work>, SourceError> {
     let folder = run_folder::of(&source.config().data_dir, run)?;
     let wanted = objects::id(tree)?;
     let found = objects::blocking(move || Ok(find(&folder, wanted))).await?;
-    if let Some(repository) = found {
-        // One that was cut off may lack some of its objects.
-        let judged = quarantine::judge(source, base, repository, tree.to_owned()).await;
-        if judged.is_ok() {
-            return judged;
-        }
-    }
-    from_patch(source, run, base, patch).await
+    let Some(repository) = found else {
+        return Ok(None);
+    };
+    // One that was cut off may lack some of its objects.
+    let judged = quarantine::judge(source, base, repository, tree.to_owned()).await;
+    Ok(judged.ok())
 }
 
 /// The quarantine of the run that holds the tree.

@@ -137,7 +137,7 @@ impl Source for GitSource {
         &self,
         run: &RunId,
         base: &Base,
-        tree: &str,
+        tree: Option<&str>,
         patch: &[u8],
     ) -> Result<Work, SourceError> {
         restore::restore(self, run, base, tree, patch).await

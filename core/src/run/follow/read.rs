@@ -8,6 +8,7 @@ use pullwright_protocol::{
 
 use crate::agent::{Halt, LastReply};
 use crate::run::past::{self, Past, Talk};
+use crate::run::summary::Summary;
 use crate::store::{RunRecord, RunStore};
 
 /// What a run has left.
@@ -34,17 +35,32 @@ pub(super) fn read<'a>(
                 patch: None,
             }),
             // It ended before it took anything over.
-            (None, Some(follows)) => Some(read(store, follows).await?),
-            (None, None) => None,
+            (None, Some(follows)) if is_kept(store, follows).await? => {
+                Some(read(store, follows).await?)
+            }
+            (None, _) => None,
         };
         let said = messages
             .into_iter()
             .filter(|message| !past.heard.contains(&message.number));
-        let mut unheard = unheard(&past, before.as_ref(), request.prompt);
+        let mut unheard = unheard(&past, before.as_ref(), request.prompt.clone());
         unheard.extend(said.map(|message| message.text));
-        left(run, past, patch, before, unheard)
+        let words = words(&past, &request.prompt);
+        left(run, past, patch, before, Said { unheard, words })
     }
     .boxed()
+}
+
+/// What people and the model said.
+struct Said {
+    unheard: Vec<String>,
+    /// What the model said of what it made: a title, and after a blank line more.
+    words: String,
+}
+
+async fn is_kept(store: &dyn RunStore, run: &RunId) -> Result<bool, Halt> {
+    let record = store.get(run).await?;
+    Ok(record.is_some_and(|record| record.retired.is_none()))
 }
 
 async fn still_kept(store: &dyn RunStore, run: &RunId) -> Result<RunRecord, Halt> {
@@ -56,6 +72,13 @@ async fn still_kept(store: &dyn RunStore, run: &RunId) -> Result<RunRecord, Halt
         );
         Halt::Failed(FailureKind::BadRequest, message)
     })
+}
+
+/// Not how the run ended: that may be an error, and says what held for the last of several commits.
+fn words(past: &Past, prompt: &str) -> String {
+    let last = past.talk.as_ref().and_then(|talk| talk.last.as_ref());
+    let words = last.and_then(LastReply::last_words).unwrap_or_default();
+    Summary::parse(&words, prompt).whole()
 }
 
 /// What was asked for and no model has heard.
@@ -74,7 +97,7 @@ fn left(
     past: Past,
     patch: Option<Vec<u8>>,
     before: Option<Left>,
-    unheard: Vec<String>,
+    said: Said,
 ) -> Result<Left, Halt> {
     let Some((outcome, summary)) = past.done.clone() else {
         let message =
@@ -94,13 +117,17 @@ fn left(
             _ => (None, None),
         },
     };
-    let published = published(&past, before.as_ref(), &summary);
+    let published = published(&past, before.as_ref(), said.words);
+    let was_used = before
+        .as_ref()
+        .is_some_and(|before| before.is_branch_used || before.published.is_some());
     let followed = Followed {
         run: run.clone(),
         outcome,
         summary,
-        unheard,
+        unheard: said.unheard,
         target: target(&past, before.as_ref()),
+        is_branch_used: was_used || past.pushed.is_some(),
         published,
         kept: kept.filter(|_| patch.is_some()),
         conversation: match past.talk {
@@ -136,17 +163,22 @@ fn target(past: &Past, before: Option<&Followed>) -> Option<String> {
     known.or_else(|| past.base.as_ref().map(|base| base.branch.clone()))
 }
 
-fn published(past: &Past, before: Option<&Followed>, summary: &str) -> Option<Published> {
+fn published(past: &Past, before: Option<&Followed>, words: String) -> Option<Published> {
     let before = before.filter(|before| went_on(past, before));
     let before = before.and_then(|before| before.published.clone());
     let Some(pushed) = &past.pushed else {
-        return before;
+        // It may have proposed what was pushed before.
+        let proposed = |before: Published| Published {
+            pr_url: past.pr_url.clone().or(before.pr_url),
+            ..before
+        };
+        return before.map(proposed);
     };
     let (mut summaries, mut check_files, pr_url) = match before {
         Some(before) => (before.summaries, before.check_files, before.pr_url),
         None => Default::default(),
     };
-    summaries.push(summary.to_owned());
+    summaries.push(words);
     check_files.extend(past.check_files.iter().cloned());
     check_files.sort();
     check_files.dedup();
@@ -155,6 +187,7 @@ fn published(past: &Past, before: Option<&Followed>, summary: &str) -> Option<Pu
         commit: pushed.commit.clone(),
         pr_url: past.pr_url.clone().or(pr_url),
         summaries,
+        before: past.before.clone(),
         check_files,
     })
 }

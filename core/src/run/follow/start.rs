@@ -1,8 +1,10 @@
 //! Where a run begins that goes on with the change of another one.
 
+use std::sync::atomic::Ordering;
+
 use pullwright_protocol::{Event, FailureKind, Published, Stage};
 
-use super::told::{self, Place};
+use super::told::{self, Place, Unpushed};
 use crate::agent::Halt;
 use crate::run::Run;
 use crate::source::{Base, Repository, Work};
@@ -26,10 +28,8 @@ impl Run<'_> {
             return Ok(Start { base, work: None });
         }
         let (base, place) = self.find_place(repository).await?;
-        let work = self.restore_followed(&base).await?;
-        let is_left_out =
-            work.is_none() && self.followed.as_ref().is_some_and(|f| f.kept.is_some());
-        self.situation = told::situation(&place, &base, work.is_some(), is_left_out);
+        let (work, unpushed) = self.restore_followed(&base).await?;
+        self.situation = told::situation(&place, &base, unpushed);
         Ok(Start { base, work })
     }
 
@@ -95,17 +95,20 @@ impl Run<'_> {
         }
     }
 
-    /// The work that is kept, on the base; nothing where it does not fit.
-    async fn restore_followed(&mut self, base: &Base) -> Result<Option<Work>, Halt> {
-        let kept = self
-            .followed
-            .as_ref()
-            .and_then(|followed| followed.kept.clone());
-        let Some(kept) = kept else { return Ok(None) };
-        let Some(work) = self.restore_or_tell(base, &kept.tree).await else {
-            return Ok(None);
+    /// The work that is kept, on the base, and how much of it that is.
+    async fn restore_followed(&mut self, base: &Base) -> Result<(Option<Work>, Unpushed), Halt> {
+        let followed = self.followed.as_ref();
+        let Some(kept) = followed.and_then(|followed| followed.kept.clone()) else {
+            return Ok((None, Unpushed::Nothing));
         };
-        if base.commit != kept.commit {
+        let has_moved = base.commit != kept.commit;
+        let tree = (!has_moved).then_some(kept.tree.as_str());
+        let Some(work) = self.restore_or_tell(base, tree).await else {
+            // Nothing that this run does makes it superfluous, so it stays for the next one.
+            self.is_kept.store(false, Ordering::Relaxed);
+            return Ok((None, Unpushed::LeftOut));
+        };
+        if has_moved {
             self.store_patch(&work.patch).await?;
             let stored = Event::PatchStored {
                 bytes: work.patch.len() as u64,
@@ -115,6 +118,11 @@ impl Run<'_> {
             };
             self.log.emit(stored).await;
         }
-        Ok(Some(work))
+        let is_whole = has_moved || work.tree == kept.tree;
+        let unpushed = match is_whole {
+            true => Unpushed::Whole,
+            false => Unpushed::InPart,
+        };
+        Ok((Some(work), unpushed))
     }
 }

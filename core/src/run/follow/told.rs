@@ -23,13 +23,25 @@ pub(super) enum Place {
     Base,
 }
 
+/// How much of the work that was not pushed the working tree holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unpushed {
+    /// There was none.
+    Nothing,
+    Whole,
+    /// Files that were too large to keep are missing.
+    InPart,
+    /// It does not fit the files as they are now.
+    LeftOut,
+}
+
 /// Asks for an end that suits a commit on top of others.
 const HOW_TO_END: &str = "\
 Processes that you had started, and files outside of the working tree, are gone. When you are done, end as \
 before: with a title and a summary, of what you changed now.";
 
 /// Says where the model is.
-pub(super) fn situation(place: &Place, base: &Base, has_work: bool, is_left_out: bool) -> String {
+pub(super) fn situation(place: &Place, base: &Base, unpushed: Unpushed) -> String {
     let branch = &base.branch;
     let place = match place {
         Place::Branch {
@@ -60,13 +72,17 @@ pub(super) fn situation(place: &Place, base: &Base, has_work: bool, is_left_out:
             short(&base.commit)
         ),
     };
-    let work = match (has_work, is_left_out) {
-        (true, _) => " The changes that you had made and that were not pushed are in it.",
-        (false, true) => {
+    let work = match unpushed {
+        Unpushed::Whole => " The changes that you had made and that were not pushed are in it.",
+        Unpushed::InPart => {
+            " The changes that you had made and that were not pushed are in it, but for files that were too \
+             large to keep: make those again where they are still wanted."
+        }
+        Unpushed::LeftOut => {
             " The changes that you had made and that were not pushed do not fit the files as they are now, \
              so they are not in it: make them again where they are still wanted."
         }
-        (false, false) => "",
+        Unpushed::Nothing => "",
     };
     format!("{place}{work}")
 }

@@ -191,7 +191,8 @@ pub(super) const ALL: &[Operation] = &[
         id: "sayToRun",
         summary: "Say something to the model that works on a run, or have an ended one gone on with",
         description: "A model at work hears it before its next turn, and goes on where it had just \
-                      finished. A run that has ended is followed by another one, which goes on with its \
+                      finished; what is said while its change is published, the next run of the line \
+                      hears. A run that has ended is followed by another one, which goes on with its \
                       change and its conversation; what is said to a run that is followed goes to the \
                       last that follows it. With an `Idempotency-Key`, a retry says it once.",
         parameters: &["id", "idempotencyKey", "traceparent"],

@@ -59,7 +59,8 @@ pub(super) async fn tell(whereabouts: &Whereabouts, named: &str, text: &str) -> 
         if let Some(follower) = follow(store, &last, text).await? {
             say(&format!(
                 "run {run} has ended; run {follower} goes on with its change as soon as a server has a place \
-                 for it, and `pullwright runs tail {follower}` shows it"
+                 for it, and `pullwright runs tail {follower}` shows it; without a server, or of a local path, \
+                 `pullwright runs resume {follower}` does"
             ));
             return Ok(());
         }

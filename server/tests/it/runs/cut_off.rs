@@ -24,6 +24,8 @@ struct Left {
     patch: Option<Vec<u8>>,
     /// What somebody has said meanwhile.
     said: Option<&'static str>,
+    /// Whether somebody has asked for its end meanwhile.
+    is_cancelled: bool,
 }
 
 /// What the log holds once the run has ended, from where it was cut off.
@@ -58,6 +60,9 @@ async fn go_on(lab: &Lab, run: &RunId, left: Left) -> Vec<Event> {
             at_ms: 1,
         };
         store.post(message).await.expect("post");
+    }
+    if left.is_cancelled {
+        assert!(store.cancel(run).await.expect("cancel"));
     }
     assert_eq!(runs.recover().await.expect("recover"), 1);
     let mut departing = runs.departing(run).expect("it goes on");
@@ -133,6 +138,7 @@ steps = [{ text = "Greet with a letter" }]
         events: up_to(&events, |event| matches!(event, Event::PatchStored { .. })),
         patch,
         said: Some("even shorter"),
+        is_cancelled: false,
     };
     let events = go_on(&lab, &played.id, left).await;
     assert_eq!(outcome(&events), Outcome::BranchOnly, "{events:#?}");
@@ -159,12 +165,17 @@ async fn what_is_pushed_is_what_is_proposed() {
     let commit = lab.git(&["rev-parse", &branch]);
     let events = lab.events(&played.id).await;
     let pushed = up_to(&events, |event| matches!(event, Event::BranchPushed { .. }));
-    for (data, patch) in [("gone", None), ("unfit", Some(b"no patch".to_vec()))] {
+    for (data, patch, is_cancelled) in [
+        ("gone", None, false),
+        ("unfit", Some(b"no patch".to_vec()), false),
+        ("late", None, true),
+    ] {
         let left = Left {
             data,
             events: pushed.clone(),
             patch,
             said: Some("and now?"),
+            is_cancelled,
         };
         let events = go_on(&lab, &played.id, left).await;
         assert_eq!(outcome(&events), Outcome::BranchOnly, "{events:#?}");

@@ -154,6 +154,124 @@ async fn a_branch_that_is_gone_is_followed_by_another() {
     assert_eq!(office.commits(&branch), ["Greet twice"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn where_people_merge_it_into_is_their_choice() {
+    let office = Office::with_github(TWICE, CHECKS).await;
+    let run = office.run("pull request").await;
+    let github = office.github.as_ref().expect("a GitHub");
+    github.retarget("release");
+    let follower = office
+        .follow(&run, "and say it twice", "pull request")
+        .await;
+    assert_eq!(github.pulls()[0]["base"]["ref"], "release");
+    office.until_logged(&follower, "\"base\":\"release\"").await;
+}
+
+/// The branch is there, and the model has nothing to add.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_request_that_could_not_be_opened_is_opened_when_it_is_tried_again() {
+    let script = r#"
+[[replies]]
+steps = [{ tool_call = { name = "edit", arguments = { path = "src/greeting.txt", old_str = "hello", new_str = "hi" } } }]
+[[replies]]
+steps = [{ text = "Greet shortly\n\nOne word." }]
+[[replies]]
+expect = { user_contains = ["not accessible", "try again"] }
+steps = [{ text = "All is done already" }]
+[[replies]]
+steps = [{ text = "Nothing to do" }]
+"#;
+    let office = Office::with_github(script, CHECKS).await;
+    let github = office.github.as_ref().expect("a GitHub");
+    github.opens(false);
+    let run = office.run("failed(forge)").await;
+    let branch = office.branch();
+    github.opens(true);
+    let second = office.follow(&run, "try again", "pull request").await;
+    assert_eq!(office.commits(&branch), ["Greet shortly"]);
+    let pulls = github.pulls();
+    assert_eq!(pulls.len(), 1, "{pulls:#?}");
+    assert_eq!(pulls[0]["title"], "Greet shortly");
+    assert_eq!(pulls[0]["head"]["ref"], json!(branch));
+    let body = pulls[0]["body"].as_str().expect("a body");
+    for part in ["One word.", "test -s src/greeting.txt", "passed | passed"] {
+        assert!(body.contains(part), "{part}: {body}");
+    }
+    assert!(!body.contains("not accessible"), "{body}");
+    assert_eq!(office.record(&second).await["outcome"], "pull request");
+    office.follow(&run, "and now?", "no changes").await;
+}
+
+/// What its first commit broke, the whole breaks, until a later one mends it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_several_commits_is_compared_with_what_was_before_all() {
+    let script = r#"
+[[replies]]
+steps = [{ tool_call = { name = "edit", arguments = { path = "src/greeting.txt", old_str = "hello", new_str = "HELLO" } } }]
+[[replies]]
+steps = [{ text = "Shout" }]
+[[replies]]
+steps = [{ tool_call = { name = "write", arguments = { path = "src/more.txt", content = "more\n" } } }]
+[[replies]]
+steps = [{ text = "Say more" }]
+[[replies]]
+steps = [{ tool_call = { name = "edit", arguments = { path = "src/greeting.txt", old_str = "HELLO", new_str = "hi" } } }]
+[[replies]]
+steps = [{ text = "Shout no more" }]
+"#;
+    let checks = "[checks]\nmax_repairs = 0\nrun = [\"! grep -q HELLO src/greeting.txt\"]\n";
+    let office = Office::with_github(script, checks).await;
+    let github = office.github.as_ref().expect("a GitHub");
+    let body = || {
+        github.pulls()[0]["body"]
+            .as_str()
+            .expect("a body")
+            .to_owned()
+    };
+    let run = office.run("pull request").await;
+    assert_eq!(github.pulls()[0]["draft"], true);
+    let second = office.follow(&run, "say more", "pull request").await;
+    assert!(
+        body().contains("passed | failed (exit code 1)"),
+        "{}",
+        body()
+    );
+    let told = office.ends(&second, "pull request").await;
+    assert!(told.contains("breaks checks that passed before"), "{told}");
+    office.follow(&run, "do not shout", "pull request").await;
+    let body = body();
+    assert!(body.contains("passed | passed"), "{body}");
+    assert!(!body.contains("breaks checks"), "{body}");
+}
+
+/// The branch that was asked for holds what was merged.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_that_was_used_is_not_used_anew() {
+    let script = r#"
+[[replies]]
+steps = [{ tool_call = { name = "edit", arguments = { path = "src/greeting.txt", old_str = "hello", new_str = "hi" } } }]
+[[replies]]
+steps = [{ text = "Greet shortly" }]
+[[replies]]
+steps = [{ tool_call = { name = "bash", arguments = { command = "sleep 600", timeout_sec = 600 } } }]
+[[replies]]
+steps = [{ tool_call = { name = "edit", arguments = { path = "src/greeting.txt", old_str = "hello", new_str = "hi hi" } } }]
+[[replies]]
+steps = [{ text = "Greet twice" }]
+"#;
+    let office = Office::with_github(script, CHECKS).await;
+    let run = office.start(json!({ "branch": "greet" })).await;
+    office.ends(&run, "pull request").await;
+    office.github.as_ref().expect("a GitHub").merge();
+    let second = office.begin_to_follow(&run, "say it twice").await;
+    office.until_logged(&second, "\"tool\":\"bash\"").await;
+    office.cancel(&second).await;
+    office.ends(&second, "cancelled").await;
+    office.follow(&run, "go on", "pull request").await;
+    assert_eq!(office.commits("greet"), ["Greet shortly"]);
+    assert_eq!(office.branches().len(), 2);
+}
+
 /// It was cancelled in the middle of a call.
 #[tokio::test(flavor = "multi_thread")]
 async fn work_that_was_not_pushed_is_gone_on_with() {

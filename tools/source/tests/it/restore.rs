@@ -46,7 +46,7 @@ async fn it_is_found_in_its_quarantine() {
     let lab = Lab::new();
     let (source, base) = lab.local().await;
     let work = taken_in(&lab, &source, &base).await;
-    let again = source.restore(&run(), &base, &work.tree, b"").await;
+    let again = source.restore(&run(), &base, Some(&work.tree), b"").await;
     assert_eq!(again.unwrap(), work);
 }
 
@@ -56,7 +56,9 @@ async fn it_is_made_anew_from_its_patch() {
     let (source, base) = lab.local().await;
     let work = taken_in(&lab, &source, &base).await;
     let (other, base) = elsewhere(&lab).await;
-    let again = other.restore(&run(), &base, &work.tree, &work.patch).await;
+    let again = other
+        .restore(&run(), &base, Some(&work.tree), &work.patch)
+        .await;
     let again = again.unwrap();
     assert_eq!((&again.tree, &again.patch), (&work.tree, &work.patch));
     assert_eq!(again.changed, work.changed);
@@ -78,7 +80,10 @@ async fn a_patch_that_leads_elsewhere_is_told_by_its_tree() {
     let (source, base) = lab.local().await;
     let work = taken_in(&lab, &source, &base).await;
     let (other, base) = elsewhere(&lab).await;
-    let empty = other.restore(&run(), &base, &work.tree, b"").await.unwrap();
+    let empty = other
+        .restore(&run(), &base, Some(&work.tree), b"")
+        .await
+        .unwrap();
     assert_eq!(empty.tree, base.tree);
 }
 
@@ -92,7 +97,7 @@ async fn a_patch_that_does_not_fit_is_refused_and_leaves_nothing() {
     for patch in ["not a patch", outside, &inside_git] {
         let unknown = tree.replace(|digit: char| digit.is_ascii_digit(), "a");
         let run = run();
-        let refused = source.restore(&run, &base, &unknown, patch.as_bytes());
+        let refused = source.restore(&run, &base, Some(&unknown), patch.as_bytes());
         let refused: SourceError = refused.await.expect_err(patch);
         assert_eq!(refused.kind, FailureKind::Internal, "{refused}");
     }

@@ -10,7 +10,14 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-type Pulls = Arc<Mutex<Vec<Value>>>;
+type Pulls = Arc<Mutex<Known>>;
+
+#[derive(Default)]
+struct Known {
+    pulls: Vec<Value>,
+    /// Whether it opens none.
+    is_closed: bool,
+}
 
 /// A running double.
 pub(super) struct Github {
@@ -37,12 +44,23 @@ impl Github {
     }
 
     pub(super) fn pulls(&self) -> Vec<Value> {
-        self.pulls.lock().expect("the lock").clone()
+        self.pulls.lock().expect("the lock").pulls.clone()
+    }
+
+    /// Whether it lets pull requests be opened.
+    pub(super) fn opens(&self, opens: bool) {
+        self.pulls.lock().expect("the lock").is_closed = !opens;
+    }
+
+    /// Has the first pull request merge into another branch, as a person does.
+    pub(super) fn retarget(&self, base: &str) {
+        let mut known = self.pulls.lock().expect("the lock");
+        known.pulls[0]["base"]["ref"] = json!(base);
     }
 
     /// Merges the first pull request, as a person does.
     pub(super) fn merge(&self) {
-        let mut pulls = self.pulls.lock().expect("the lock");
+        let pulls = &mut self.pulls.lock().expect("the lock").pulls;
         (pulls[0]["state"], pulls[0]["merged"]) = (json!("closed"), json!(true));
     }
 }
@@ -57,7 +75,7 @@ async fn repository(Path((owner, name)): Path<(String, String)>) -> Json<Value> 
 
 /// Those that are open, whatever is asked for: clients look at what they get.
 async fn list(State(pulls): State<Pulls>) -> Json<Vec<Value>> {
-    let mut open = pulls.lock().expect("the lock").clone();
+    let mut open = pulls.lock().expect("the lock").pulls.clone();
     open.retain(|pull| pull["state"] == "open");
     Json(open)
 }
@@ -67,7 +85,12 @@ async fn open(
     Path((owner, name)): Path<(String, String)>,
     Json(new): Json<Value>,
 ) -> (StatusCode, Json<Value>) {
-    let mut pulls = pulls.lock().expect("the lock");
+    let known = &mut pulls.lock().expect("the lock");
+    if known.is_closed {
+        let message = "Resource not accessible by personal access token";
+        return (StatusCode::FORBIDDEN, Json(json!({ "message": message })));
+    }
+    let pulls = &mut known.pulls;
     let number = pulls.len() + 1;
     let pull = json!({
         "number": number,
@@ -88,8 +111,11 @@ async fn change(
     Path((_, _, number)): Path<(String, String, usize)>,
     Json(changed): Json<Value>,
 ) -> Json<Value> {
-    let mut pulls = pulls.lock().expect("the lock");
+    let pulls = &mut pulls.lock().expect("the lock").pulls;
     let pull = &mut pulls[number - 1];
+    if let Some(base) = changed.get("base") {
+        pull["base"]["ref"] = base.clone();
+    }
     for field in ["title", "body"] {
         if let Some(value) = changed.get(field) {
             pull[field] = value.clone();
