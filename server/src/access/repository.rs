@@ -113,8 +113,8 @@ pub(super) fn name_of(url: &str) -> Option<String> {
     is_sound.then(|| format!("{host}/{path}"))
 }
 
-/// The URLs by which a repository is usually named, `text` first: a URL of it, or `host/owner/name`.
-/// Nothing for what names none.
+/// The URLs by which a repository is usually named, each once and `text` first: a URL of it, or
+/// `host/owner/name`. Nothing for what names none.
 pub(crate) fn spellings(text: &str) -> Option<Vec<String>> {
     let is_url = text.contains("://") || text.contains('@');
     let name = match is_url {
@@ -132,7 +132,8 @@ pub(crate) fn spellings(text: &str) -> Option<Vec<String>> {
         let (git, slash) = (format!("{url}.git"), format!("{url}/"));
         [url.clone(), git, slash]
     });
-    Some(std::iter::once(text.to_owned()).chain(alike).collect())
+    let others = alike.filter(|url| url != text);
+    Some(std::iter::once(text.to_owned()).chain(others).collect())
 }
 
 fn usual_port(scheme: &str) -> Option<&'static str> {
@@ -146,6 +147,8 @@ fn usual_port(scheme: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     fn glob(text: &str) -> RepositoryGlob {
@@ -176,11 +179,14 @@ mod tests {
     fn a_repository_has_several_spellings() {
         for text in [
             "GitHub.com/acme/shop",
+            "https://github.com/acme/shop",
             "https://github.com/acme/shop.git",
             "git@github.com:acme/shop",
         ] {
             let spelled = spellings(text).unwrap();
             assert_eq!(spelled[0], text);
+            let once: HashSet<&String> = spelled.iter().collect();
+            assert_eq!(once.len(), spelled.len(), "{spelled:?}");
             for url in [
                 "https://github.com/acme/shop",
                 "git@github.com:acme/shop.git",

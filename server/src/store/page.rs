@@ -3,6 +3,7 @@
 //! Each filter has an index that begins with what it names and goes on with a run's place in the list, so a
 //! page costs what it holds, however many runs there are and however few of them are looked for.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use pullwright_core::store::{OutcomeFilter, RunFilter};
@@ -66,9 +67,11 @@ impl PageQuestion {
         let repo_url = format!("{} = $W", dialect.repo_url);
         let text = match &filter.repo_urls {
             None => part(""),
-            // In the order of the list for each URL, so that none is read to its end.
+            // In the order of the list for each URL, so that none is read to its end. Of one that is named
+            // twice, the runs would come twice.
             Some(urls) => {
-                let mut parts = urls.iter().map(|url| part(&is(&repo_url, url)));
+                let urls: BTreeSet<_> = urls.iter().collect();
+                let mut parts = urls.into_iter().map(|url| part(&is(&repo_url, url)));
                 let first = parts.next()?;
                 let mut all = format!("SELECT * FROM ({first}) AS part");
                 for part in parts {

@@ -28,12 +28,20 @@ pub(super) async fn connect(address: &PostgresAddress) -> Result<PgConnection, s
 pub(super) async fn in_time<T>(
     answer: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
-    let answered = tokio::time::timeout(ANSWER_LIMIT, answer).await;
-    answered.unwrap_or_else(|_| Err(no_answer()))
+    within(ANSWER_LIMIT, answer).await
 }
 
-fn no_answer() -> sqlx::Error {
-    let message = format!("the database gave no answer in {ANSWER_LIMIT:?}");
+/// Waits for the database so long.
+pub(super) async fn within<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let answered = tokio::time::timeout(limit, answer).await;
+    answered.unwrap_or_else(|_| Err(no_answer(limit)))
+}
+
+fn no_answer(limit: Duration) -> sqlx::Error {
+    let message = format!("the database gave no answer in {limit:?}");
     sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, message))
 }
 

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use pullwright_core::store::{Epoch, StoreError};
+use pullwright_core::store::{Epoch, NewRun, StoreError};
 use pullwright_protocol::{Outcome, RunId};
 use sqlx::PgConnection;
 
@@ -45,6 +45,10 @@ const PUT: &str = "WITH put AS (\
 const REMOVE: &str = "WITH parts AS (DELETE FROM patch_parts WHERE run = ANY($1)) \
      DELETE FROM patches WHERE run = ANY($1)";
 
+/// Parts of uploads that broke off, whose owner did not come to remove them.
+const REMOVE_UNUSED: &str = "DELETE FROM patch_parts WHERE run = ANY($1) AND upload IS DISTINCT FROM \
+     (SELECT upload FROM patches WHERE patches.run = patch_parts.run)";
+
 /// The epochs that claims of an earlier try of the same group got, by their place in it.
 pub(super) type Claimed = HashMap<usize, Epoch>;
 
@@ -68,24 +72,34 @@ pub(super) async fn carry_out(
     Ok(replies)
 }
 
-/// In the order of their keys, so that two servers cannot wait for each other.
 async fn create_all(
     db: &mut PgConnection,
     group: &[Command],
 ) -> Result<HashMap<usize, Result<Reply, StoreError>>, sqlx::Error> {
-    let ops = group.iter().map(|command| &command.op).enumerate();
-    let mut wanted: Vec<_> = ops
-        .filter_map(|(place, op)| match op {
-            Op::Create(new) => Some(((&new.owner, &new.idempotency_key), place, new)),
-            _ => None,
-        })
-        .collect();
-    wanted.sort_by_key(|(key, place, _)| (*key, *place));
     let mut created = HashMap::new();
-    for (_, place, new) in wanted {
+    for (place, new) in new_runs(group.iter().map(|command| &command.op)) {
         created.insert(place, create(db, new).await?);
     }
     Ok(created)
+}
+
+/// The runs to be created, with their places in the group.
+///
+/// Each waits for another server's run that follows the same one, or has the same key. So all servers take
+/// them in one order: by what they follow, and then by their keys. A key that stands for followers of
+/// different runs can still make two servers wait for each other; the database then ends one's transaction,
+/// and its group is tried again.
+fn new_runs<'g>(ops: impl Iterator<Item = &'g Op>) -> Vec<(usize, &'g NewRun)> {
+    let created = ops.enumerate().filter_map(|(place, op)| match op {
+        Op::Create(new) => Some((place, &**new)),
+        _ => None,
+    });
+    let mut created: Vec<_> = created.collect();
+    created.sort_by_key(|&(_, new)| {
+        let follows = new.request.follows.as_ref().map(|run| &run.0);
+        (follows, &new.owner, &new.idempotency_key)
+    });
+    created
 }
 
 /// The rows of a group's runs, and what is to be written.
@@ -97,6 +111,7 @@ struct Changes<'g> {
     events: Vec<(&'g RunId, &'g EventRow)>,
     /// What becomes of patches: another one, or none.
     patches: HashMap<&'g RunId, Option<&'g [u8]>>,
+    ended: Vec<&'g str>,
 }
 
 impl<'g> Changes<'g> {
@@ -107,6 +122,7 @@ impl<'g> Changes<'g> {
             stored: HashMap::new(),
             events: Vec::new(),
             patches: HashMap::new(),
+            ended: Vec::new(),
         };
         let ids: Vec<&str> = group
             .iter()
@@ -217,6 +233,7 @@ impl<'g> Changes<'g> {
         }
         if let Some(outcome) = outcome {
             row.end(outcome, now_ms);
+            self.ended.push(&run.0);
         }
         self.events.extend(events.iter().map(|event| (run, event)));
         Ok(Reply::Done)
@@ -252,6 +269,10 @@ impl<'g> Changes<'g> {
         }
         if !self.patches.is_empty() {
             set_patches(db, &self.patches).await?;
+        }
+        if !self.ended.is_empty() {
+            let remove = sqlx::query(REMOVE_UNUSED).bind(&self.ended);
+            remove.execute(&mut *db).await?;
         }
         if !changed.is_empty() {
             update(db, &changed).await?;
@@ -320,4 +341,39 @@ async fn update(db: &mut PgConnection, rows: &[&Row]) -> Result<(), sqlx::Error>
 
 fn millis(lease: Duration) -> i64 {
     i64::try_from(lease.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn create(run: &str, follows: Option<&str>, key: Option<&str>) -> Op {
+        let request = serde_json::json!({
+            "repoUrl": "https://github.com/owner/repo", "prompt": "do it", "follows": follows,
+        });
+        Op::Create(Box::new(NewRun {
+            id: RunId(run.to_owned()),
+            request: serde_json::from_value(request).unwrap(),
+            owner: None,
+            idempotency_key: key.map(str::to_owned),
+            at_ms: 1000,
+        }))
+    }
+
+    /// Keys that came in another order on another server must not change the order of what is followed.
+    #[test]
+    fn runs_are_created_in_the_order_of_what_they_follow() {
+        let ops = [
+            create("a", Some("second"), Some("1")),
+            create("b", None, Some("2")),
+            Op::GiveBack,
+            create("c", Some("first"), Some("3")),
+            create("d", None, Some("1")),
+            create("e", Some("first"), Some("2")),
+        ];
+        let created = new_runs(ops.iter());
+        let ids: Vec<&str> = created.iter().map(|(_, new)| new.id.0.as_str()).collect();
+        assert_eq!(ids, ["d", "b", "e", "c", "a"]);
+        assert_eq!(created[0].0, 4);
+    }
 }

@@ -1,6 +1,8 @@
 //! Patches. A large one is written and read in parts, beside the writer: on a slow line it would hold up the
 //! leases of all runs, and take longer than an answer may.
 
+use std::time::Duration;
+
 use pullwright_core::store::{Epoch, StoreError};
 use pullwright_protocol::RunId;
 use sqlx::Row;
@@ -56,9 +58,13 @@ impl PostgresStore {
         let upload = Uuid::now_v7().to_string();
         let mut count = 0;
         for part in patch.chunks(PART_BYTES) {
-            self.add_part(run, &upload, count, part).await?;
+            if let Err(error) = self.add_part(run, &upload, count, part).await {
+                self.give_up(run, &upload).await;
+                return Err(error);
+            }
             count += 1;
         }
+        // Where it is not known whether they are used, they stay: the run's end removes what is not.
         if self.use_parts(run, epoch, &upload, count).await? {
             return Ok(());
         }
@@ -100,6 +106,17 @@ impl PostgresStore {
                 .bind(bytes)
         };
         self.write(adding).await.map(drop)
+    }
+
+    /// Removes the parts of an upload that broke off, if the database is there. What it leaves goes with the
+    /// run's next patch, or at its end.
+    async fn give_up(&self, run: &RunId, upload: &str) {
+        let dropping = || sqlx::query(DROP_PARTS).bind(&run.0).bind(upload);
+        let once = Duration::ZERO;
+        let dropped = self.reader.ask_for(once, PUTTING, dropping, |_| Ok(()));
+        if let Err(error) = dropped.await {
+            tracing::warn!(%run, %error, "parts of a patch that broke off are left behind until the run ends");
+        }
     }
 
     /// Answers whether the run is the owner's.

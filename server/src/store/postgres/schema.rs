@@ -1,11 +1,16 @@
 //! The tables, and how a database of an earlier version gets them.
 
+use std::time::Duration;
+
 use sqlx::{Connection, PgConnection};
 
-use super::connection::in_time;
+use super::connection::{ANSWER_LIMIT, in_time, within};
 
 /// Servers that start together take turns under this number ("pullwrig" in ASCII).
 const LOCK: i64 = 0x7075_6c6c_7772_6967;
+
+/// How long the steps to this version may take together: a new index is made of every row there is.
+const UPGRADE_LIMIT: Duration = Duration::from_secs(60 * 60);
 
 /// One step per version; a released step is never changed, only followed.
 ///
@@ -110,11 +115,15 @@ pub(super) async fn migrate(connection: &mut PgConnection) -> Result<i64, sqlx::
     )
     .await?;
     let found = in_time(version(&mut change)).await?;
-    if found < VERSION {
-        in_time(upgrade(&mut change, found)).await?;
-    }
+    let limit = match found < VERSION {
+        true => {
+            within(UPGRADE_LIMIT, upgrade(&mut change, found)).await?;
+            UPGRADE_LIMIT
+        }
+        false => ANSWER_LIMIT,
+    };
     // Also when nothing changed: the lock must not wait for the connection's next use.
-    in_time(change.commit()).await?;
+    within(limit, change.commit()).await?;
     Ok(found.max(VERSION))
 }
 
@@ -131,7 +140,12 @@ pub(super) async fn version(change: &mut PgConnection) -> Result<i64, sqlx::Erro
         .await
 }
 
+/// A step takes as long as the tables are large. The limit on waiting for a lock stays: whoever holds a table
+/// is at work on it.
 async fn upgrade(change: &mut PgConnection, found: i64) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql("SET LOCAL statement_timeout = 0")
+        .execute(&mut *change)
+        .await?;
     sqlx::raw_sql("CREATE TABLE IF NOT EXISTS schema_version (version bigint PRIMARY KEY)")
         .execute(&mut *change)
         .await?;

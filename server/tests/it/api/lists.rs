@@ -99,13 +99,14 @@ async fn runs_are_found_by_outcome_and_repository() {
     let nobody = Holder::nobody();
     let hello = run(&server, &nobody, "hello").await;
     let wait = run(&server, &nobody, "wait").await;
-    let table: [(&str, &[&String]); 9] = [
+    let table: [(&str, &[&String]); 10] = [
         ("", &[&wait, &hello]),
         ("outcome=under+way", &[&wait]),
         ("outcome=patch%20only", &[&hello]),
         ("outcome=failed", &[]),
         ("outcome=failed(clone)", &[]),
         ("repository=github.com/owner/repo", &[&wait, &hello]),
+        ("repository=https://github.com/owner/repo", &[&wait, &hello]),
         (
             "repository=https://github.com/owner/repo.git&outcome=under+way",
             &[&wait],

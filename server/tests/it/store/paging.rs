@@ -112,7 +112,7 @@ pub(super) async fn lists_are_filtered(store: Store) {
         repo_urls: Some(vec!["https://github.com/owner/repo".to_owned()]),
         ..filter
     };
-    let table: [(RunFilter, &[&str]); 13] = [
+    let table: [(RunFilter, &[&str]); 14] = [
         (outcome("no changes"), &["a"]),
         (outcome("failed(clone)"), &["b"]),
         (outcome("failed(rate_limited)"), &["d"]),
@@ -124,6 +124,13 @@ pub(super) async fn lists_are_filtered(store: Store) {
             &["d", "c", "b", "a"],
         ),
         (urls(&["x", "https://git.example/o\"ther'.git"]), &["e"]),
+        (
+            urls(&[
+                "https://github.com/owner/repo",
+                "https://github.com/owner/repo",
+            ]),
+            &["d", "c", "b", "a"],
+        ),
         (
             urls(&[
                 "https://git.example/o\"ther'.git",

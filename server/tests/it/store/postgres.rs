@@ -135,6 +135,29 @@ async fn runs_of_the_first_version_are_found() {
     .await;
 }
 
+/// A step over large tables takes longer than a statement otherwise may.
+#[tokio::test]
+async fn an_upgrade_may_take_its_time() {
+    let Some(server) = Server::shared("how long an upgrade may take") else {
+        return;
+    };
+    let url = server.database().await;
+    sql::run(&url, FIRST_VERSION).await;
+    let watch = "CREATE TABLE seen (statement bigint, lock bigint);
+        CREATE FUNCTION look() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+            INSERT INTO seen SELECT
+                (SELECT setting::bigint FROM pg_settings WHERE name = 'statement_timeout'),
+                (SELECT setting::bigint FROM pg_settings WHERE name = 'lock_timeout');
+        END $$;
+        CREATE EVENT TRIGGER look ON ddl_command_start EXECUTE FUNCTION look()";
+    sql::run(&url, watch).await;
+    drop(open(&url).await);
+    let limits = sql::numbers(&url, "SELECT DISTINCT statement FROM seen").await;
+    assert_eq!(limits, [0], "in milliseconds");
+    let waits = sql::numbers(&url, "SELECT DISTINCT lock FROM seen").await;
+    assert_eq!(waits, [5000], "in milliseconds");
+}
+
 #[tokio::test]
 async fn a_database_of_a_later_version_is_refused_and_left_alone() {
     let Some(server) = Server::shared("a database of a later version") else {

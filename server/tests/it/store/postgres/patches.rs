@@ -123,6 +123,56 @@ async fn a_large_patch_of_an_earlier_owner_is_refused() {
     assert_eq!(parts(&url).await, 0);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_broke_off_leaves_nothing_behind() {
+    let Some(server) = Server::shared("large patches that broke off") else {
+        return;
+    };
+    let url = server.database().await;
+    let store = open(&url).await;
+    let (run, epoch) = contract::owned(&store, "a").await;
+    put(&store, &run, epoch, &patch(1)).await.expect("put");
+    let stored = parts(&url).await;
+    let refuse = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
+            AS $$ BEGIN RAISE EXCEPTION 'not this part'; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON patch_parts FOR EACH ROW WHEN (NEW.part = 3)
+            EXECUTE FUNCTION refuse()";
+    sql::run(&url, refuse).await;
+    let broken = put(&store, &run, epoch, &patch(2)).await;
+    let error = broken.expect_err("a part is refused").to_string();
+    assert!(error.contains("storing a patch"), "{error}");
+    assert_eq!(parts(&url).await, stored);
+    assert!(store.patch(&run).await.expect("read") == Some(patch(1)));
+}
+
+/// Whoever uploaded it may have died.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_left_of_an_upload_goes_when_its_run_ends() {
+    let Some(server) = Server::shared("what is left of large patches") else {
+        return;
+    };
+    let url = server.database().await;
+    let store = open(&url).await;
+    let (large, large_epoch) = contract::owned(&store, "large").await;
+    let (none, none_epoch) = contract::owned(&store, "none").await;
+    put(&store, &large, large_epoch, &patch(1))
+        .await
+        .expect("put");
+    let stored = parts(&url).await;
+    for run in [&large, &none] {
+        let left = format!("INSERT INTO patch_parts VALUES ('{run}', 'broken off', 0, 'x')");
+        sql::run(&url, &left).await;
+    }
+    for (run, epoch) in [(&large, large_epoch), (&none, none_epoch)] {
+        let outcome = Outcome::PatchOnly;
+        let finish = store.finish(run, epoch, outcome, done(1, outcome));
+        finish.await.expect("finish");
+    }
+    assert_eq!(parts(&url).await, stored);
+    assert!(store.patch(&large).await.expect("read") == Some(patch(1)));
+    assert_eq!(store.patch(&none).await.expect("read"), None);
+}
+
 async fn put(store: &Store, run: &RunId, epoch: Epoch, patch: &[u8]) -> Result<(), StoreError> {
     in_time(store.put_patch(run, epoch, patch)).await
 }
