@@ -79,8 +79,21 @@ impl Launch {
     }
 }
 
-/// Where `program` is: as seen from `cwd` if it has a slash, else in a folder of `path`.
+/// Where `program` is: as seen from `cwd` if it has a slash, whatever is there, since the kernel says best why
+/// it cannot be started; else in a folder of `path`.
+///
+/// Entries of `path` that are not absolute count for nothing. An empty one means the folder that a program is
+/// started in, which may be a repository's: it would bring programs of its own to this machine.
 pub(crate) fn find_program(program: &str, path: &str, cwd: &Path) -> Option<PathBuf> {
+    if program.contains('/') {
+        return Some(cwd.join(program));
+    }
+    let absolute = std::env::split_paths(path).filter(|folder| folder.is_absolute());
+    let path = std::env::join_paths(absolute).ok()?;
+    // An empty list would be one of an empty entry.
+    if path.is_empty() {
+        return None;
+    }
     which::which_in(program, Some(path), cwd).ok()
 }
 
@@ -101,4 +114,51 @@ pub(crate) fn kill_user(uid: u32) -> io::Result<()> {
     // SAFETY: the closure only makes system calls; it neither allocates nor takes a lock.
     unsafe { command.pre_exec(kill) };
     command.status().map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_program_of_the_working_folder_is_not_found_by_its_name() {
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (cwd, bin) = (folder.path(), elsewhere.path().to_str().unwrap());
+        let is_found_in = |path: &str| find_program("engine", path, cwd);
+        for place in [cwd.to_owned(), cwd.join("bin")] {
+            fs::create_dir_all(&place).unwrap();
+            write_program(&place.join("engine"));
+        }
+        for path in ["", ":", ".", "bin", "./bin", "../", "::bin:.:"] {
+            assert_eq!(is_found_in(path), None, "{path:?}");
+        }
+        assert_eq!(is_found_in(&format!(":.:{bin}:bin:")), None);
+        write_program(&elsewhere.path().join("engine"));
+        let found = elsewhere.path().join("engine");
+        for path in [bin.to_owned(), format!(":bin:{bin}"), format!("{bin}:.")] {
+            assert_eq!(is_found_in(&path), Some(found.clone()), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_program_with_a_slash_is_left_to_the_kernel() {
+        let cwd = Path::new("/work/shop");
+        for (program, found) in [
+            ("/usr/bin/engine", "/usr/bin/engine"),
+            ("./engine", "/work/shop/./engine"),
+            ("bin/engine", "/work/shop/bin/engine"),
+        ] {
+            let path = find_program(program, "", cwd);
+            assert_eq!(path.as_deref(), Some(Path::new(found)));
+        }
+        assert_eq!(find_program("", "/usr/bin", cwd), None);
+    }
+
+    fn write_program(path: &Path) {
+        fs::write(path, "#!/bin/sh\n").unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
 }

@@ -263,11 +263,14 @@ impl NoneSandbox {
     ) -> Result<(), SandboxError> {
         self.closed.store(true, Ordering::Release);
         let guard = self.guard.lock().map(|mut guard| guard.take());
-        drop(guard);
+        let guard = guard.unwrap_or_else(|poisoned| poisoned.into_inner().take());
         let (run, folders) = (self.run.clone(), self.folders.clone());
         let uid = self.slot.as_ref().map(Slot::uid);
         let ended = tokio::task::spawn_blocking(move || {
-            sweep_processes(&run, uid)?;
+            // Its shell is swept too, and then waited for, also where something is left.
+            let swept = sweep_processes(&run, uid);
+            drop(guard);
+            swept?;
             then(&folders)
         });
         let ended = ended.await;

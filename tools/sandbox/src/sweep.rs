@@ -24,6 +24,8 @@ const UNCLEAR_LOOKS: u32 = 10;
 /// comes nearer when those above it are killed.
 const MAX_ANCESTORS: u32 = 1000;
 
+const ROOT: u32 = 0;
+
 /// A variable that every process of a kind has in its environment.
 #[derive(Clone)]
 pub(crate) struct Marker {
@@ -56,7 +58,7 @@ impl Marker {
 /// The processes that may be about to bear a marker.
 #[derive(Clone, Copy)]
 pub(crate) enum Suspects {
-    /// Those of a user.
+    /// Those of a user, who starts them. Root may have given its rights up for any other user's.
     User(u32),
     /// Those that descend from this process, which adopts what they orphan.
     Descendants,
@@ -130,13 +132,14 @@ impl Suspects {
     /// Whether it is worth a closer look.
     fn may_include(self, process: &Process) -> bool {
         match self {
+            Self::User(ROOT) | Self::Descendants => true,
             Self::User(uid) => process.may_be_of(uid),
-            Self::Descendants => true,
         }
     }
 
     fn include(self, process: &Process) -> bool {
         match self {
+            Self::User(ROOT) => is_live(&process.status()),
             Self::User(uid) => process.is_of(uid),
             Self::Descendants => process.descends_from_here(),
         }

@@ -93,7 +93,7 @@ impl Template {
             path,
             &self.cwd,
         );
-        match found.is_some() {
+        match found.is_some_and(|found| found.is_file()) {
             true => Ok(()),
             false => {
                 let reason = format!("there is no program `{program}` in the server's PATH");

@@ -39,10 +39,12 @@ impl Guard {
 }
 
 impl Drop for Guard {
-    /// Kills the run's processes. Does not count on the shell, which they may have stopped.
+    /// Kills the run's processes, the shell among them; it is there until they are gone, in case the server
+    /// is not. Does not count on the shell, which they may have stopped. Takes up to seconds.
     fn drop(&mut self) {
+        let swept = sweep::user(self.uid);
         let ended = self.shell.kill().and_then(|()| self.shell.wait());
-        if let Err(error) = ended.and_then(|_| sweep::user(self.uid)) {
+        for error in [swept.err(), ended.err()].into_iter().flatten() {
             tracing::warn!(uid = self.uid, %error, "cannot end the processes of a run");
         }
     }

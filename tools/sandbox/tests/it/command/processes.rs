@@ -8,8 +8,8 @@ use futures_util::future::join_all;
 use pullwright_core::sandbox::{ProcessExit, SandboxCommand, SandboxError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::bench::Yard;
-use crate::bench::{bounded, finish, gone, pids, run, runs, sh};
+use super::bench::{Yard, spawner};
+use crate::bench::{bounded, finish, gone, pids, run, runs, sh, skipped_without_root};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_go_in_and_out() {
@@ -62,7 +62,7 @@ async fn the_environment_is_its_own() {
             "PULLWRIGHT_TEST_KEPT=no",
         ]
         .into_iter()
-        .chain(super::bench::spawner())
+        .chain(spawner())
         .collect::<Vec<_>>(),
     )
     .open()
@@ -300,7 +300,26 @@ async fn orphans_are_reaped() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_inside_s_death_takes_its_processes_along() {
-    let sandbox = Yard::sent().open().await;
+    the_inside_dies(&Yard::sent()).await;
+}
+
+/// A root server's command may give up root's rights.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_user_s_inside_takes_its_processes_along() {
+    if skipped_without_root() {
+        return;
+    }
+    let other = [
+        "setpriv",
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+    ];
+    the_inside_dies(&Yard::of(&[&other, spawner().as_slice()].concat())).await;
+}
+
+async fn the_inside_dies(yard: &Yard) {
+    let sandbox = yard.open().await;
     let script = "echo $PPID; echo $$; setsid sh -c 'echo $$; exec sleep 1000' & sleep 1000";
     let mut process = sandbox.spawn(sh(script)).await.unwrap();
     let all = pids(&mut process, 3).await;
