@@ -78,12 +78,13 @@ async fn fill(
             source.local(index, "writing the index").await?;
         }
         (None, CheckoutFiles::Written) => {
-            let write = on(&["read-tree", "--reset", "-u", &base.commit]);
+            let write = on(&["read-tree", "--reset", "-u", &base.commit]).whole_tree();
             source.local(write, "writing the working tree").await?;
         }
         (Some(work), CheckoutFiles::Written) => {
             let write = on(&["read-tree", "--reset", "-u", &work.tree])
                 .env("GIT_ALTERNATE_OBJECT_DIRECTORIES", work_objects(work)?)
+                .whole_tree()
                 .untrusted();
             source.local(write, "writing the working tree").await?;
             let reset = on(&["read-tree", "--reset", &base.commit])
@@ -133,6 +134,7 @@ async fn pack(source: &GitSource, base: &Base, git_dir: &Path) -> Result<(), Sou
     ];
     let call = Call::local(source.config(), args)
         .git_dir(&base.mirror)
+        .whole_tree()
         .bytes(format!("{}\n", base.commit));
     source
         .local(call, "packing the base commit")
@@ -155,6 +157,7 @@ async fn pack_work(
     ];
     let call = Call::local(source.config(), args)
         .git_dir(&work.quarantine)
+        .whole_tree()
         .bytes(format!("{}\n--not\n{}\n", work.tree, base.commit));
     source.local(call, "packing the work").await.map(drop)
 }

@@ -59,8 +59,8 @@ pub(crate) struct Call {
     limit: Duration,
     max_stdout: usize,
     untrusted: bool,
-    /// Whether it works on this machine alone, as fast as that is.
-    is_local: bool,
+    /// Whose turns it takes; none of a call that waits for another machine.
+    turns: Option<&'static Semaphore>,
     growth: Option<(PathBuf, u64)>,
 }
 
@@ -81,16 +81,33 @@ pub(crate) struct Output {
     pub(crate) stderr: String,
 }
 
+/// How long a call waits for its turn. Longer than a queue in which all that could run here is one after the
+/// other, and short enough that a machine whose disk hangs is heard of.
+const TURN_LIMIT: Duration = Duration::from_secs(15 * 60);
+
 /// Turns of the calls that work on this machine alone. When many runs end at once, more of them at a time only
 /// get in each other's way, and in the way of this process.
 static LOCAL_TURNS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(local_turns()));
+
+/// Turns of those that write or pack a whole tree, which takes minutes for a large one: the short ones do not
+/// queue behind them.
+static TREE_TURNS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(tree_turns()));
 
 fn local_turns() -> usize {
     const PER_PROCESSOR: usize = 2;
     const LEAST: usize = 4;
 
-    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-    (processors * PER_PROCESSOR).max(LEAST)
+    (processors() * PER_PROCESSOR).max(LEAST)
+}
+
+fn tree_turns() -> usize {
+    const LEAST: usize = 2;
+
+    processors().max(LEAST)
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 impl Call {
@@ -101,7 +118,7 @@ impl Call {
         S: Into<OsString>,
     {
         Self {
-            is_local: true,
+            turns: Some(&LOCAL_TURNS),
             ..Self::new(config.timeouts.local, args)
         }
     }
@@ -120,7 +137,7 @@ impl Call {
             limit,
             max_stdout: STDOUT_MAX_BYTES,
             untrusted: false,
-            is_local: false,
+            turns: None,
             growth: None,
         }
     }
@@ -166,6 +183,12 @@ impl Call {
         self
     }
 
+    /// The call writes or packs a whole tree.
+    pub(crate) fn whole_tree(mut self) -> Self {
+        self.turns = Some(&TREE_TURNS);
+        self
+    }
+
     /// Ends the call when the folder grows beyond so many bytes.
     pub(crate) fn growth(mut self, dir: &Path, max_bytes: u64) -> Self {
         self.growth = Some((dir.to_owned(), max_bytes));
@@ -176,7 +199,7 @@ impl Call {
     /// [`Output::success`].
     pub(crate) async fn run(self, config: &SourceConfig) -> Result<Output, SourceError> {
         let name = self.name();
-        let _turn = self.turn().await?;
+        let _turn = self.turn(&name).await?;
         let mut child = self.command(config).spawn().map_err(|error| {
             internal(format!(
                 "git cannot be started as `{}` ({error}); install git and a POSIX sh",
@@ -206,11 +229,12 @@ impl Call {
         outcome
     }
 
-    async fn turn(&self) -> Result<Option<SemaphorePermit<'static>>, SourceError> {
-        if !self.is_local {
+    async fn turn(&self, name: &str) -> Result<Option<SemaphorePermit<'static>>, SourceError> {
+        let Some(turns) = self.turns else {
             return Ok(None);
-        }
-        let turn = LOCAL_TURNS.acquire().await;
+        };
+        let turn = timeout(TURN_LIMIT, turns.acquire()).await;
+        let turn = turn.map_err(|_| busy(name))?;
         turn.map(Some).map_err(|error| internal(error.to_string()))
     }
 
@@ -437,6 +461,17 @@ fn too_big(name: &str, growth: Option<&(PathBuf, u64)>) -> SourceError {
     )
 }
 
+fn busy(name: &str) -> SourceError {
+    SourceError::new(
+        FailureKind::Limit,
+        format!(
+            "`git {name}` was not started: git is busy for other runs, and its turn did not come within {} s; \
+             lower `[server] max_concurrent_runs`, or give the data folder a faster disk",
+            TURN_LIMIT.as_secs()
+        ),
+    )
+}
+
 fn broken(name: &str, why: String) -> SourceError {
     SourceError::new(
         FailureKind::Limit,
@@ -461,9 +496,26 @@ mod tests {
         let limit = std::mem::replace(&mut config.timeouts.local, Duration::from_millis(1));
         let waiting = Call::local(&config, ["version"]).run(&config);
         assert!(timeout(Duration::from_millis(50), waiting).await.is_err());
-        drop(all);
         config.timeouts.local = limit;
+        let whole = Call::local(&config, ["version"]).whole_tree();
+        assert!(whole.run(&config).await.unwrap().success);
+        drop(all);
         let run = Call::local(&config, ["version"]).run(&config);
         assert!(run.await.unwrap().success);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_is_not_waited_for_without_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = SourceConfig::new(folder.path().to_owned());
+        let turns = u32::try_from(tree_turns()).unwrap();
+        let _all = TREE_TURNS.acquire_many(turns).await.unwrap();
+        let waiting = Call::local(&config, ["version"]).whole_tree();
+        let Err(error) = waiting.run(&config).await else {
+            panic!("it had no turn");
+        };
+        let said = error.to_string();
+        assert!(said.contains("`git version` was not started"), "{said}");
+        assert!(said.contains("max_concurrent_runs"), "{said}");
     }
 }
