@@ -10,7 +10,8 @@ use tokio::task::AbortHandle;
 /// What the kernel counts in: 100 a second on every Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// How often what has no peak in /proc is looked at: each look reads thousands of links.
+/// How often what has no peak in /proc is looked at: each look reads thousands of links. What comes and goes in
+/// between is seen by [`Watch::look`], if at all.
 const PACE: Duration = Duration::from_secs(2);
 
 /// What a process has used so far.
@@ -50,6 +51,11 @@ impl Watch {
             peak,
             looking,
         }
+    }
+
+    /// Looks at once, where the process is expected to have the most open.
+    pub(crate) fn look(&self) {
+        see(&self.folder, &self.peak);
     }
 
     pub(crate) fn usage(&self) -> Usage {
@@ -99,10 +105,14 @@ async fn look(folder: PathBuf, peak: Arc<Mutex<Open>>) {
     let mut pace = tokio::time::interval(PACE);
     loop {
         pace.tick().await;
-        let now = Open::of(&folder);
-        let mut peak = peak.lock().unwrap();
-        *peak = peak.or_more(now);
+        see(&folder, &peak);
     }
+}
+
+fn see(folder: &Path, peak: &Mutex<Open>) {
+    let now = Open::of(folder);
+    let mut peak = peak.lock().unwrap();
+    *peak = peak.or_more(now);
 }
 
 fn mebibytes(status: &str, key: &str) -> f64 {

@@ -57,10 +57,12 @@ impl Scene {
         let mut crowd = Crowd::start(&server.address, &remote.url(remote::PROJECT), self).await;
         crowd.all_wait_for_work().await;
         let at_once = crowd.active().await;
+        server.look();
         let opened_ms = now_ms();
         gates.work.open();
         crowd.all_wait_for_end().await;
         let work = opened_ms..=now_ms();
+        server.look();
         gates.end.open();
         let heard = crowd.heard(work).await;
         let after = server.stop().await;

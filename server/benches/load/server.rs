@@ -60,6 +60,11 @@ impl Server {
         })
     }
 
+    /// Has a look at what it has open, besides those that are taken all along.
+    pub(crate) fn look(&self) {
+        self.watch.look();
+    }
+
     pub(crate) fn usage(&self) -> Usage {
         self.watch.usage()
     }
