@@ -6,6 +6,7 @@
 //! written here, and nothing here reads the environment.
 
 mod access;
+mod app;
 mod document;
 mod error;
 mod header;
@@ -24,6 +25,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use access::AccessConfig;
+pub use app::{AppConfig, AppKey};
 pub use error::ConfigError;
 pub use policy::{AgentConfig, BudgetConfig, ChecksConfig, RepositoriesConfig, SetupConfig};
 pub use provider::{Compaction, EditTool, KeyCommand, ProviderConfig, ProviderLink, WireLink};

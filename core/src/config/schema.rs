@@ -281,6 +281,22 @@ struct Tool {
     hosts: Option<Vec<String>>,
     /// For a forge: where its API is.
     base_url: Option<String>,
+    /// For GitHub: the id of the App to work as, instead of with a token of `env_vars`.
+    app_id: Option<AppId>,
+    /// The name of the variable that holds the App's private key in PEM; never the key.
+    app_key_env: Option<String>,
+    /// The PEM file of the App's private key.
+    app_key_file: Option<String>,
+    /// Whether the App's tokens may push files of workflows, which it must have the right to. Default false.
+    app_workflows: Option<bool>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only described")]
+enum AppId {
+    Number(u64),
+    Client(String),
 }
 
 #[derive(JsonSchema)]

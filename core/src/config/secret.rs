@@ -1,17 +1,19 @@
 //! Secrets have no place in a configuration file.
 
 /// Keys of other programs' configurations that hold a secret itself.
-const SECRET_KEYS: [&str; 12] = [
+const SECRET_KEYS: [&str; 14] = [
     "access_token",
     "api_key",
     "apikey",
     "api_token",
+    "app_key",
     "auth_token",
     "authorization",
     "bearer",
     "bearer_token",
     "key",
     "password",
+    "private_key",
     "secret",
     "token",
 ];
@@ -33,7 +35,10 @@ pub(super) fn inline_secret(key: &str, known: &[&str]) -> Option<String> {
     if !SECRET_KEYS.contains(&lower.as_str()) {
         return None;
     }
-    let remedy = if known.contains(&"env_key") {
+    let of_app = ["app_key", "private_key"].contains(&lower.as_str());
+    let remedy = if of_app && known.contains(&"app_key_env") {
+        "name the variable that holds the App's key with `app_key_env`, or its file with `app_key_file`"
+    } else if known.contains(&"env_key") {
         "name its environment variable with `env_key = \"NAME\"`"
     } else if known.contains(&"bearer_token_env_var") {
         "name its environment variable with `bearer_token_env_var` (for `url`) or in `env_vars`"

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::ConfigError;
+use super::app::{self, AppConfig};
 use super::section::{Row, Section, nearest};
 
 /// A tool server.
@@ -33,6 +34,8 @@ pub struct ToolConfig {
     pub hosts: Vec<String>,
     /// Where the service behind the tool is; its public address if absent.
     pub base_url: Option<String>,
+    /// For GitHub: the App to work as, instead of with a token.
+    pub app: Option<AppConfig>,
 }
 
 /// How a tool server is reached.
@@ -99,11 +102,27 @@ pub(super) const KEYS: &[&str] = &[
     "env_vars",
     "hosts",
     "base_url",
+    "app_id",
+    "app_key_env",
+    "app_key_file",
+    "app_workflows",
 ];
 
 /// The keys that choose a link, each with the keys that only that link has.
 const LINKS: &[(&str, &[&str])] = &[
-    ("builtin", &["env", "env_vars", "hosts", "base_url"]),
+    (
+        "builtin",
+        &[
+            "env",
+            "env_vars",
+            "hosts",
+            "base_url",
+            "app_id",
+            "app_key_env",
+            "app_key_file",
+            "app_workflows",
+        ],
+    ),
     (
         "command",
         &["args", "cwd", "env", "env_vars", "hosts", "base_url"],
@@ -155,6 +174,7 @@ impl ToolConfig {
             env_vars: read_env_vars(&section, runs)?,
             hosts: section.hosts("hosts")?.unwrap_or_default(),
             base_url: section.url("base_url", &["https", "http"])?,
+            app: app::read(&section, &link)?,
             link,
         })
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use pullwright_core::config::{
-    Config, ConfigError, ModalConfig, ProviderLink, Runs, SandboxKind, ToolConfig, ToolLink,
+    AppConfig, AppKey, Config, ConfigError, ModalConfig, ProviderLink, Runs, SandboxKind,
+    ToolConfig, ToolLink,
 };
 
 const MINIMAL: &str = "
@@ -188,6 +189,27 @@ fn a_server_behind_an_address_has_headers() {
         env_http_headers: pairs("X-Api-Key", "DOCS_KEY"),
     };
     assert_eq!((row.link, row.runs), (link, Runs::Host));
+}
+
+#[test]
+fn github_may_be_worked_on_as_an_app() {
+    let app = |row: &str| tool(&format!("builtin = 'github'\nruns = 'host'\n{row}")).app;
+    assert_eq!(app("env_vars = ['GITHUB_TOKEN']"), None);
+    let by_variable = app("app_id = 123456\napp_key_env = 'APP_KEY'").unwrap();
+    let expected = AppConfig {
+        id: "123456".to_owned(),
+        key: AppKey::Variable("APP_KEY".to_owned()),
+        workflows: false,
+    };
+    assert_eq!(by_variable, expected);
+    assert_eq!(by_variable.variable().unwrap(), "APP_KEY");
+    let by_file = app("app_id = 'Iv23abc'\napp_key_file = 'app.pem'\napp_workflows = true");
+    let expected = AppConfig {
+        id: "Iv23abc".to_owned(),
+        key: AppKey::File("conf/app.pem".into()),
+        workflows: true,
+    };
+    assert_eq!(by_file, Some(expected));
 }
 
 #[test]

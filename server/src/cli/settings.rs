@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use pullwright_core::config::{
-    Config, EditTool, ProviderConfig, ProviderLink, Runs, SandboxConfig, ToolConfig, ToolLink,
-    WireLink, config_schema,
+    AppConfig, AppKey, Config, EditTool, ProviderConfig, ProviderLink, Runs, SandboxConfig,
+    ToolConfig, ToolLink, WireLink, config_schema,
 };
 use serde_json::{Value, json};
 
@@ -174,6 +174,14 @@ fn tool(row: &ToolConfig) -> Value {
     said["env_vars"] = json!(row.env_vars);
     said["hosts"] = json!(row.hosts);
     said["base_url"] = json!(row.base_url);
+    if let Some(app) = &row.app {
+        said["app_id"] = json!(app.id);
+        match &app.key {
+            AppKey::Variable(variable) => said["app_key_env"] = json!(variable),
+            AppKey::File(file) => said["app_key_file"] = json!(file),
+        }
+        said["app_workflows"] = json!(app.workflows);
+    }
     said
 }
 
@@ -222,6 +230,7 @@ fn missing_variables(config: &Config) -> Vec<Value> {
     });
     let tools = config.tools.iter().flat_map(|(name, row)| {
         let mut variables: Vec<&String> = row.env_vars.iter().collect();
+        variables.extend(row.app.as_ref().and_then(AppConfig::variable));
         if let ToolLink::Url {
             bearer_token_env_var,
             env_http_headers,

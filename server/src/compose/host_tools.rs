@@ -1,5 +1,6 @@
 //! The tool servers that run on the host.
 
+mod app;
 mod http;
 mod library;
 
@@ -85,7 +86,7 @@ fn github(name: &str, row: &ToolConfig) -> Result<ToolIo, ToolServerError> {
     Ok(ToolIo::bytes(read, write, AbortOnDrop(task)))
 }
 
-/// The first of `env_vars` holds the token, the first of `hosts` is the git host it is good for, and
+/// The first of `env_vars` holds the token where there is no App, the first of `hosts` is the git host it is good for, and
 /// `base_url` is the API's address; git is reached by the same scheme as the API.
 fn github_config(row: &ToolConfig) -> Result<GithubConfig, String> {
     let mut config = GithubConfig::default();
@@ -103,6 +104,7 @@ fn github_config(row: &ToolConfig) -> Result<GithubConfig, String> {
             .filter(|token| !token.is_empty());
         config.token = token.map(Secret::new);
     }
+    config.app = row.app.as_ref().map(app::read).transpose()?;
     Ok(config)
 }
 

@@ -1,99 +1,149 @@
 //! GitHub's REST API through octocrab, with waits, retries and errors of our own.
 
+mod app;
 mod fault;
 mod transport;
 
+use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body_util::BodyExt;
 use http_body_util::combinators::BoxBody;
 use octocrab::Octocrab;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use url::{Url, form_urlencoded};
 
+use self::app::{App, AppFault, Token};
 pub(crate) use self::fault::{Fault, Reason};
-use crate::config::{GithubConfig, HttpLimits};
+use crate::config::{GithubConfig, HttpLimits, Secret};
 use crate::error::GithubError;
+use crate::repository::Repo;
 
 /// How often a request is sent at most, so that a broken host is given up in the end.
 pub(crate) const MAX_ATTEMPTS: u32 = 3;
+
+const NO_BODY: Option<&()> = None;
 
 type Answer = octocrab::Result<Response<BoxBody<Bytes, octocrab::Error>>>;
 
 /// A client of GitHub's REST API.
 pub(crate) struct Api {
-    octocrab: Octocrab,
+    wire: Wire,
+    /// Who asks, where that is not the holder of the one token.
+    app: Option<App>,
+    token: Option<Secret>,
     base: Url,
     limits: HttpLimits,
 }
 
+/// One request at a time, as whoever signs it.
+struct Wire {
+    octocrab: Octocrab,
+}
+
 impl Api {
     pub(crate) fn new(config: &GithubConfig) -> Result<Self, GithubError> {
+        if config.app.is_some() && config.token.is_some() {
+            return Err(GithubError::TwoAccounts(config.token_env.clone()));
+        }
         Ok(Self {
-            octocrab: transport::connect(config)?,
+            wire: Wire {
+                octocrab: transport::connect(config)?,
+            },
+            app: config.app.as_ref().map(App::new).transpose()?,
+            token: config.token.clone(),
             base: config.api_url.clone(),
             limits: config.limits,
         })
     }
 
-    /// Reads `route`. Reading changes nothing, so it is tried again after a passing failure.
-    pub(crate) async fn get<T: DeserializeOwned>(&self, route: &str) -> Result<T, Fault> {
-        self.get_with(route, &[]).await
+    /// Reads `route` of `repo`. Reading changes nothing, so it is tried again after a passing
+    /// failure.
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        repo: &Repo,
+        route: &str,
+    ) -> Result<T, Fault> {
+        self.get_with(repo, route, &[]).await
     }
 
     /// [`Api::get`] with query parameters.
     pub(crate) async fn get_with<T: DeserializeOwned>(
         &self,
+        repo: &Repo,
         route: &str,
         query: &[(&str, &str)],
     ) -> Result<T, Fault> {
-        Ok(self.get_with_headers(route, query).await?.1)
+        Ok(self.get_with_headers(repo, route, query).await?.1)
     }
 
     /// [`Api::get_with`], with the headers of the answer.
     pub(crate) async fn get_with_headers<T: DeserializeOwned>(
         &self,
+        repo: &Repo,
         route: &str,
         query: &[(&str, &str)],
     ) -> Result<(HeaderMap, T), Fault> {
         let route = with_query(route, query);
-        let mut attempt = 1;
-        loop {
-            match read(self.octocrab._get(route.as_str()).await).await {
-                Ok(answer) => return Ok(answer),
-                Err(fault) => self.pause(&fault, attempt).await.ok_or(fault)?,
-            }
-            attempt += 1;
-        }
+        self.repeat(|| self.send(repo, Method::GET, &route, NO_BODY))
+            .await
+    }
+
+    /// Reads a route that belongs to no repository we know. An App has no right there beyond
+    /// everybody's.
+    pub(crate) async fn get_anywhere<T: DeserializeOwned>(&self, route: &str) -> Result<T, Fault> {
+        let (_, found) = self
+            .repeat(|| self.wire.send(Method::GET, route, NO_BODY, None))
+            .await?;
+        Ok(found)
     }
 
     /// Creates something, once: whoever calls this must look for the effect before calling again.
     pub(crate) async fn post_once<T: DeserializeOwned>(
         &self,
+        repo: &Repo,
         route: &str,
         body: &impl Serialize,
     ) -> Result<T, Fault> {
-        let (_, created) = read(self.octocrab._post(route, Some(body)).await).await?;
+        let (_, created) = self.send(repo, Method::POST, route, Some(body)).await?;
         Ok(created)
     }
 
     /// Sets something to a given value. The same twice is the same as once, so it is tried again.
     pub(crate) async fn patch<T: DeserializeOwned>(
         &self,
+        repo: &Repo,
         route: &str,
         body: &impl Serialize,
     ) -> Result<T, Fault> {
-        let mut attempt = 1;
-        loop {
-            match read(self.octocrab._patch(route, Some(body)).await).await {
-                Ok((_, changed)) => return Ok(changed),
-                Err(fault) => self.pause(&fault, attempt).await.ok_or(fault)?,
-            }
-            attempt += 1;
+        let (_, changed) = self
+            .repeat(|| self.send(repo, Method::PATCH, route, Some(body)))
+            .await?;
+        Ok(changed)
+    }
+
+    /// The token that git works on `repo` with; `None` for an anonymous caller.
+    pub(crate) async fn token(&self, repo: &Repo) -> Result<Option<Secret>, Fault> {
+        let Some(app) = &self.app else {
+            return Ok(self.token.clone());
+        };
+        // Git does not tell us that a token was revoked, so it is tried here first.
+        let route = repo.path("");
+        match self
+            .send::<IgnoredAny>(repo, Method::GET, &route, NO_BODY)
+            .await
+        {
+            Err(fault @ Fault::App(_)) => return Err(fault),
+            Err(fault) => tracing::info!(%fault, %repo, "the token could not be tried"),
+            Ok(_) => {}
         }
+        let token = self.repeat(|| app.token(&self.wire, repo)).await?;
+        Ok(Some(token.secret().clone()))
     }
 
     /// The route that `url` names, if it is one of this API.
@@ -121,6 +171,75 @@ impl Api {
     /// The pause after the given attempt, where GitHub does not name one.
     pub(crate) fn backoff(&self, attempt: u32) -> Duration {
         self.limits.retry_delay * 2u32.saturating_pow(attempt.saturating_sub(1))
+    }
+
+    /// One request with the right to it. The token of an App is replaced when GitHub no longer takes
+    /// it; what it refuses that way it has not carried out.
+    async fn send<T: DeserializeOwned>(
+        &self,
+        repo: &Repo,
+        method: Method,
+        route: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<(HeaderMap, T), Fault> {
+        let Some(app) = &self.app else {
+            return self.wire.send(method, route, body, None).await;
+        };
+        let token = app.token(&self.wire, repo).await?;
+        let with = |token: Arc<Token>| {
+            let method = method.clone();
+            async move {
+                let authorization = Some(token.authorization());
+                self.wire.send(method, route, body, authorization).await
+            }
+        };
+        match with(Arc::clone(&token)).await {
+            Err(fault) if fault.reason() == Some(&Reason::BadToken) => {}
+            answer => return answer,
+        }
+        app.forget(repo, &token).await;
+        let answer = with(app.token(&self.wire, repo).await?).await;
+        answer.map_err(|fault| match fault.reason() {
+            Some(Reason::BadToken) => {
+                let repo = repo.to_string();
+                AppFault::Refused { repo }.into()
+            }
+            _ => fault,
+        })
+    }
+
+    /// Asks until there is an answer, or a failure that does not pass.
+    async fn repeat<T, F>(&self, ask: impl Fn() -> F) -> Result<T, Fault>
+    where
+        F: Future<Output = Result<T, Fault>>,
+    {
+        let mut attempt = 1;
+        loop {
+            match ask().await {
+                Ok(answer) => return Ok(answer),
+                Err(fault) => self.pause(&fault, attempt).await.ok_or(fault)?,
+            }
+            attempt += 1;
+        }
+    }
+}
+
+impl Wire {
+    /// Sends one request to `route` of the API, with this header where the client has no token of
+    /// its own.
+    async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        route: &str,
+        body: Option<&impl Serialize>,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<(HeaderMap, T), Fault> {
+        let mut request = Request::builder().method(method).uri(route);
+        if let Some(authorization) = authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        let request = self.octocrab.build_request(request, body)?;
+        read(self.octocrab.execute(request).await).await
     }
 }
 

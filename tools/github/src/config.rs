@@ -16,10 +16,25 @@ pub struct GithubConfig {
     pub token: Option<Secret>,
     /// The environment variable the token comes from, named in messages.
     pub token_env: String,
+    /// The GitHub App to work as, instead of with a token.
+    pub app: Option<AppConfig>,
     /// The `User-Agent` of each request; GitHub refuses requests without one.
     pub user_agent: String,
     /// How long to wait for what.
     pub limits: HttpLimits,
+}
+
+/// A GitHub App. Its tokens are good for one repository each, and are renewed before they expire.
+#[derive(Clone, Debug)]
+pub struct AppConfig {
+    /// Its id, or its client id.
+    pub id: String,
+    /// Its private key in PEM, of PKCS #1 or PKCS #8.
+    pub key: Secret,
+    /// Where the key comes from, such as the name of a variable or a file, for messages.
+    pub key_source: String,
+    /// Whether files under `.github/workflows` may be pushed, which the App must have the right to.
+    pub workflows: bool,
 }
 
 /// How long to wait for what.
@@ -49,6 +64,7 @@ impl Default for GithubConfig {
             origin: "https://github.com".to_owned(),
             token: None,
             token_env: "GITHUB_TOKEN".to_owned(),
+            app: None,
             user_agent: concat!("pullwright/", env!("CARGO_PKG_VERSION")).to_owned(),
             limits: HttpLimits::default(),
         }

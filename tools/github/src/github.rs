@@ -1,5 +1,6 @@
 //! The shared state of the tools.
 
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use serde::Serialize;
 use url::Url;
 
 use crate::api::{Api, Fault};
-use crate::config::{GithubConfig, Secret};
+use crate::config::GithubConfig;
 use crate::error::GithubError;
 use crate::repository::Repo;
 
@@ -20,9 +21,18 @@ const TOKEN_USERNAME: &str = "x-access-token";
 /// One GitHub host and the account used there.
 pub struct Github {
     pub(crate) api: Api,
-    pub(crate) token: Option<Secret>,
-    pub(crate) token_env: String,
+    pub(crate) account: Account,
     origin: String,
+}
+
+/// Whom GitHub sees.
+pub(crate) enum Account {
+    /// Nobody, since this variable is not set.
+    Anonymous { variable: String },
+    /// Whose token is in this variable.
+    Token { variable: String },
+    /// The GitHub App with this id.
+    App { id: String },
 }
 
 impl Github {
@@ -31,23 +41,28 @@ impl Github {
             api: Api::new(&config)?,
             origin: normal_origin(&config.origin)
                 .ok_or_else(|| GithubError::Origin(config.origin.clone()))?,
-            token: config.token,
-            token_env: config.token_env,
+            account: Account::of(config),
         })
     }
 
-    /// The credential git pushes with.
+    /// The credential git works with.
     pub(crate) async fn credential(
         self: Arc<Self>,
         repository: ForgeRepository,
-        _call: Call,
+        call: Call,
     ) -> Result<Output, Refusal> {
-        self.repo(&repository)?;
-        structured(&ForgeCredential {
-            origin: self.origin.clone(),
-            username: TOKEN_USERNAME.to_owned(),
-            password: self.token.as_ref().map(|token| token.expose().to_owned()),
+        let repo = self.repo(&repository)?;
+        until_cancelled(&call, async {
+            let token = self.api.token(&repo).await;
+            let token = token
+                .map_err(|fault| self.refusal(&format!("getting a token for {repo}"), &fault))?;
+            structured(&ForgeCredential {
+                origin: self.origin.clone(),
+                username: TOKEN_USERNAME.to_owned(),
+                password: token.map(|token| token.expose().to_owned()),
+            })
         })
+        .await
     }
 
     /// Checks that `repository` is one of this host.
@@ -79,11 +94,31 @@ impl Github {
 
     /// A refusal that says what could not be done, why, and what to do.
     pub(crate) fn refusal(&self, doing: &str, fault: &Fault) -> Refusal {
-        let who = match &self.token {
-            Some(_) => format!("the token in {}", self.token_env),
-            None => format!("an anonymous caller ({} is not set)", self.token_env),
-        };
+        let who = self.account.to_string();
         Refusal::new(format!("{doing} failed: {}", fault.explain(&who)))
+    }
+}
+
+impl Account {
+    fn of(config: GithubConfig) -> Self {
+        let variable = config.token_env;
+        match (config.app, config.token) {
+            (Some(app), _) => Self::App { id: app.id },
+            (None, Some(_)) => Self::Token { variable },
+            (None, None) => Self::Anonymous { variable },
+        }
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anonymous { variable } => {
+                write!(f, "an anonymous caller ({variable} is not set)")
+            }
+            Self::Token { variable } => write!(f, "the token in {variable}"),
+            Self::App { id } => write!(f, "the GitHub App {id}"),
+        }
     }
 }
 

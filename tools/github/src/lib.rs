@@ -25,7 +25,7 @@ use pullwright_tool_kit::protocol::forge::{
 };
 use pullwright_tool_kit::{ToolDef, ToolServer};
 
-pub use config::{GithubConfig, HttpLimits, Secret};
+pub use config::{AppConfig, GithubConfig, HttpLimits, Secret};
 pub use error::GithubError;
 pub use github::Github;
 

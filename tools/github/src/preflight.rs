@@ -8,7 +8,7 @@ use pullwright_tool_kit::{Call, Output, Refusal};
 use url::Url;
 
 use crate::api::{Fault, Reason};
-use crate::github::{Github, structured, until_cancelled};
+use crate::github::{Account, Github, structured, until_cancelled};
 use crate::model::Repository;
 use crate::repository::Repo;
 
@@ -24,7 +24,7 @@ impl Github {
     ) -> Result<Output, Refusal> {
         let repo = self.repo(&repository)?;
         until_cancelled(&call, async {
-            match self.api.get_with_headers(&repo.path(""), &[]).await {
+            match self.api.get_with_headers(&repo, &repo.path(""), &[]).await {
                 Ok((headers, found)) => structured(&self.judge(&repo, &headers, found)?),
                 Err(fault) => Err(self.cannot_see(&repo, &fault).await),
             }
@@ -69,25 +69,40 @@ impl Github {
                 "GitHub has disabled {repo}: its owner must ask GitHub why"
             ));
         }
-        let env = &self.token_env;
-        if self.token.is_none() {
-            obstacles.push(format!(
-                "no GitHub token: set {env} to one with the rights Contents and Pull requests: \
-                 read and write on {repo}"
-            ));
-        } else if !found.permissions.as_ref().is_some_and(|rights| rights.push) {
-            obstacles.push(format!(
+        obstacles.extend(self.missing_right(repo, headers, found));
+        obstacles
+    }
+
+    /// What the account may not do here. An App was granted all it needs when it has a token, and
+    /// what GitHub shows it as its rights are a user's.
+    fn missing_right(
+        &self,
+        repo: &Repo,
+        headers: &HeaderMap,
+        found: &Repository,
+    ) -> Option<String> {
+        let env = match &self.account {
+            Account::App { .. } => return None,
+            Account::Anonymous { variable } => {
+                return Some(format!(
+                    "no GitHub token: set {variable} to one with the rights Contents and Pull \
+                     requests: read and write on {repo}"
+                ));
+            }
+            Account::Token { variable } => variable,
+        };
+        if !found.permissions.as_ref().is_some_and(|rights| rights.push) {
+            return Some(format!(
                 "the token in {env} cannot push to {repo}: give it Contents and Pull requests: \
                  read and write there, or use the token of somebody with write access"
             ));
-        } else if let Some(scopes) = missing_scope(headers, found.private) {
-            obstacles.push(format!(
-                "the token in {env} has the scopes [{scopes}] only, so it cannot push to {repo}: \
-                 add the scope `{}`",
-                needed_scope(found.private)
-            ));
         }
-        obstacles
+        let scopes = missing_scope(headers, found.private)?;
+        Some(format!(
+            "the token in {env} has the scopes [{scopes}] only, so it cannot push to {repo}: add \
+             the scope `{}`",
+            needed_scope(found.private)
+        ))
     }
 
     /// Why the repository cannot be looked at; after a rename, with the new name.
@@ -114,7 +129,9 @@ impl Github {
             Ok(url) => self.api.route_of(&url)?,
             Err(_) => location.to_owned(),
         };
-        let found: Repository = self.api.get(&path).await.ok()?;
+        // An App is told where it would be installed.
+        let path = path.strip_suffix("/installation").unwrap_or(&path);
+        let found: Repository = self.api.get_anywhere(path).await.ok()?;
         Some(found.full_name)
     }
 }

@@ -86,7 +86,7 @@ impl Github {
         };
         let mut attempt = 1;
         loop {
-            let fault = match self.api.post_once(&repo.path("/pulls"), &new).await {
+            let fault = match self.api.post_once(repo, &repo.path("/pulls"), &new).await {
                 Ok(pull) => return Ok(pull),
                 Err(fault) => fault,
             };
@@ -133,7 +133,10 @@ impl Github {
     async fn find_open(&self, repo: &Repo, head: &str) -> Result<Option<Pull>, Fault> {
         let qualified = format!("{}:{head}", repo.owner);
         let query = [("state", "open"), ("head", &qualified), ("per_page", "100")];
-        let open: Vec<Pull> = self.api.get_with(&repo.path("/pulls"), &query).await?;
+        let open: Vec<Pull> = self
+            .api
+            .get_with(repo, &repo.path("/pulls"), &query)
+            .await?;
         // Some servers ignore a `head` they do not understand and list everything.
         let ours = |pull: &Pull| {
             let from = pull.head.repo.as_ref();
@@ -156,7 +159,7 @@ impl Github {
             body: description(theirs, &wanted.summary, &wanted.evidence),
         };
         let route = repo.path(format_args!("/pulls/{}", open.number));
-        self.api.patch(&route, &changed).await
+        self.api.patch(repo, &route, &changed).await
     }
 }
 

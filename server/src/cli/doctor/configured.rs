@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use pullwright_core::config::{Config, SandboxConfig, ToolLink};
+use pullwright_core::config::{AppConfig, Config, SandboxConfig, ToolLink};
 use pullwright_sandbox::machine::Finding;
 use pullwright_sandbox::modal;
 
@@ -55,7 +55,13 @@ pub(super) fn keys(config: &Config) -> Vec<Finding> {
             } => bearer_token_env_var.as_slice(),
             _ => &[],
         };
-        let variables = [tool.env_vars.as_slice(), bearer].concat();
+        let key = tool.app.as_ref().and_then(AppConfig::variable);
+        let variables = [
+            tool.env_vars.as_slice(),
+            bearer,
+            key.map_or(&[], std::slice::from_ref),
+        ];
+        let variables = variables.concat();
         secrets(format!("tool `{row}`"), &variables, tool.required)
     });
     providers.chain(tools).collect()

@@ -61,6 +61,7 @@ fn row(builtin: &str) -> ToolConfig {
         env_vars: Vec::new(),
         hosts: Vec::new(),
         base_url: None,
+        app: None,
     }
 }
 

@@ -25,12 +25,18 @@ impl Emulate {
     /// With `auto_init` the repository has a first commit; without it, it is empty and takes the
     /// history that [`super::forge`] gives it.
     pub(crate) async fn start(peers: &Peers, auto_init: bool) -> Self {
+        Self::start_with(peers, auto_init, &[]).await
+    }
+
+    /// [`Emulate::start`] with these GitHub Apps.
+    pub(crate) async fn start_with(peers: &Peers, auto_init: bool, apps: &[Value]) -> Self {
         let home = tempfile::tempdir().unwrap();
         let seed = json!({
             "tokens": {TOKEN: {"login": OWNER, "scopes": ["repo", "user", "workflow"]}},
             "github": {
                 "users": [{"login": OWNER}],
-                "repos": [{"owner": OWNER, "name": NAME, "auto_init": auto_init}]
+                "repos": [{"owner": OWNER, "name": NAME, "auto_init": auto_init}],
+                "apps": apps
             }
         });
         // YAML takes JSON.

@@ -6,6 +6,8 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::app::AppFault;
+
 /// A secondary limit without `Retry-After`: GitHub asks for at least this long.
 const SECONDARY_LIMIT_WAIT: Duration = Duration::from_secs(60);
 /// A message of GitHub is shown up to here, so that an HTML error page does not fill a log.
@@ -29,6 +31,9 @@ pub(crate) enum Fault {
     /// The answer makes no sense.
     #[error("the answer cannot be understood: {0}")]
     Nonsense(String),
+    /// There is no token to ask with.
+    #[error("{0}")]
+    App(#[from] AppFault),
 }
 
 /// An answer that is not a success.
@@ -41,6 +46,8 @@ pub(crate) struct Refused {
     pub(crate) message: String,
     /// How long to wait, where GitHub says so.
     pub(crate) wait: Option<Duration>,
+    /// When GitHub said so, by its own clock.
+    pub(crate) at: Option<SystemTime>,
 }
 
 /// Why GitHub refused.
@@ -94,7 +101,7 @@ impl Fault {
                 refused.reason,
                 Reason::Server | Reason::PrimaryLimit | Reason::SecondaryLimit
             ),
-            Self::Nonsense(_) => false,
+            Self::Nonsense(_) | Self::App(_) => false,
         }
     }
 
@@ -103,7 +110,7 @@ impl Fault {
         match self {
             Self::Broken { .. } | Self::TimedOut { .. } | Self::Nonsense(_) => true,
             Self::Refused(refused) => refused.reason == Reason::Server,
-            Self::Unreachable { .. } => false,
+            Self::Unreachable { .. } | Self::App(_) => false,
         }
     }
 
@@ -129,6 +136,8 @@ impl Fault {
             Self::Refused(refused) => format!("{self}; {}", refused.remedy(who)),
             Self::Unreachable { .. } => format!("{self}; check the network and the API's address"),
             Self::Broken { .. } | Self::TimedOut { .. } => format!("{self}; try again later"),
+            // What to do is part of it.
+            Self::App(fault) => fault.to_string(),
             Self::Nonsense(_) => format!("{self}; check that the API's address is GitHub's"),
         }
     }
@@ -218,7 +227,13 @@ pub(crate) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> 
         reason,
         message: with_errors(message, &errors),
         wait,
+        at: said_at(headers),
     }
+}
+
+/// When an answer was made, by GitHub's clock.
+pub(super) fn said_at(headers: &HeaderMap) -> Option<SystemTime> {
+    httpdate::parse_http_date(header(headers, "date")?).ok()
 }
 
 /// The body of GitHub's error answers.

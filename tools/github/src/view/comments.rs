@@ -66,7 +66,7 @@ impl Github {
         page: &str,
     ) -> Result<String, Refusal> {
         let query = [("per_page", PAGE_SIZE), ("page", page)];
-        let read: Result<Vec<Comment>, _> = self.api.get_with(&repo.path(rest), &query).await;
+        let read: Result<Vec<Comment>, _> = self.api.get_with(repo, &repo.path(rest), &query).await;
         let comments = read.map_err(|fault| {
             self.refusal(&format!("reading the comments at {rest} of {repo}"), &fault)
         })?;

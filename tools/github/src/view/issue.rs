@@ -47,7 +47,7 @@ impl Github {
 
     pub(super) async fn read_issue(&self, repo: &Repo, number: u64) -> Result<Issue, Refusal> {
         let route = repo.path(format_args!("/issues/{number}"));
-        let read = self.api.get(&route).await;
+        let read = self.api.get(repo, &route).await;
         read.map_err(|fault| self.refusal(&format!("reading issue #{number} of {repo}"), &fault))
     }
 }

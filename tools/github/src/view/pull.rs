@@ -36,11 +36,15 @@ impl Github {
             let failed = |fault: Fault| {
                 self.refusal(&format!("reading pull request #{number} of {repo}"), &fault)
             };
-            let pull: Pull = self.api.get(&repo.path(&pull_path)).await.map_err(failed)?;
+            let pull: Pull = self
+                .api
+                .get(&repo, &repo.path(&pull_path))
+                .await
+                .map_err(failed)?;
             let files = repo.path(format_args!("{pull_path}/files"));
             let files: Vec<ChangedFile> = self
                 .api
-                .get_with(&files, &[("per_page", PAGE_SIZE)])
+                .get_with(&repo, &files, &[("per_page", PAGE_SIZE)])
                 .await
                 .map_err(failed)?;
             let reviews = self

@@ -44,7 +44,7 @@ impl Github {
                 ("per_page", PAGE_SIZE),
                 ("page", &page),
             ];
-            let found = self.api.get_with("/search/issues", &query).await;
+            let found = self.api.get_with(&repo, "/search/issues", &query).await;
             let found: Found =
                 found.map_err(|fault| self.refusal(&format!("searching {repo}"), &fault))?;
             Ok(answer(&listed(&repo, &found, &page), "Narrow the search."))

@@ -1,0 +1,27 @@
+//! A GitHub App as the account: proof, narrowing, renewal, and what keeps it from a token.
+
+mod double;
+mod emulated;
+mod faults;
+mod keys;
+mod logs;
+mod tokens;
+
+use pullwright_github::{AppConfig, GithubConfig, Secret};
+
+use self::double::APP_ID;
+use crate::client::config;
+
+/// Works as the App with this key, for the API at `url`.
+fn as_app(url: &str, key: &str) -> GithubConfig {
+    GithubConfig {
+        token: None,
+        app: Some(AppConfig {
+            id: APP_ID.to_owned(),
+            key: Secret::new(key),
+            key_source: "MY_APP_KEY".to_owned(),
+            workflows: false,
+        }),
+        ..config(url)
+    }
+}
