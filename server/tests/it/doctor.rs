@@ -104,3 +104,29 @@ fn it_looks_at_the_machine_even_where_the_configuration_is_wrong() {
     let missing = start(Path::new("/nonexistent/plugins.toml"), &folder, &[]);
     assert_eq!(missing.status.code(), Some(1));
 }
+
+#[test]
+fn the_key_of_a_github_app_is_looked_for_where_it_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("there.pem");
+    std::fs::write(key, "hunter2").unwrap();
+    let keys = [
+        ("app_key_env = 'PULLWRIGHT_TEST_FIRST_KEY'", "ok"),
+        ("app_key_env = 'PULLWRIGHT_TEST_SECOND_KEY'", "no"),
+        ("app_key_file = 'there.pem'", "ok"),
+        ("app_key_file = 'absent.pem'", "no"),
+    ];
+    for (key, expected) in keys {
+        let row =
+            format!("\n[tools.forge]\nbuiltin = 'github'\nruns = 'host'\napp_id = 1\n{key}\n");
+        let ran = doctor(
+            &folder,
+            &(CONFIG.replace("KIND", "none") + &row),
+            &["--json"],
+        );
+        let text = String::from_utf8(ran.stdout).unwrap();
+        let report: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(state(&report, "tool `forge`"), expected, "{text}");
+        assert!(!text.contains("hunter2"));
+    }
+}

@@ -289,6 +289,22 @@ async fn the_shipped_configuration_is_sound() {
     assert!(well && said == std::fs::read_to_string(schema).unwrap());
 
     let folder = tempfile::tempdir().unwrap();
+    let as_app = folder.path().join("app.toml");
+    let account = "app_id = 4711\napp_key_env = \"PULLWRIGHT_NO_SUCH_APP_KEY\"";
+    let token = "env_vars = [\"GITHUB_TOKEN\"]";
+    assert!(text.contains(token));
+    std::fs::write(&as_app, text.replace(token, account)).unwrap();
+    let (well, said) = config(&["check"], &as_app).await;
+    assert!(well, "{said}");
+    let said: Value = serde_json::from_str(&said).unwrap();
+    let row = &said["config"]["tools"]["github"];
+    assert_eq!(
+        (&row["app_id"], &row["app_workflows"]),
+        (&json!("4711"), &json!(false))
+    );
+    let missing = said["missingVariables"].to_string();
+    assert!(missing.contains("PULLWRIGHT_NO_SUCH_APP_KEY"), "{missing}");
+
     let broken = folder.path().join("plugins.toml");
     std::fs::write(&broken, "[agnet]\n").unwrap();
     let (well, said) = config(&["check"], &broken).await;

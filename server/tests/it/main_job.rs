@@ -1,6 +1,8 @@
 //! The main job across real peers: our server as a process of its own, git over HTTP, an emulator of
 //! GitHub's API, and a model that streams over HTTP.
 
+#[path = "../../../tools/github/tests/it/app/keys.rs"]
+mod app_keys;
 mod server;
 
 use std::time::Duration;
@@ -9,13 +11,17 @@ use serde_json::{Value, json};
 
 use crate::modal;
 use crate::peers::aimock::Aimock;
+use crate::peers::emulate;
 use crate::peers::forge::{Forge, git};
 use crate::peers::inspector;
 use crate::peers::process::Peers;
-use server::{Place, Server};
+use server::{Account, Place, Server};
 
 /// The task.
 const PROMPT: &str = "Greet the world by name";
+
+/// The id of the GitHub App.
+const APP_ID: &str = "4711";
 
 const PULLWRIGHT: &str = env!("CARGO_BIN_EXE_pullwright");
 
@@ -38,6 +44,30 @@ async fn one_sentence_becomes_a_pull_request() {
     let server = Server::start(&forge, &model, &Place::here()).await;
     let frames = server.code(&forge.clone_url(), PROMPT).await;
     is_proposed(&forge, &frames).await;
+    server.assert_no_secret_is_kept().await;
+    model.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_github_app_needs_one_token_for_it() {
+    let Some(peers) = Peers::find("the main job as a GitHub App") else {
+        return;
+    };
+    let rights = json!({"contents": "write", "issues": "read", "metadata": "read",
+        "pull_requests": "write", "administration": "write"});
+    let app = emulate::app(APP_ID, &app_keys::ours_in_pkcs8(), &rights);
+    let forge = Forge::start_with_app(&peers, FILES, app).await;
+    let model = Aimock::start(&peers, &model_script()).await;
+    let account = Account::App(APP_ID, app_keys::ours());
+    let server = Server::start_as(account, &forge, &model, &Place::here()).await;
+    let frames = server.code(&forge.clone_url(), PROMPT).await;
+    is_proposed(&forge, &frames).await;
+    let tokens = forge.api.app_tokens().await;
+    assert_eq!(tokens.len(), 1, "{tokens:#?}");
+    assert_eq!(tokens[0]["permissions"]["administration"], Value::Null);
+    assert_eq!(tokens[0]["repository_ids"].as_array().unwrap().len(), 1);
+    assert_eq!(forge.git.leaks(), Vec::<String>::new());
+    assert!(forge.git.authorized() > 0);
     server.assert_no_secret_is_kept().await;
     model.stop().await;
 }

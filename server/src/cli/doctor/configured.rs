@@ -1,9 +1,10 @@
 //! What the configuration asks for, and whether it is there.
 
+use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
-use pullwright_core::config::{AppConfig, Config, SandboxConfig, ToolLink};
+use pullwright_core::config::{AppConfig, AppKey, Config, SandboxConfig, ToolLink};
 use pullwright_sandbox::machine::Finding;
 use pullwright_sandbox::modal;
 
@@ -64,7 +65,32 @@ pub(super) fn keys(config: &Config) -> Vec<Finding> {
         let variables = variables.concat();
         secrets(format!("tool `{row}`"), &variables, tool.required)
     });
-    providers.chain(tools).collect()
+    let key_files = config
+        .tools
+        .iter()
+        .filter_map(|(row, tool)| match &tool.app.as_ref()?.key {
+            AppKey::File(file) => Some(key_file(row, file, tool.required)),
+            AppKey::Variable(_) => None,
+        });
+    providers.chain(tools).chain(key_files).collect()
+}
+
+/// Whether the file with an App's private key can be read.
+fn key_file(row: &str, file: &Path, needed: bool) -> Finding {
+    let name = format!("tool `{row}`");
+    let shown = file.display();
+    match (File::open(file), needed) {
+        (Ok(_), _) => return Finding::ok(name, format!("{shown} can be read")),
+        (Err(error), true) => {
+            Finding::no(name, format!("{shown}: {error}: runs that need it fail"))
+        }
+        (Err(error), false) => {
+            Finding::partial(name, format!("{shown}: {error}: it cannot be used"))
+        }
+    }
+    .remedy(format!(
+        "put the App's private key into {shown}, readable for Pullwright"
+    ))
 }
 
 /// `None` where there is nothing to set.

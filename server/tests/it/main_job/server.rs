@@ -48,28 +48,76 @@ impl Place {
     }
 }
 
+/// Whom the forge sees.
+pub(super) enum Account {
+    Token,
+    /// The GitHub App with this id and key.
+    App(&'static str, String),
+}
+
+impl Account {
+    /// Keys of the forge's row.
+    fn row(&self) -> String {
+        match self {
+            Self::Token => "env_vars = [\"GITHUB_TOKEN\"]".to_owned(),
+            Self::App(id, _) => format!("app_id = {id}\napp_key_env = \"GITHUB_APP_KEY\""),
+        }
+    }
+
+    fn variable(&self) -> (&'static str, &str) {
+        match self {
+            Self::Token => ("GITHUB_TOKEN", TOKEN),
+            Self::App(_, key) => ("GITHUB_APP_KEY", key),
+        }
+    }
+
+    /// What must be in no file.
+    fn secrets(&self) -> Vec<&str> {
+        match self {
+            Self::Token => vec![TOKEN],
+            Self::App(_, key) => key.lines().skip(1).take(2).chain(["ghs_"]).collect(),
+        }
+    }
+}
+
 /// A running one.
 pub(super) struct Server {
     process: Child,
     address: String,
     folder: tempfile::TempDir,
+    account: Account,
 }
 
 impl Server {
     /// With its sandboxes in `place`.
     pub(super) async fn start(forge: &Forge, model: &Aimock, place: &Place) -> Self {
+        Self::start_as(Account::Token, forge, model, place).await
+    }
+
+    /// [`Server::start`] as `account`.
+    pub(super) async fn start_as(
+        account: Account,
+        forge: &Forge,
+        model: &Aimock,
+        place: &Place,
+    ) -> Self {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let open = std::fs::Permissions::from_mode(0o711);
         std::fs::set_permissions(folder.path(), open).unwrap();
         let config = folder.path().join("plugins.toml");
-        std::fs::write(&config, config_text(forge, model, &place.sandbox)).unwrap();
+        std::fs::write(
+            &config,
+            config_text(forge, model, &place.sandbox, &account.row()),
+        )
+        .unwrap();
         let mut process = Command::new(PULLWRIGHT)
             .args(["serve", "--listen", "127.0.0.1:0", "--config"])
             .arg(&config)
             .env_remove("DATABASE_URL")
             .env("ANTHROPIC_API_KEY", KEY)
-            .env("GITHUB_TOKEN", TOKEN)
+            .env_remove("GITHUB_TOKEN")
+            .envs([account.variable()])
             .envs(place.variables.clone())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -82,6 +130,7 @@ impl Server {
             process,
             address,
             folder,
+            account,
         }
     }
 
@@ -106,10 +155,10 @@ impl Server {
             .collect()
     }
 
-    /// Neither the token nor the model's key is in any file the server wrote.
+    /// Neither the account's secrets nor the model's key is in any file the server wrote.
     pub(super) async fn assert_no_secret_is_kept(mut self) {
         self.process.kill().await.unwrap();
-        for secret in [TOKEN, KEY] {
+        for secret in self.account.secrets().into_iter().chain([KEY]) {
             assert_absent(self.folder.path(), secret);
         }
     }
@@ -129,7 +178,7 @@ fn assert_absent(folder: &Path, secret: &str) {
     }
 }
 
-fn config_text(forge: &Forge, model: &Aimock, sandbox: &str) -> String {
+fn config_text(forge: &Forge, model: &Aimock, sandbox: &str, account: &str) -> String {
     let host = forge.git.host();
     let (api, model) = (forge.api.url(), model.url());
     format!(
@@ -158,7 +207,7 @@ fn config_text(forge: &Forge, model: &Aimock, sandbox: &str) -> String {
         runs = "host"
         base_url = "{api}"
         hosts = ["{host}"]
-        env_vars = ["GITHUB_TOKEN"]
+        {account}
         {sandbox}
         [server]
         data_dir = "data"

@@ -15,6 +15,15 @@ pub(crate) const TOKEN: &str = "ghp_emulated0123456789";
 pub(crate) const OWNER: &str = "dev";
 pub(crate) const NAME: &str = "demo";
 
+/// A GitHub App that is installed on all repositories of [`OWNER`].
+pub(crate) fn app(id: &str, key: &str, permissions: &Value) -> Value {
+    json!({
+        "app_id": id.parse::<u64>().unwrap(), "slug": "pull", "name": "Pull",
+        "private_key": key, "permissions": permissions, "events": [],
+        "installations": [{"installation_id": 99, "account": OWNER, "permissions": permissions}]
+    })
+}
+
 /// A running emulator with one repository, [`OWNER`]/[`NAME`].
 pub(crate) struct Emulate {
     service: Service,
@@ -76,6 +85,16 @@ impl Emulate {
     /// Sends `body` to `rest` of the repository; fails on anything but a success.
     pub(crate) async fn post(&self, rest: &str, body: &Value) -> Value {
         self.ask("POST", rest, Some(body)).await
+    }
+
+    /// What is known of the tokens that Apps were given.
+    pub(crate) async fn app_tokens(&self) -> Vec<Value> {
+        let url = format!("{}/_emulate/installation-tokens", self.url());
+        let (_, mut given) = request("GET", &url, TOKEN, None).await;
+        match given["installation_tokens"].take() {
+            Value::Array(tokens) => tokens,
+            other => panic!("{url}: {other}"),
+        }
     }
 
     pub(crate) async fn stop(self) {

@@ -23,6 +23,8 @@ use super::process::Peers;
 
 /// A git that takes longer waits for something that never comes.
 const GIT_LIMIT: Duration = Duration::from_secs(60);
+/// The name that goes with a token.
+const USER: &str = "x-access-token";
 /// The hook's program.
 const REPLAY: &str = include_str!("replay.mjs");
 
@@ -36,8 +38,34 @@ pub(crate) struct Forge {
 impl Forge {
     /// A forge whose repository has `files` in its first commit, on `main`.
     pub(crate) async fn start(peers: &Peers, files: &[(&str, &str)]) -> Self {
+        let behaviour = Behaviour::Password {
+            user: USER.to_owned(),
+            password: TOKEN.to_owned(),
+        };
+        Self::with(Emulate::start(peers, false).await, behaviour, peers, files).await
+    }
+
+    /// [`Forge::start`] with a GitHub App, whose tokens git takes and no other.
+    pub(crate) async fn start_with_app(
+        peers: &Peers,
+        files: &[(&str, &str)],
+        app: serde_json::Value,
+    ) -> Self {
+        let behaviour = Behaviour::Token {
+            user: USER.to_owned(),
+            begin: "ghs_".to_owned(),
+        };
+        let api = Emulate::start_with(peers, false, &[app]).await;
+        Self::with(api, behaviour, peers, files).await
+    }
+
+    async fn with(
+        api: Emulate,
+        behaviour: Behaviour,
+        peers: &Peers,
+        files: &[(&str, &str)],
+    ) -> Self {
         let root = tempfile::tempdir().unwrap();
-        let api = Emulate::start(peers, false).await;
         let bare = root.path().join(OWNER).join(format!("{NAME}.git"));
         git(
             root.path(),
@@ -55,10 +83,6 @@ impl Forge {
         git(&bare, &["config", "uploadpack.allowFilter", "true"]).await;
         install_hook(peers, &bare, &api);
         first_commit(root.path(), &bare, files).await;
-        let behaviour = Behaviour::Password {
-            user: "x-access-token".to_owned(),
-            password: TOKEN.to_owned(),
-        };
         let git = HttpBackend::start(root.path().to_owned(), behaviour).await;
         Self { api, git, root }
     }

@@ -32,6 +32,8 @@ pub(crate) enum Behaviour {
     Open,
     /// Serves who knows the name and password.
     Password { user: String, password: String },
+    /// Serves whoever knows the name and a password that begins like this.
+    Token { user: String, begin: String },
     /// Serves reads to all, refuses writes with 403.
     ReadOnly,
     /// Sends everybody to the same path at another origin.
@@ -131,17 +133,12 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
     match &shared.behaviour {
         Behaviour::Open => serve(&shared, request).await,
         Behaviour::Password { user, password } => {
-            if !knows(request.headers(), user, password) {
-                let ask = [(header::WWW_AUTHENTICATE, "Basic realm=\"git\"")];
-                return (StatusCode::UNAUTHORIZED, ask).into_response();
-            }
-            *shared.authorized.lock().unwrap() += 1;
-            shared
-                .leaks
-                .lock()
-                .unwrap()
-                .extend(processes_with(password));
-            serve(&shared, request).await
+            let known = given(request.headers(), user).filter(|given| given == password);
+            serve_known(&shared, request, known).await
+        }
+        Behaviour::Token { user, begin } => {
+            let known = given(request.headers(), user).filter(|given| given.starts_with(begin));
+            serve_known(&shared, request, known).await
         }
         Behaviour::ReadOnly if request.uri().to_string().contains("receive-pack") => {
             StatusCode::FORBIDDEN.into_response()
@@ -165,11 +162,25 @@ fn note(shared: &Shared, request: &Request) {
     });
 }
 
-fn knows(headers: &HeaderMap, user: &str, password: &str) -> bool {
-    let expected = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
-    headers
-        .get(header::AUTHORIZATION)
-        .is_some_and(|value| value == expected.as_str())
+/// The password that came with this name.
+fn given(headers: &HeaderMap, user: &str) -> Option<String> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let pair = STANDARD.decode(value.strip_prefix("Basic ")?).ok()?;
+    let pair = String::from_utf8(pair).ok()?;
+    let password = pair.strip_prefix(user)?.strip_prefix(':')?;
+    Some(password.to_owned())
+}
+
+/// Serves who came with the right password, and asks the others for one.
+async fn serve_known(shared: &Shared, request: Request, password: Option<String>) -> Response {
+    let Some(password) = password else {
+        let ask = [(header::WWW_AUTHENTICATE, "Basic realm=\"git\"")];
+        return (StatusCode::UNAUTHORIZED, ask).into_response();
+    };
+    *shared.authorized.lock().unwrap() += 1;
+    let leaks = processes_with(&password);
+    shared.leaks.lock().unwrap().extend(leaks);
+    serve(shared, request).await
 }
 
 /// An advertisement that goes on with references for ever.

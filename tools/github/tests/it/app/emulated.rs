@@ -3,14 +3,13 @@
 use pullwright_tool_kit::protocol::forge::{
     ForgeCredential, ForgeRepository, OpenPullRequest, OpenedPullRequest, Preflight,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::double::APP_ID;
 use super::{as_app, keys};
 use crate::client::{Client, ORIGIN};
-use crate::peers::emulate::{Emulate, NAME, OWNER};
+use crate::peers::emulate::{self, Emulate, NAME, OWNER};
 use crate::peers::process::Peers;
-use crate::peers::rest::request;
 
 fn repository() -> ForgeRepository {
     ForgeRepository {
@@ -20,14 +19,6 @@ fn repository() -> ForgeRepository {
     }
 }
 
-fn app(permissions: &Value) -> Value {
-    json!({
-        "app_id": APP_ID.parse::<u64>().unwrap(), "slug": "pull", "name": "Pull",
-        "private_key": keys::ours_in_pkcs8(), "permissions": permissions, "events": [],
-        "installations": [{"installation_id": 99, "account": OWNER, "permissions": permissions}]
-    })
-}
-
 #[tokio::test]
 async fn an_app_works_on_an_emulated_github() {
     let Some(peers) = Peers::find("a GitHub App on an emulated GitHub") else {
@@ -35,7 +26,12 @@ async fn an_app_works_on_an_emulated_github() {
     };
     let permissions = json!({"contents": "write", "issues": "write", "metadata": "read",
         "pull_requests": "write"});
-    let api = Emulate::start_with(&peers, true, &[app(&permissions)]).await;
+    let api = Emulate::start_with(
+        &peers,
+        true,
+        &[emulate::app(APP_ID, &keys::ours_in_pkcs8(), &permissions)],
+    )
+    .await;
     let client = Client::start(as_app(&api.url(), &keys::ours())).await;
 
     let seen: Preflight = client.pipeline("preflight", &repository()).await.unwrap();
@@ -58,9 +54,7 @@ async fn an_app_works_on_an_emulated_github() {
     let credential: ForgeCredential = client.pipeline("credential", &repository()).await.unwrap();
     assert!(credential.password.unwrap().starts_with("ghs_"));
 
-    let route = format!("{}/_emulate/installation-tokens", api.url());
-    let (_, given) = request("GET", &route, "", None).await;
-    let given = given["installation_tokens"].as_array().unwrap().clone();
+    let given = api.app_tokens().await;
     assert_eq!(given.len(), 1, "{given:?}");
     let narrowed = json!({"contents": "write", "issues": "read", "metadata": "read",
         "pull_requests": "write"});
@@ -74,7 +68,9 @@ async fn an_emulated_github_says_what_was_not_granted() {
     let Some(peers) = Peers::find("a GitHub App without rights on an emulated GitHub") else {
         return;
     };
-    let api = Emulate::start_with(&peers, true, &[app(&json!({"metadata": "read"}))]).await;
+    let granted = json!({"metadata": "read"});
+    let app = emulate::app(APP_ID, &keys::ours_in_pkcs8(), &granted);
+    let api = Emulate::start_with(&peers, true, &[app]).await;
     let client = Client::start(as_app(&api.url(), &keys::ours())).await;
     let repository = repository();
     let answer = client.pipeline::<Preflight>("preflight", &repository);

@@ -1,5 +1,10 @@
 //! Keys that were made for these tests and open nothing. Their PEM labels are put around them here, so
 //! that nobody takes this file for a leak.
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "each test uses its own part"
+)]
 
 /// The App's key, in PKCS #1 as GitHub gives it out.
 pub(crate) fn ours() -> String {
