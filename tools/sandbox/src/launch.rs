@@ -145,11 +145,11 @@ mod tests {
 
     #[test]
     fn a_program_with_a_slash_is_left_to_the_kernel() {
-        let cwd = Path::new("/work/shop");
+        let cwd = Path::new("/srv/shop");
         for (program, found) in [
             ("/usr/bin/engine", "/usr/bin/engine"),
-            ("./engine", "/work/shop/./engine"),
-            ("bin/engine", "/work/shop/bin/engine"),
+            ("./engine", "/srv/shop/./engine"),
+            ("bin/engine", "/srv/shop/bin/engine"),
         ] {
             let path = find_program(program, "", cwd);
             assert_eq!(path.as_deref(), Some(Path::new(found)));

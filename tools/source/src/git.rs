@@ -1,11 +1,11 @@
 //! Runs the git program: an emptied environment, its own process group, and a bound on everything.
 
+mod turns;
+
 use std::ffi::OsString;
 use std::fs::File;
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use pullwright_core::source::SourceError;
@@ -13,11 +13,11 @@ use pullwright_protocol::FailureKind;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{interval, sleep, timeout};
 
 use crate::config::SourceConfig;
 use crate::credential::Secret;
+use turns::Turns;
 
 /// Against an error output without end: how much of its tail is kept, in bytes.
 const STDERR_TAIL_BYTES: usize = 8 << 10;
@@ -60,7 +60,7 @@ pub(crate) struct Call {
     max_stdout: usize,
     untrusted: bool,
     /// Whose turns it takes; none of a call that waits for another machine.
-    turns: Option<&'static Semaphore>,
+    turns: Option<Turns>,
     growth: Option<(PathBuf, u64)>,
 }
 
@@ -81,35 +81,6 @@ pub(crate) struct Output {
     pub(crate) stderr: String,
 }
 
-/// How long a call waits for its turn. Longer than a queue in which all that could run here is one after the
-/// other, and short enough that a machine whose disk hangs is heard of.
-const TURN_LIMIT: Duration = Duration::from_secs(15 * 60);
-
-/// Turns of the calls that work on this machine alone. When many runs end at once, more of them at a time only
-/// get in each other's way, and in the way of this process.
-static LOCAL_TURNS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(local_turns()));
-
-/// Turns of those that write or pack a whole tree, which takes minutes for a large one: the short ones do not
-/// queue behind them.
-static TREE_TURNS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(tree_turns()));
-
-fn local_turns() -> usize {
-    const PER_PROCESSOR: usize = 2;
-    const LEAST: usize = 4;
-
-    (processors() * PER_PROCESSOR).max(LEAST)
-}
-
-fn tree_turns() -> usize {
-    const LEAST: usize = 2;
-
-    processors().max(LEAST)
-}
-
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZero::get)
-}
-
 impl Call {
     /// One that works on local files only. It waits for its turn before its time begins.
     pub(crate) fn local<I, S>(config: &SourceConfig, args: I) -> Self
@@ -118,7 +89,7 @@ impl Call {
         S: Into<OsString>,
     {
         Self {
-            turns: Some(&LOCAL_TURNS),
+            turns: Some(Turns::Short),
             ..Self::new(config.timeouts.local, args)
         }
     }
@@ -185,7 +156,7 @@ impl Call {
 
     /// The call writes or packs a whole tree.
     pub(crate) fn whole_tree(mut self) -> Self {
-        self.turns = Some(&TREE_TURNS);
+        self.turns = Some(Turns::WholeTree);
         self
     }
 
@@ -199,7 +170,10 @@ impl Call {
     /// [`Output::success`].
     pub(crate) async fn run(self, config: &SourceConfig) -> Result<Output, SourceError> {
         let name = self.name();
-        let _turn = self.turn(&name).await?;
+        let _turn = match self.turns {
+            Some(turns) => Some(turns.take(&name).await?),
+            None => None,
+        };
         let mut child = self.command(config).spawn().map_err(|error| {
             internal(format!(
                 "git cannot be started as `{}` ({error}); install git and a POSIX sh",
@@ -227,15 +201,6 @@ impl Call {
         }
         group.disarm();
         outcome
-    }
-
-    async fn turn(&self, name: &str) -> Result<Option<SemaphorePermit<'static>>, SourceError> {
-        let Some(turns) = self.turns else {
-            return Ok(None);
-        };
-        let turn = timeout(TURN_LIMIT, turns.acquire()).await;
-        let turn = turn.map_err(|_| busy(name))?;
-        turn.map(Some).map_err(|error| internal(error.to_string()))
     }
 
     fn name(&self) -> String {
@@ -461,17 +426,6 @@ fn too_big(name: &str, growth: Option<&(PathBuf, u64)>) -> SourceError {
     )
 }
 
-fn busy(name: &str) -> SourceError {
-    SourceError::new(
-        FailureKind::Limit,
-        format!(
-            "`git {name}` was not started: git is busy for other runs, and its turn did not come within {} s; \
-             lower `[server] max_concurrent_runs`, or give the data folder a faster disk",
-            TURN_LIMIT.as_secs()
-        ),
-    )
-}
-
 fn broken(name: &str, why: String) -> SourceError {
     SourceError::new(
         FailureKind::Limit,
@@ -491,8 +445,8 @@ mod tests {
     async fn a_local_call_waits_for_its_turn_before_its_time_begins() {
         let folder = tempfile::tempdir().unwrap();
         let mut config = SourceConfig::new(folder.path().to_owned());
-        let turns = u32::try_from(local_turns()).unwrap();
-        let all = LOCAL_TURNS.acquire_many(turns).await.unwrap();
+        let turns = u32::try_from(Turns::Short.count()).unwrap();
+        let all = Turns::Short.all().acquire_many(turns).await.unwrap();
         let limit = std::mem::replace(&mut config.timeouts.local, Duration::from_millis(1));
         let waiting = Call::local(&config, ["version"]).run(&config);
         assert!(timeout(Duration::from_millis(50), waiting).await.is_err());
@@ -508,8 +462,8 @@ mod tests {
     async fn a_turn_is_not_waited_for_without_end() {
         let folder = tempfile::tempdir().unwrap();
         let config = SourceConfig::new(folder.path().to_owned());
-        let turns = u32::try_from(tree_turns()).unwrap();
-        let _all = TREE_TURNS.acquire_many(turns).await.unwrap();
+        let turns = u32::try_from(Turns::WholeTree.count()).unwrap();
+        let _all = Turns::WholeTree.all().acquire_many(turns).await.unwrap();
         let waiting = Call::local(&config, ["version"]).whole_tree();
         let Err(error) = waiting.run(&config).await else {
             panic!("it had no turn");
