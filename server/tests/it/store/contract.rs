@@ -42,6 +42,7 @@ pub(super) async fn keeps<F: AsyncFn() -> Store>(fresh: F) {
     follow::a_key_joins_the_run_that_follows(fresh().await).await;
     follow::a_message_is_found_by_its_name(fresh().await).await;
     follow::what_is_followed_stays_until_that_is_over(fresh().await).await;
+    follow::what_is_followed_stays_along_the_line(fresh().await).await;
     unknown_runs_are_refused(fresh().await).await;
     many_producers_lose_nothing(fresh().await).await;
     retention::ended_runs_leave_in_steps(fresh().await).await;

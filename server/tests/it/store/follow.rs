@@ -1,7 +1,9 @@
 //! What every store must do with runs that follow others.
 
-use pullwright_core::store::{Created, Message, NewMessage, NewRun, Posted, Retired};
-use pullwright_protocol::{Outcome, RunId};
+use pullwright_core::log::stamp;
+use pullwright_core::store::{Created, Epoch, Message, NewMessage, NewRun, Posted, Retired};
+use pullwright_protocol::{Event, Outcome, RunId};
+use serde_json::json;
 
 use super::contract::{self, LEASE, Store};
 use super::retention::{ended, record, retirement, tomorrow};
@@ -106,4 +108,42 @@ pub(super) async fn what_is_followed_stays_until_that_is_over(store: Store) {
     let passed = retirement(&store, None).pass(tomorrow()).await;
     assert_eq!(passed.expect("pass").retired, 2);
     assert_eq!(record(&store, &run).await.retired, Some(Retired::Removed));
+}
+
+/// It ended before it took anything over, so the next of the line reads from the first.
+pub(super) async fn what_is_followed_stays_along_the_line(store: Store) {
+    let (run, _) = ended(&store, "run", 1).await;
+    let (cut_off, epoch) = follower(&store, "a", &run).await;
+    let outcome = Outcome::Cancelled;
+    let end = store.finish(&cut_off, epoch, outcome, done(1, outcome));
+    end.await.expect("finish");
+    let (last, epoch) = follower(&store, "b", &cut_off).await;
+    let passed = retirement(&store, None).pass(tomorrow()).await;
+    let passed = passed.expect("pass");
+    assert_eq!((passed.retired, passed.kept), (0, 2));
+
+    let taken_over = Event::RunFollowed {
+        followed: Box::new(
+            serde_json::from_value(json!({ "run": "a", "outcome": "cancelled", "summary": "" }))
+                .expect("what is followed"),
+        ),
+    };
+    let append = store.append(&last, epoch, vec![stamp(1, taken_over)]);
+    append.await.expect("append");
+    let end = store.finish(&last, epoch, outcome, done(2, outcome));
+    end.await.expect("finish");
+    follower(&store, "c", &last).await;
+    let passed = retirement(&store, None).pass(tomorrow()).await;
+    let passed = passed.expect("pass");
+    assert_eq!((passed.retired, passed.kept), (2, 1), "{last} has it all");
+    assert_eq!(record(&store, &last).await.retired, None);
+}
+
+/// A run under way that follows another one.
+async fn follower(store: &Store, run: &str, followed: &RunId) -> (RunId, Epoch) {
+    let created = create(store, following(run, followed, None)).await;
+    assert_eq!(created, Created::New);
+    let run = id(run);
+    let claimed = store.claim(&run, "worker", LEASE).await;
+    (run, claimed.expect("claim"))
 }
