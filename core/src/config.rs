@@ -9,6 +9,7 @@ mod access;
 mod app;
 mod document;
 mod error;
+mod forge_hosts;
 mod header;
 mod link;
 mod policy;
@@ -109,6 +110,7 @@ impl Config {
             server: ServerConfig::read(&root)?,
         };
         config.agent.check_rows(&root, &config.providers)?;
+        forge_hosts::check(&root, &config.tools)?;
         config
             .sandbox
             .check_lifetime(&root, config.budget.max_minutes)?;

@@ -271,15 +271,16 @@ struct Tool {
     enabled_tools: Option<Vec<String>>,
     /// Tools that the model does not see.
     disabled_tools: Option<Vec<String>>,
-    /// Whether a run fails without it. Default: for built-in servers.
+    /// Whether a run fails without it. Default: for built-in servers and forges.
     required: Option<bool>,
     /// Variables to set, none of them a secret.
     env: Option<BTreeMap<String, String>>,
     /// Names of variables to pass on, on the host only; nothing else is.
     env_vars: Option<Vec<String>>,
-    /// For a forge: the git hosts it serves.
+    /// For a forge: the git hosts it serves, on the host only. A host has one forge. Default for
+    /// GitHub: github.com.
     hosts: Option<Vec<String>>,
-    /// For a forge: where its API is.
+    /// For GitHub: where its API is.
     base_url: Option<String>,
     /// For GitHub: the id of the App to work as, instead of with a token of `env_vars`.
     app_id: Option<AppId>,

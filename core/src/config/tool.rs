@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::ConfigError;
 use super::app::{self, AppConfig};
+use super::forge_hosts;
 use super::section::{Row, Section, nearest};
 
 /// A tool server.
@@ -23,14 +24,15 @@ pub struct ToolConfig {
     pub enabled_tools: Option<Vec<String>>,
     /// Tools that the model does not see, even if they are enabled.
     pub disabled_tools: Vec<String>,
-    /// Whether a run fails when the server does not start. True for built-in servers, false for
-    /// others, if the file does not say.
+    /// Whether a run fails when the server does not start. True for built-in servers and forges, false
+    /// for others, if the file does not say.
     pub required: bool,
     /// Variables to set.
     pub env: BTreeMap<String, String>,
     /// Names of variables to pass on from the server's own environment; on the host only.
     pub env_vars: Vec<String>,
-    /// For a forge: the git hosts it serves.
+    /// For a forge: the git hosts it serves, each of which no other row has. The row is opened for
+    /// repositories there only.
     pub hosts: Vec<String>,
     /// Where the service behind the tool is; its public address if absent.
     pub base_url: Option<String>,
@@ -123,15 +125,17 @@ const LINKS: &[(&str, &[&str])] = &[
             "app_workflows",
         ],
     ),
-    (
-        "command",
-        &["args", "cwd", "env", "env_vars", "hosts", "base_url"],
-    ),
+    ("command", &["args", "cwd", "env", "env_vars", "hosts"]),
     (
         "url",
-        &["bearer_token_env_var", "http_headers", "env_http_headers"],
+        &[
+            "bearer_token_env_var",
+            "http_headers",
+            "env_http_headers",
+            "hosts",
+        ],
     ),
-    ("library", &["sha256"]),
+    ("library", &["sha256", "hosts"]),
 ];
 
 /// The servers that ship with Pullwright, and the one side on which each works: what touches the
@@ -153,6 +157,7 @@ impl ToolConfig {
         let section = row.section(KEYS)?;
         let link = read_link(&section)?;
         let runs = read_runs(&section, &link)?;
+        let hosts = forge_hosts::read(&section, &link, runs)?;
         let builtin = matches!(link, ToolLink::Builtin(_));
         let tool_timeout = if builtin {
             BUILTIN_TOOL_TIMEOUT
@@ -169,10 +174,12 @@ impl ToolConfig {
                 .unwrap_or(tool_timeout),
             enabled_tools: section.strings("enabled_tools")?,
             disabled_tools: section.strings("disabled_tools")?.unwrap_or_default(),
-            required: section.boolean("required")?.unwrap_or(builtin),
+            required: section
+                .boolean("required")?
+                .unwrap_or(builtin || !hosts.is_empty()),
             env: section.env("env")?,
             env_vars: read_env_vars(&section, runs)?,
-            hosts: section.hosts("hosts")?.unwrap_or_default(),
+            hosts,
             base_url: section.url("base_url", &["https", "http"])?,
             app: app::read(&section, &link)?,
             link,

@@ -1,5 +1,6 @@
 //! The forge of a run's repository, reached through its pipeline-only tools.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pullwright_protocol::FailureKind;
@@ -18,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::Halt;
+use crate::config::ToolConfig;
 use crate::source::Repository;
 use crate::tools::ToolServer;
 
@@ -30,22 +32,37 @@ pub(super) struct Forge {
 }
 
 impl Forge {
-    /// The forge among `servers`, if one is there and the repository's URL names owner and name.
-    pub(super) fn find(servers: &[Arc<ToolServer>], repository: &Repository) -> Option<Self> {
-        let [owner, name] = repository.path.as_slice() else {
-            return None;
+    /// The forge among `servers`, those of `rows` that are open for this repository; none where no
+    /// row names its host.
+    ///
+    /// # Errors
+    /// When a forge's row does not say which hosts its token is for, so that nobody knows whether it
+    /// may be used here.
+    pub(super) fn find(
+        servers: &[Arc<ToolServer>],
+        rows: &BTreeMap<String, ToolConfig>,
+        repository: &Repository,
+    ) -> Result<Option<Self>, Halt> {
+        let Some(repository) = known_to_a_forge(repository) else {
+            return Ok(None);
         };
-        let has_role =
-            |server: &&Arc<ToolServer>| server.tool_with_role(PULL_REQUEST_ROLE).is_some();
-        Some(Self {
-            server: Arc::clone(servers.iter().find(has_role)?),
-            repository: ForgeRepository {
-                origin: repository.origin.clone()?,
-                owner: owner.clone(),
-                name: name.clone(),
-            },
-            rights: None,
-        })
+        let is_bound = |server: &Arc<ToolServer>| {
+            let row = rows.get(server.name());
+            row.is_some_and(|row| !row.hosts.is_empty())
+        };
+        let forges = servers
+            .iter()
+            .filter(|server| server.tool_with_role(PULL_REQUEST_ROLE).is_some());
+        let (bound, unbound): (Vec<_>, Vec<_>) = forges.partition(|server| is_bound(server));
+        match (bound.first(), unbound.first()) {
+            (Some(server), _) => Ok(Some(Self {
+                server: Arc::clone(server),
+                repository,
+                rights: None,
+            })),
+            (None, Some(server)) => Err(without_hosts(server.name(), &repository.origin)),
+            (None, None) => Ok(None),
+        }
     }
 
     /// What every tool call carries, so that a model's calls stay in this repository.
@@ -118,5 +135,56 @@ impl Forge {
         let structured = answer.structured.unwrap_or_default();
         serde_json::from_value(structured)
             .map_err(|error| failed(format!("its answer is not understood: {error}")))
+    }
+}
+
+/// As a forge knows a repository: everything before its name is the owner, since some have groups in
+/// groups. None for a local path, and for a URL without an owner.
+fn known_to_a_forge(repository: &Repository) -> Option<ForgeRepository> {
+    let (name, owner) = repository.path.split_last()?;
+    if owner.is_empty() {
+        return None;
+    }
+    Some(ForgeRepository {
+        origin: repository.origin.clone()?,
+        owner: owner.join("/"),
+        name: name.clone(),
+    })
+}
+
+fn without_hosts(name: &str, origin: &str) -> Halt {
+    let host = origin.rsplit('/').next().unwrap_or(origin);
+    let message = format!(
+        "[tools.{name}] is a forge, and its row does not say of which git hosts; write \
+         `hosts = [\"{host}\"]` there if its token is for {origin}"
+    );
+    Halt::Failed(FailureKind::Config, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn repository(path: &[&str]) -> Option<ForgeRepository> {
+        known_to_a_forge(&Repository {
+            url: String::new(),
+            origin: Some("https://gitlab.example".to_owned()),
+            host: Some("gitlab.example".to_owned()),
+            path: path.iter().map(|part| (*part).to_owned()).collect(),
+        })
+    }
+
+    #[test]
+    fn groups_in_groups_are_the_owner() {
+        let owner_and_name =
+            |path: &[&str]| repository(path).map(|found| (found.owner, found.name));
+        let found = |owner: &str, name: &str| Some((owner.to_owned(), name.to_owned()));
+        assert_eq!(owner_and_name(&["owner", "name"]), found("owner", "name"));
+        assert_eq!(
+            owner_and_name(&["group", "sub", "project"]),
+            found("group/sub", "project")
+        );
+        assert_eq!(owner_and_name(&["name"]), None);
+        assert_eq!(owner_and_name(&[]), None);
     }
 }

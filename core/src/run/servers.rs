@@ -28,8 +28,23 @@ impl Run<'_> {
         };
         let here = |row: &ToolConfig| row.runs == Runs::Host && row.serves(repository);
         self.host_servers = self.open_rows(here, connector).await?;
-        self.forge = Forge::find(&self.host_servers, repository);
+        self.forge = Forge::find(&self.host_servers, &self.parts.config.tools, repository)?;
+        if self.forge.is_none() {
+            self.tell_branch_only(repository).await;
+        }
         Ok(())
+    }
+
+    /// Before money is spent on a change that nobody can propose.
+    async fn tell_branch_only(&self, repository: &Repository) {
+        let Some(host) = &repository.host else {
+            return;
+        };
+        let message = format!(
+            "no forge in [tools] names {host} in its `hosts`, so the change will be a branch \
+             without a pull request"
+        );
+        self.status(Stage::Clone, message).await;
     }
 
     /// Opens the tool servers in the sandbox and names all tools that suit the model.

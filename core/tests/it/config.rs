@@ -213,6 +213,30 @@ fn github_may_be_worked_on_as_an_app() {
 }
 
 #[test]
+fn a_forge_is_bound_to_its_hosts_however_it_is_reached() {
+    let hash = "0".repeat(64);
+    let links = [
+        "builtin = 'github'\nruns = 'host'\nbase_url = 'http://127.0.0.1:3000/api'".to_owned(),
+        "command = './forge'\nruns = 'host'".to_owned(),
+        "url = 'https://forge.example.com/mcp'".to_owned(),
+        format!("library = './forge.so'\nsha256 = '{hash}'"),
+    ];
+    for link in links {
+        let row = tool(&format!("{link}\nhosts = ['Git.Example.com:443']"));
+        assert_eq!(row.hosts, ["git.example.com"], "{link}");
+        assert!(row.required, "{link}");
+    }
+    let optional = tool("url = 'https://f.example/mcp'\nhosts = ['a.example']\nrequired = false");
+    assert!(!optional.required);
+    for own in ["", "base_url = 'https://api.github.com/'"] {
+        let row = tool(&format!("builtin = 'github'\nruns = 'host'\n{own}"));
+        assert_eq!(row.hosts, ["github.com"]);
+    }
+    let row = tool("command = './no-forge'\nruns = 'host'");
+    assert!(row.hosts.is_empty() && !row.required);
+}
+
+#[test]
 fn hosts_may_have_a_port() {
     let config = with(
         "[repositories]\nhosts = ['GitHub.com', '127.0.0.1:3000', '[::1]:80', 'git.example.com']",
