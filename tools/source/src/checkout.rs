@@ -1,9 +1,10 @@
 //! A checkout: a repository of its own, made before any sandbox sees it.
 //!
-//! It shares nothing with the mirror: no alternates, no hard links. The pack is written straight
-//! into it, which spares the second pass of a clone.
+//! It shares nothing with the mirror: no alternates, no hard links. Its pack is a copy, and while it comes in the files
+//! are written from the mirror's objects.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use pullwright_core::source::{Base, CheckoutFiles, SourceError, Work};
@@ -11,7 +12,7 @@ use pullwright_protocol::FailureKind;
 
 use crate::git::Call;
 use crate::source::GitSource;
-use crate::{objects, refname};
+use crate::{kept_pack, objects, refname};
 
 pub(crate) async fn checkout(
     source: &GitSource,
@@ -58,24 +59,57 @@ async fn fill(
 ) -> Result<(), SourceError> {
     refname::check(&base.branch)?;
     objects::id(&base.commit)?;
+    kept_pack::prepare(source, base).await?;
     let git_dir = into.join(".git");
     init(source, &base.branch, into).await?;
-    pack(source, base, &git_dir).await?;
     point_head(base, &git_dir)?;
-    let on = |args: &[&str]| {
-        Call::local(source.config(), args.iter().copied())
-            .git_dir(&git_dir)
-            .env("GIT_WORK_TREE", into)
-    };
     let work = work.filter(|work| work.tree != base.tree);
     if let Some(work) = work {
         objects::id(&work.tree)?;
-        pack_work(source, base, work, &git_dir).await?;
     }
+    // Both come to their end before one of them is heard: a folder that is still written to cannot be removed.
+    let (packed, written) = tokio::join!(
+        pack_all(source, base, work, &git_dir),
+        write(source, base, work, files, into),
+    );
+    packed.and(written)
+}
+
+/// Packs what the checkout's own repository holds.
+async fn pack_all(
+    source: &GitSource,
+    base: &Base,
+    work: Option<&Work>,
+    git_dir: &Path,
+) -> Result<(), SourceError> {
+    kept_pack::copy_into(source, base, git_dir).await?;
+    match work {
+        Some(work) => pack_work(source, base, work, git_dir).await,
+        None => Ok(()),
+    }
+}
+
+/// Writes the index, and the files if they are wanted.
+async fn write(
+    source: &GitSource,
+    base: &Base,
+    work: Option<&Work>,
+    files: CheckoutFiles,
+    into: &Path,
+) -> Result<(), SourceError> {
+    // A quarantine borrows the mirror's objects in its turn.
+    let lender = work.map_or(base.mirror.as_path(), |work| &work.quarantine);
+    let lent = lent_objects(lender);
+    let on = |args: &[&str]| {
+        Call::local(source.config(), args.iter().copied())
+            .git_dir(&into.join(".git"))
+            .env("GIT_WORK_TREE", into)
+            .env("GIT_ALTERNATE_OBJECT_DIRECTORIES", &lent)
+    };
+    let index = || on(&["read-tree", "--reset", &base.commit]);
     match (work, files) {
         (_, CheckoutFiles::Packed) => {
-            let index = on(&["read-tree", "--reset", &base.commit]);
-            source.local(index, "writing the index").await?;
+            source.local(index(), "writing the index").await?;
         }
         (None, CheckoutFiles::Written) => {
             let write = on(&["read-tree", "--reset", "-u", &base.commit]).whole_tree();
@@ -83,13 +117,10 @@ async fn fill(
         }
         (Some(work), CheckoutFiles::Written) => {
             let write = on(&["read-tree", "--reset", "-u", &work.tree])
-                .env("GIT_ALTERNATE_OBJECT_DIRECTORIES", work_objects(work)?)
                 .whole_tree()
                 .untrusted();
             source.local(write, "writing the working tree").await?;
-            let reset = on(&["read-tree", "--reset", &base.commit])
-                .env("GIT_ALTERNATE_OBJECT_DIRECTORIES", work_objects(work)?);
-            source.local(reset, "resetting the index").await?;
+            source.local(index(), "resetting the index").await?;
         }
     }
     Ok(())
@@ -119,27 +150,6 @@ async fn init(source: &GitSource, branch: &str, into: &Path) -> Result<(), Sourc
         source.local(call, "configuring the checkout").await?;
     }
     Ok(())
-}
-
-/// Writes the base commit's history, and nothing else of the mirror, as one pack.
-async fn pack(source: &GitSource, base: &Base, git_dir: &Path) -> Result<(), SourceError> {
-    let args: [OsString; 6] = [
-        "pack-objects".into(),
-        "--quiet".into(),
-        "--revs".into(),
-        "--delta-base-offset".into(),
-        // Deltas of the mirror are reused; looking for new ones costs more than it saves.
-        "--window=0".into(),
-        git_dir.join("objects/pack/pack").into(),
-    ];
-    let call = Call::local(source.config(), args)
-        .git_dir(&base.mirror)
-        .whole_tree()
-        .bytes(format!("{}\n", base.commit));
-    source
-        .local(call, "packing the base commit")
-        .await
-        .map(drop)
 }
 
 /// Writes the objects of the work's tree too, so that it can be restored inside.
@@ -181,17 +191,16 @@ fn point_head(base: &Base, git_dir: &Path) -> Result<(), SourceError> {
     })
 }
 
-/// Lent for one call; the checkout keeps no trace of them.
-fn work_objects(work: &Work) -> Result<OsString, SourceError> {
-    let objects = work.quarantine.join("objects");
-    if objects.to_string_lossy().contains([':', '"', '\n']) {
-        return Err(SourceError::new(
-            FailureKind::Config,
-            format!(
-                "`{}` holds a colon or a quote; choose another data folder",
-                objects.display()
-            ),
-        ));
+/// Lent for one call; the checkout keeps no trace of them. Quoted, since a colon would end the path.
+fn lent_objects(lender: &Path) -> OsString {
+    let mut quoted = vec![b'"'];
+    for byte in lender.join("objects").as_os_str().as_bytes() {
+        match byte {
+            b'\n' => quoted.extend(b"\\n"),
+            b'"' | b'\\' => quoted.extend([b'\\', *byte]),
+            byte => quoted.push(*byte),
+        }
     }
-    Ok(objects.into())
+    quoted.push(b'"');
+    OsString::from_vec(quoted)
 }

@@ -34,9 +34,11 @@ const BAD_CREDENTIAL: &[&str] = &[
     "host key verification failed",
     "invalid credentials",
 ];
+const PLAIN_FILES: &[&str] = &["dumb http transport"];
 const REDIRECTED: &[&str] = &[
     "returned error: 301",
     "returned error: 302",
+    "returned error: 303",
     "returned error: 307",
     "returned error: 308",
 ];
@@ -65,6 +67,12 @@ pub(crate) fn explain(doing: Doing<'_>, url: &str, credential: bool, stderr: &st
             format!("`{url}` redirects, which is not followed; give the address it leads to"),
         );
     }
+    if hears(PLAIN_FILES) {
+        return error(
+            FailureKind::Repository,
+            format!("`{url}` serves plain files and not git's own protocol, which is not taken"),
+        );
+    }
     if hears(NOT_FOUND) {
         return error(
             FailureKind::Repository,
@@ -88,7 +96,7 @@ pub(crate) fn explain(doing: Doing<'_>, url: &str, credential: bool, stderr: &st
 pub(crate) fn last_words(stderr: &str) -> String {
     let line = stderr
         .lines()
-        .map(|line| line.trim().trim_matches(|c: char| c.is_control()))
+        .map(|line| plain(line.trim()))
         .filter(|line| !line.is_empty())
         .collect::<Vec<_>>()
         .join(" | ");
@@ -98,6 +106,11 @@ pub(crate) fn last_words(stderr: &str) -> String {
     } else {
         line.chars().skip(skip).collect()
     }
+}
+
+/// A server writes into them too: nothing in it may move a cursor.
+fn plain(line: &str) -> String {
+    line.chars().filter(|c| !c.is_control()).collect()
 }
 
 fn refused(doing: Doing<'_>, url: &str, credential: bool) -> String {

@@ -21,6 +21,10 @@ use crate::source::GitSource;
 /// How much of a hash names a mirror or a branch's reference, in bytes.
 const NAME_HASH_BYTES: usize = 12;
 
+/// All of it, in words that a server without git's own protocol does not understand: over plain files git takes
+/// in what it never checks.
+const WHOLE_HISTORY: &str = "--depth=2147483647";
+
 /// Old defects of honest repositories; everything else that fsck knows is refused.
 const TOLERATED: &[&str] = &[
     "zeroPaddedFilemode",
@@ -265,6 +269,7 @@ async fn bring(
         "--no-write-fetch-head",
         "--no-auto-maintenance",
         "--no-recurse-submodules",
+        WHOLE_HISTORY,
         "--",
         &remote.url,
         &refspec,
@@ -277,7 +282,7 @@ async fn bring(
                 .iter()
                 .map(|defect| format!("fetch.fsck.{defect}=ignore")),
         )
-        .growth(mirror, config.max_clone_bytes);
+        .growth(&mirror.join("objects"), config.max_clone_bytes);
     let fetched = remote.run(call, Doing::Fetching).await;
     let kept = fetched.and_then(|_| within(mirror, config.max_clone_bytes));
     match &kept {
@@ -292,7 +297,7 @@ async fn bring(
 
 /// A small machine may finish the fetch between two looks at the size.
 fn within(mirror: &Path, max: u64) -> Result<(), SourceError> {
-    if folder_size(mirror) <= max {
+    if folder_size(&mirror.join("objects")) <= max {
         return Ok(());
     }
     Err(SourceError::new(

@@ -159,3 +159,71 @@ async fn no_filter_hook_or_link_of_the_repository_runs_or_leads_out() {
     assert_eq!(work.changed.len(), 1);
     assert!(!marker.exists());
 }
+
+/// Most checkouts are of a commit that was checked out before; only so many are kept.
+#[tokio::test]
+async fn the_pack_of_a_commit_is_made_once_and_kept_for_a_while() {
+    let lab = Lab::new();
+    let config = pullwright_source::SourceConfig {
+        git: lab.telling_git(),
+        allow_local_paths: true,
+        ..lab.config(&[])
+    };
+    let source = pullwright_source::GitSource::new(config).unwrap();
+    let url = lab.bare();
+    let made = || {
+        let calls = lab.calls();
+        let packing = calls.lines().filter(|line| line.contains(" pack-objects "));
+        packing.count()
+    };
+    let mut bases = Vec::new();
+    for number in 0..3 {
+        let base = crate::lab::fetch(&source, url.to_str().unwrap(), None, None);
+        let base = base.await.unwrap();
+        for twice in 0..2 {
+            let into = lab.path(&format!("checkout-{number}-{twice}"));
+            let files = CheckoutFiles::Written;
+            source.checkout(&base, None, files, &into).await.unwrap();
+            assert_eq!(text(&into, &["write-tree"]), base.tree);
+            git(&into, &["fsck", "--full", "--strict"]);
+        }
+        assert_eq!(made(), number + 1);
+        bases.push(base);
+        std::fs::write(lab.path("seed/next"), number.to_string()).unwrap();
+        commit(&lab.path("seed"), "next");
+        git(
+            &lab.path("seed"),
+            &["push", "-q", url.to_str().unwrap(), "main"],
+        );
+    }
+    let kept = bases[0].mirror.join("checkouts");
+    // One that was killed in the middle.
+    std::fs::create_dir(kept.join("unfinished-1")).unwrap();
+    for (base, packed) in [(&bases[2], 3), (&bases[1], 3), (&bases[0], 4)] {
+        let into = lab.path(&format!("again-{packed}-{}", base.commit));
+        let files = CheckoutFiles::Written;
+        source.checkout(base, None, files, &into).await.unwrap();
+        git(&into, &["fsck", "--full", "--strict"]);
+        assert_eq!(made(), packed, "the last two are kept");
+    }
+    let left = std::fs::read_dir(&kept).unwrap().flatten();
+    let left = left.filter(|entry| entry.path().is_dir());
+    assert_eq!(left.count(), 2);
+}
+
+#[tokio::test]
+async fn a_data_folder_may_have_an_odd_name() {
+    let lab = Lab::new();
+    let config = pullwright_source::SourceConfig {
+        allow_local_paths: true,
+        ..pullwright_source::SourceConfig::new(lab.path("a:b \"c\" \\d"))
+    };
+    let source = pullwright_source::GitSource::new(config).unwrap();
+    let url = lab.bare();
+    let base = crate::lab::fetch(&source, url.to_str().unwrap(), None, None);
+    let base = base.await.unwrap();
+    let into = lab.path("checkout");
+    let files = CheckoutFiles::Written;
+    source.checkout(&base, None, files, &into).await.unwrap();
+    assert_eq!(text(&into, &["write-tree"]), base.tree);
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pullwright_core::source::Source;
+use pullwright_core::source::{CheckoutFiles, Source};
 use pullwright_protocol::FailureKind;
 use pullwright_source::{GitSource, SourceConfig, Timeouts};
 
@@ -187,6 +187,32 @@ async fn two_fetches_at_once_bring_the_objects_once() {
         1,
         "{calls}"
     );
+}
+
+/// Whoever asks for the branch asks the remote where it is; its objects are asked for once.
+#[tokio::test]
+async fn twenty_runs_of_one_repository_share_one_fetch() {
+    let lab = Lab::new();
+    let server = lab.serve(Behaviour::Open).await;
+    let source = lab.source(&[server.host()]);
+    let url = server.url("owner/repo.git");
+    for (branch, round) in [(None, 1), (Some("side"), 2)] {
+        let runs = (0..20).map(|_| fetch(&source, &url, branch, None));
+        let bases = futures_util::future::join_all(runs).await;
+        let bases: Vec<_> = bases.into_iter().map(Result::unwrap).collect();
+        assert!(bases.iter().all(|base| *base == bases[0]));
+        let into = bases.iter().enumerate().map(|(number, base)| {
+            let into = lab.path(&format!("checkout-{round}-{number}"));
+            let source = &source;
+            async move {
+                let made = source.checkout(base, None, CheckoutFiles::Written, &into);
+                made.await.unwrap();
+                assert_eq!(text(&into, &["write-tree"]), base.tree);
+            }
+        });
+        futures_util::future::join_all(into).await;
+        assert_eq!(server.packs(), round, "after {round} branches");
+    }
 }
 
 #[tokio::test]

@@ -65,6 +65,7 @@ struct Shared {
     seen: Mutex<Vec<Seen>>,
     leaks: Mutex<Vec<String>>,
     authorized: Mutex<usize>,
+    packs: Mutex<usize>,
 }
 
 impl HttpBackend {
@@ -78,6 +79,7 @@ impl HttpBackend {
             seen: Mutex::default(),
             leaks: Mutex::default(),
             authorized: Mutex::default(),
+            packs: Mutex::default(),
         });
         let app = Router::new()
             .fallback(handle)
@@ -114,6 +116,11 @@ impl HttpBackend {
     /// How many requests came with the right password.
     pub(crate) fn authorized(&self) -> usize {
         *self.shared.authorized.lock().unwrap()
+    }
+
+    /// How many packs were sent: asking for branches brings none.
+    pub(crate) fn packs(&self) -> usize {
+        *self.shared.packs.lock().unwrap()
     }
 
     /// Processes whose arguments or environment held the password while a request was served.
@@ -241,7 +248,18 @@ async fn serve(shared: &Shared, request: Request) -> Response {
     let feed = tokio::spawn(async move { stdin.write_all(&body).await });
     let output = child.wait_with_output().await.unwrap();
     let _ = feed.await;
+    if sends_pack(&output.stdout) {
+        *shared.packs.lock().unwrap() += 1;
+    }
     from_cgi(&output.stdout)
+}
+
+/// Whether an answer of protocol 2 brings objects.
+fn sends_pack(answer: &[u8]) -> bool {
+    const MARK: &[u8] = b"000dpackfile\n";
+    const HEAD_BYTES: usize = 64 << 10;
+    let head = &answer[..answer.len().min(HEAD_BYTES)];
+    head.windows(MARK.len()).any(|window| window == MARK)
 }
 
 /// Turns a CGI answer into an HTTP one.

@@ -7,6 +7,7 @@
 mod accept;
 mod checkout;
 mod fetch;
+mod hostile;
 mod http_backend;
 mod lab;
 mod push;
