@@ -350,7 +350,10 @@ impl<'a> Run<'a> {
     /// Prepare, work, check. Answers how the run ended where there is nothing to publish.
     async fn make_change(&mut self, past: Option<Past>) -> Result<Option<Ended>, Halt> {
         let left = match past {
-            Some(past) => self.go_on(past).await?,
+            Some(past) => {
+                self.regain(&past).await?;
+                self.go_on(past).await?
+            }
             None => Left::Work(self.prepare().await?),
         };
         let (mut prepared, mut is_worked_out) = match left {

@@ -18,8 +18,18 @@ pub trait Source: Send + Sync {
     /// Checks a repository URL against the policy, without any network access.
     fn accept(&self, url: &str) -> Result<Repository, SourceError>;
 
-    /// Brings the mirror up to date and fixes the base commit.
+    /// Brings the mirror up to date and fixes the base commit. The remote is asked first, with the credential
+    /// that is given, whatever the mirror holds.
     async fn fetch(&self, fetch: Fetch<'_>) -> Result<Base, SourceError>;
+
+    /// The base at a commit, if the mirror holds it. Nobody is asked who may see it, so it is for saving what
+    /// a run has made of it before, and for nothing else.
+    async fn known(
+        &self,
+        repository: &Repository,
+        branch: &str,
+        commit: &str,
+    ) -> Result<Option<Base>, SourceError>;
 
     /// Makes a clean checkout of `commit` (the base, or work taken in) at `into`, which must not
     /// exist. It has a `.git` of its own, with the base branch's history, no remote and no hooks,

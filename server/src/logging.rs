@@ -1,20 +1,28 @@
 //! The log: lines on standard error.
 //!
 //! Each record is one line, whatever is in it: text of models, tools and repositories stands in log
-//! records, and must not be able to make up lines of its own.
+//! records, and must not be able to make up lines of its own. Whole messages between the run and its tool
+//! servers are never logged: a forge's answers hold credentials.
 
 use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
 use pullwright_protocol::RunId;
-use tracing::Span;
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Metadata, Span};
+use tracing_subscriber::filter::FilterExt as _;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, filter, fmt};
 
 use crate::traces::Traces;
 
 /// The variable that says what is logged, such as `info` or `warn,pullwright=debug`.
 const FILTER: &str = "PULLWRIGHT_LOG";
+
+/// The crate that carries messages between a run and its tool servers, and logs them whole below this level.
+const CARRIER: &str = "rmcp";
+const CARRIER_LEVEL: Level = Level::INFO;
 
 /// How a record is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -33,15 +41,26 @@ pub fn init(format: Option<LogFormat>) {
         true => LogFormat::Text,
         false => LogFormat::Json,
     });
-    let lines = tracing_subscriber::fmt().with_env_filter(filter);
+    let filter = filter.and(filter::filter_fn(is_no_message));
+    let lines = tracing_subscriber::registry();
     match format {
-        LogFormat::Json => lines.json().with_ansi(false).with_writer(io::stderr).init(),
-        LogFormat::Text => lines
-            .with_target(false)
-            .with_ansi(is_terminal)
-            .with_writer(OneLine(io::stderr))
-            .init(),
+        LogFormat::Json => {
+            let json = fmt::layer().json().with_ansi(false);
+            let json = json.with_writer(io::stderr);
+            lines.with(json.with_filter(filter)).init();
+        }
+        LogFormat::Text => {
+            let text = fmt::layer().with_target(false).with_ansi(is_terminal);
+            let text = text.with_writer(OneLine(io::stderr));
+            lines.with(text.with_filter(filter)).init();
+        }
     }
+}
+
+/// Whether a record holds no whole message, however much is to be logged.
+fn is_no_message(record: &Metadata<'_>) -> bool {
+    let crate_name = record.target().split("::").next();
+    crate_name != Some(CARRIER) || *record.level() <= CARRIER_LEVEL
 }
 
 /// What the lines about a run are marked with. It is of the highest level, so that a filter which lets an

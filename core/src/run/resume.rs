@@ -137,14 +137,19 @@ impl Run<'_> {
         let Some(halt) = self.is_over(past) else {
             return Ok(());
         };
-        // If looking for the work is what servers die of, it was tried once.
+        self.look_for_work(past).await;
+        Err(halt)
+    }
+
+    /// Finds the work of a run that ends here, so that it is kept.
+    async fn look_for_work(&mut self, past: &Past) {
+        // If looking for it is what servers die of, it was tried once.
         if past.stalls <= MAX_STALLS && !past.is_given_up {
             let found = tokio::time::timeout(FIND_TIMEOUT, self.find_work(past)).await;
             if !matches!(found, Ok(Ok(()))) {
                 tracing::warn!(run = %self.owned.id, "the work of a run that is over was not found");
             }
         }
-        Err(halt)
     }
 
     fn is_over(&self, past: &Past) -> Option<Halt> {
@@ -176,16 +181,51 @@ impl Run<'_> {
             return Ok(());
         };
         let repository = self.repository()?;
-        self.base = Some(self.fetch_again(&repository, base).await?);
+        let known = self
+            .parts
+            .source
+            .known(&repository, &base.branch, &base.commit);
+        self.base = Some(match known.await? {
+            Some(base) => base,
+            None => self.fetch_again(&repository, base).await?,
+        });
         self.is_left_behind = !self.reopen(handle).await;
         Ok(())
     }
 
-    /// Brings a run to where its earlier owner was, and says what is left to do. What comes before the
-    /// conversation is done anew.
+    /// Whether the run has come as far as a conversation, from where it goes on.
+    fn has_talked(past: &Past) -> bool {
+        past.base.is_some() && past.commands.is_some() && past.talk.is_some()
+    }
+
+    /// Opens the tool servers on the host, and with the right that they give finds the base again. Where there
+    /// is no such right any more, what the model has made is saved.
+    pub(super) async fn regain(&mut self, past: &Past) -> Result<(), Halt> {
+        if !Self::has_talked(past) {
+            return Ok(());
+        }
+        let regained = self.regain_base(past).await;
+        if matches!(regained, Err(Halt::Failed(..))) {
+            self.look_for_work(past).await;
+        }
+        regained
+    }
+
+    async fn regain_base(&mut self, past: &Past) -> Result<(), Halt> {
+        let repository = self.repository()?;
+        self.open_host_tools(&repository).await?;
+        if let Some(base) = &past.base {
+            self.base = Some(self.fetch_again(&repository, base).await?);
+        }
+        Ok(())
+    }
+
+    /// Brings a run to where its earlier owner was, and says what is left to do, once its base is regained.
+    /// What comes before the conversation is done anew.
     pub(super) async fn go_on(&mut self, past: Past) -> Result<Left, Halt> {
         let kept = past.kept_here().map(str::to_owned);
-        let (Some(base), Some(commands), Some(talk)) = (past.base, past.commands, past.talk) else {
+        let regained = self.base.clone();
+        let (Some(base), Some(commands), Some(talk)) = (regained, past.commands, past.talk) else {
             let notices = self.open_notices();
             left::clean_up(self.parts, &self.owned.id, notices).await;
             self.is_left_behind = false;
@@ -194,9 +234,6 @@ impl Run<'_> {
         let message = "going on where the run was left";
         self.status(Stage::Clone, message).await;
         self.go_on_removing().await;
-        let repository = self.repository()?;
-        let base = self.fetch_again(&repository, &base).await?;
-        self.base = Some(base.clone());
         if past.is_final {
             self.work = self.restore_whole(&base, kept.as_deref()).await;
         }
@@ -218,7 +255,6 @@ impl Run<'_> {
             let always = &self.parts.config.sandbox.network.allow;
             sandbox.allow(always).await?;
         }
-        self.open_host_tools(&repository).await?;
         self.preflight_again().await;
         if self.pushed.is_some() {
             return Ok(Left::Nothing);

@@ -59,6 +59,10 @@ impl Source for OfflineSource {
         Ok(self.base.clone())
     }
 
+    async fn known(&self, _: &Repository, _: &str, _: &str) -> Result<Option<Base>, SourceError> {
+        Ok(Some(self.base.clone()))
+    }
+
     async fn checkout(
         &self,
         base: &Base,

@@ -9,6 +9,7 @@
 
 mod api;
 mod architecture;
+mod canary;
 mod deployment;
 mod doctor;
 #[cfg(target_os = "linux")]

@@ -2,7 +2,7 @@
 //! GitHub's API, and a model that streams over HTTP.
 
 #[path = "../../../tools/github/tests/it/app/keys.rs"]
-mod app_keys;
+pub(crate) mod app_keys;
 mod server;
 
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! The traces of whole runs, as a collector gets them from the program itself.
 
-mod collector;
+pub(crate) mod collector;
 mod content;
 mod logs;
 mod outline;

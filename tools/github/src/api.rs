@@ -1,6 +1,7 @@
 //! GitHub's REST API through octocrab, with waits, retries and errors of our own.
 
 mod app;
+mod echo;
 mod fault;
 mod transport;
 

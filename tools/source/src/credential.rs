@@ -4,6 +4,10 @@
 //! credential helper, configured for the origin alone, reads it when git asks for that origin. So
 //! the secret is in no argument, no environment, no URL, no configuration and no file.
 
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use pullwright_core::source::SourceError;
 use pullwright_protocol::FailureKind;
 use pullwright_protocol::forge::ForgeCredential;
@@ -51,14 +55,74 @@ impl Secret {
     }
 }
 
-/// Takes the password out of a text, should a server ever echo it.
+/// Takes the credential out of a text, should a server ever echo it: as it is, and as it is sent.
 pub(crate) fn redact(text: &str, credential: Option<&ForgeCredential>) -> String {
-    match credential.and_then(|credential| credential.password.as_deref()) {
-        Some(password) if !password.is_empty() => text.replace(password, "…"),
-        _ => text.to_owned(),
-    }
+    let Some((user, password)) = credential.and_then(|credential| {
+        let password = credential.password.as_deref()?;
+        Some((credential.username.as_str(), password)).filter(|_| !password.is_empty())
+    }) else {
+        return text.to_owned();
+    };
+    let basic = STANDARD_NO_PAD.encode(format!("{user}:{password}"));
+    let encoded = STANDARD_NO_PAD.encode(password);
+    let escaped = percent_encoded(password);
+    let forms = [
+        basic,
+        encoded,
+        password.to_owned(),
+        escaped.to_lowercase(),
+        escaped,
+    ];
+    forms
+        .iter()
+        .fold(text.to_owned(), |text, form| text.replace(form, "…"))
+}
+
+/// As it stands in a URL.
+fn percent_encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            byte => {
+                let _ = write!(encoded, "%{byte:02X}");
+            }
+        }
+        encoded
+    })
 }
 
 fn error(message: String) -> SourceError {
     SourceError::new(FailureKind::Credential, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_is_taken_out_of_what_a_server_echoes() {
+        let credential = ForgeCredential {
+            origin: "https://github.com".to_owned(),
+            username: "x-access-token".to_owned(),
+            password: Some("p+ss/word=1".to_owned()),
+        };
+        let echoes = [
+            "p+ss/word=1",
+            "Basic eC1hY2Nlc3MtdG9rZW46cCtzcy93b3JkPTE=",
+            "Basic eC1hY2Nlc3MtdG9rZW46cCtzcy93b3JkPTE",
+            "cCtzcy93b3JkPTE=",
+            "p%2Bss%2Fword%3D1",
+            "p%2bss%2fword%3d1",
+        ];
+        for echo in echoes {
+            let told = redact(&format!("remote: {echo} is bad"), Some(&credential));
+            assert!(told.contains('…') && told.ends_with(" is bad"), "{told}");
+            for part in ["p+ss", "Nlc3M", "cCtz", "ss%2", "p%2"] {
+                assert!(!told.contains(part), "{echo}: {told}");
+            }
+        }
+        assert_eq!(redact("as it is", None), "as it is");
+    }
 }

@@ -1,8 +1,8 @@
 //! The mirror: a bare cache of one repository, brought up to date branch by branch.
 //!
-//! The remote is asked first, with the caller's own credential, so that nobody gets from the cache
-//! what the remote would refuse. Objects are fetched only when the branch moved. A run that goes on from
-//! a commit has got it before.
+//! The remote is asked first, with the caller's own credential, whatever the cache holds and whichever
+//! commit is wanted, so that nobody gets from the cache what the remote would refuse, nor learns from an
+//! answer or from the time it takes what is there. Objects are fetched only when the branch moved.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -70,15 +70,17 @@ pub(crate) async fn fetch(source: &GitSource, fetch: Fetch<'_>) -> Result<Base, 
         refname::check(branch)?;
     }
     let config = source.config();
+    let remote = source.remote(fetch.repository, fetch.credential).await?;
+    let tip = ask(source, &remote, fetch.branch).await?;
     let mirror = path(&config.data_dir, fetch.repository);
     if let (Some(branch), Some(commit)) = (fetch.branch, fetch.commit) {
+        // The branch may be gone by now; the run is none the worse for it.
         let known = Wanted::Commit(commit.to_owned());
         if let Some(base) = base(fetch.repository, branch, &mirror, known).await? {
             return Ok(base);
         }
     }
-    let remote = source.remote(fetch.repository, fetch.credential).await?;
-    let tip = ask(source, &remote, fetch.branch).await?;
+    let tip = tip.ok_or_else(|| no_branch(&remote.url, fetch.branch))?;
     let wanted = match fetch.commit {
         Some(commit) => Wanted::Commit(commit.to_owned()),
         None => Wanted::Tip(tip.commit.clone()),
@@ -101,7 +103,7 @@ pub(crate) async fn fetch(source: &GitSource, fetch: Fetch<'_>) -> Result<Base, 
 }
 
 /// The base at a commit of a branch, if the mirror below `data_dir` (see [`SourceConfig`]) holds it. No
-/// remote is asked.
+/// remote is asked, so this is for whoever may read that folder anyway.
 ///
 /// [`SourceConfig`]: crate::SourceConfig
 ///
@@ -168,12 +170,12 @@ fn hash(text: &str) -> String {
         })
 }
 
-/// Asks the remote where the wanted branch, or its default branch, is.
+/// Asks the remote where the wanted branch, or its default branch, is; an error where it may not be read.
 async fn ask(
     source: &GitSource,
     remote: &Remote<'_>,
     wanted: Option<&str>,
-) -> Result<Tip, SourceError> {
+) -> Result<Option<Tip>, SourceError> {
     let pattern = wanted.map_or("HEAD".to_owned(), |branch| format!("refs/heads/{branch}"));
     let args = ["ls-remote", "--symref", "--", &remote.url, &pattern];
     let call = Call::new(source.config().timeouts.ask, args);
@@ -193,12 +195,12 @@ async fn ask(
     match (branch, commit) {
         (Some(branch), Some(commit)) => {
             refname::check(branch)?;
-            Ok(Tip {
+            Ok(Some(Tip {
                 branch: branch.to_owned(),
                 commit: commit.to_owned(),
-            })
+            }))
         }
-        _ => Err(no_branch(&remote.url, wanted)),
+        _ => Ok(None),
     }
 }
 

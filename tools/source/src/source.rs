@@ -114,6 +114,15 @@ impl Source for GitSource {
         mirror::fetch(self, fetch).await
     }
 
+    async fn known(
+        &self,
+        repository: &Repository,
+        branch: &str,
+        commit: &str,
+    ) -> Result<Option<Base>, SourceError> {
+        mirror::mirrored(&self.config.data_dir, repository, branch, commit).await
+    }
+
     async fn checkout(
         &self,
         base: &Base,

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 
 /// How it treats what is sent.
 #[derive(Clone, Copy)]
-pub(super) enum Manner {
+pub(crate) enum Manner {
     Takes,
     /// Answers 500.
     Fails,
@@ -27,7 +27,7 @@ pub(super) enum Manner {
 }
 
 /// A running one.
-pub(super) struct Collector {
+pub(crate) struct Collector {
     url: String,
     taken: Arc<Taken>,
 }
@@ -38,10 +38,10 @@ struct Taken {
 }
 
 /// Spans as they came.
-pub(super) struct Spans(Vec<Span>);
+pub(crate) struct Spans(Vec<Span>);
 
 impl Collector {
-    pub(super) async fn start(manner: Manner) -> Self {
+    pub(crate) async fn start(manner: Manner) -> Self {
         let taken = Arc::new(Taken {
             manner,
             requests: Mutex::default(),
@@ -55,16 +55,16 @@ impl Collector {
         Self { url, taken }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.url.clone()
     }
 
-    pub(super) fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.taken.requests.lock().expect("a lock").len()
     }
 
     /// The bytes of all requests.
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let requests = self.taken.requests.lock().expect("a lock");
         requests
             .iter()
@@ -72,13 +72,13 @@ impl Collector {
             .collect()
     }
 
-    pub(super) fn header(&self, name: &str) -> String {
+    pub(crate) fn header(&self, name: &str) -> String {
         let requests = self.taken.requests.lock().expect("a lock");
         let (headers, _) = requests.first().expect("a request");
         headers[name].to_str().expect("text").to_owned()
     }
 
-    pub(super) fn spans(&self) -> Spans {
+    pub(crate) fn spans(&self) -> Spans {
         let scopes = self
             .decoded()
             .into_iter()
@@ -88,7 +88,7 @@ impl Collector {
     }
 
     /// The attributes of the first sender.
-    pub(super) fn resource(&self) -> BTreeMap<String, Value> {
+    pub(crate) fn resource(&self) -> BTreeMap<String, Value> {
         let request = self.decoded().into_iter().next().expect("a request");
         let resource = request.resource_spans[0].resource.clone();
         attributes(&resource.expect("a resource").attributes)
@@ -104,12 +104,12 @@ impl Collector {
 }
 
 impl Spans {
-    pub(super) fn all(&self) -> &[Span] {
+    pub(crate) fn all(&self) -> &[Span] {
         &self.0
     }
 
     /// The only span of this name.
-    pub(super) fn named(&self, name: &str) -> &Span {
+    pub(crate) fn named(&self, name: &str) -> &Span {
         let mut found = self.0.iter().filter(|span| span.name == name);
         let span = found.next();
         let span = span.unwrap_or_else(|| panic!("no span is named {name}: {:#?}", self.0));
@@ -117,14 +117,14 @@ impl Spans {
         span
     }
 
-    pub(super) fn by_id(&self, id: &[u8]) -> &Span {
+    pub(crate) fn by_id(&self, id: &[u8]) -> &Span {
         let found = self.0.iter().find(|span| span.span_id == id);
         found.expect("a parent that was sent, too")
     }
 }
 
 /// Attributes as plain JSON.
-pub(super) fn attributes(list: &[KeyValue]) -> BTreeMap<String, Value> {
+pub(crate) fn attributes(list: &[KeyValue]) -> BTreeMap<String, Value> {
     let plain = |pair: &KeyValue| {
         let value = pair.value.clone().and_then(|value| value.value);
         (pair.key.clone(), value.map_or(Value::Null, plain_value))

@@ -16,6 +16,7 @@ use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder};
 use rustls::crypto::ring;
 use url::{Host, Url};
 
+use super::echo;
 use super::fault::{Fault, classify};
 use crate::config::{GithubConfig, Secret};
 use crate::error::GithubError;
@@ -84,6 +85,7 @@ impl Exchange {
         if let Some(token) = headers.get_mut(AUTHORIZATION) {
             token.set_sensitive(true);
         }
+        let sent = headers.get(AUTHORIZATION).cloned();
         let host = host_of(request.uri());
         let what = format!("{} {}", request.method(), request.uri().path());
         let answer = tokio::time::timeout(self.timeout, self.answer(request, &host)).await;
@@ -97,7 +99,8 @@ impl Exchange {
         if response.status().is_success() {
             return Ok(response.map(Full::new));
         }
-        let (parts, body) = response.into_parts();
+        let (mut parts, body) = response.into_parts();
+        let body = echo::without(sent.as_ref(), &mut parts.headers, body);
         Err(Fault::Refused(classify(
             parts.status,
             &parts.headers,

@@ -34,6 +34,9 @@ pub(crate) enum Behaviour {
     Password { user: String, password: String },
     /// Serves whoever knows the name and a password that begins like this.
     Token { user: String, begin: String },
+    /// The same for reads. A write is refused, and the answer repeats the credential in every way it can be
+    /// written.
+    Echo { user: String, begin: String },
     /// Serves reads to all, refuses writes with 403.
     ReadOnly,
     /// Sends everybody to the same path at another origin.
@@ -147,6 +150,15 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
             let known = given(request.headers(), user).filter(|given| given.starts_with(begin));
             serve_known(&shared, request, known).await
         }
+        Behaviour::Echo { user, begin } => {
+            let known = given(request.headers(), user).filter(|given| given.starts_with(begin));
+            match known {
+                Some(password) if request.uri().to_string().contains("receive-pack") => {
+                    echo(request.headers(), &password)
+                }
+                known => serve_known(&shared, request, known).await,
+            }
+        }
         Behaviour::ReadOnly if request.uri().to_string().contains("receive-pack") => {
             StatusCode::FORBIDDEN.into_response()
         }
@@ -188,6 +200,21 @@ async fn serve_known(shared: &Shared, request: Request, password: Option<String>
     let leaks = processes_with(&password);
     shared.leaks.lock().unwrap().extend(leaks);
     serve(shared, request).await
+}
+
+/// A refusal that git shows to its user, line by line.
+fn echo(headers: &HeaderMap, password: &str) -> Response {
+    let sent = headers[header::AUTHORIZATION].to_str().unwrap();
+    let escaped = password
+        .replace('+', "%2B")
+        .replace('/', "%2F")
+        .replace('=', "%3D");
+    let body = format!(
+        "you sent {sent}\nwhich is {password}\nor {}\nor {escaped}\n",
+        STANDARD.encode(password)
+    );
+    let plain = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    (StatusCode::FORBIDDEN, plain, body).into_response()
 }
 
 /// An advertisement that goes on with references for ever.

@@ -91,6 +91,43 @@ async fn a_token_is_never_offered_to_another_origin() {
     assert!(mine.seen().is_empty());
 }
 
+#[tokio::test]
+async fn a_token_that_a_server_echoes_is_not_told() {
+    let lab = Lab::new();
+    let password = "p+canary/1=";
+    let server = lab
+        .serve(Behaviour::Echo {
+            user: "x-access-token".into(),
+            begin: password.into(),
+        })
+        .await;
+    let source = lab.source(&[server.host()]);
+    let credential = token(&server.origin(), password);
+    let url = server.url("owner/repo.git");
+    let base = fetch(&source, &url, None, Some(&credential)).await.unwrap();
+    let sandbox = lab.sandbox(&source, &base).await;
+    std::fs::write(sandbox.join("new"), "new\n").unwrap();
+    commit(&sandbox, "work");
+    let work = take_in(&source, &base, &bundle(&sandbox, &base.commit))
+        .await
+        .unwrap();
+    let push = Push {
+        run: &run(),
+        base: &base,
+        work: &work,
+        branch: "pullwright/secret-1",
+        grows: false,
+        message: "Add new",
+        credential: Some(&credential),
+    };
+    let error = source.push(push).await.unwrap_err();
+    let told = error.message;
+    assert!(told.contains("you sent Basic …"), "git says it all: {told}");
+    for shown in ["canary", "eC1hY2Nlc3", "cCtjYW5hcn"] {
+        assert!(!told.contains(shown), "{told}");
+    }
+}
+
 fn assert_no_file_holds(folder: &Path, text: &[u8]) {
     for entry in std::fs::read_dir(folder).unwrap().flatten() {
         let kind = entry.file_type().unwrap();
