@@ -7,6 +7,7 @@
 
 pub mod agent;
 pub mod budget;
+pub mod caller_token;
 pub mod config;
 pub mod conversation;
 pub mod log;

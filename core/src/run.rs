@@ -18,6 +18,7 @@ mod publish;
 mod resume;
 mod servers;
 mod summary;
+mod token;
 mod warm;
 mod work;
 
@@ -39,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Halt, Inbox};
 use crate::budget::{Budget, Limits};
+use crate::caller_token::CallerToken;
 use crate::config::{Config, EditTool, ToolConfig};
 use crate::conversation::Conversation;
 use crate::log::EventLog;
@@ -98,8 +100,26 @@ pub trait Providers: Send + Sync {
 /// Opens the links of tool servers that run on the host.
 #[async_trait]
 pub trait HostTools: Send + Sync {
-    /// Opens the link of a row whose `runs` is `host`.
-    async fn open(&self, name: &str, row: &ToolConfig) -> Result<ToolIo, ToolServerError>;
+    /// Opens the link of a row whose `runs` is `host`. With a caller's token, the forge of that origin works
+    /// with it instead of its own account, and no other row is given it.
+    async fn open(
+        &self,
+        name: &str,
+        row: &ToolConfig,
+        token: Option<&BoundToken>,
+    ) -> Result<ToolIo, ToolServerError>;
+
+    /// Whether the row is a forge that can work with a caller's token for this origin.
+    fn takes_token(&self, row: &ToolConfig, origin: &str) -> bool;
+}
+
+/// A caller's token, and the only origin that it may be sent to.
+#[derive(Clone, Debug)]
+pub struct BoundToken {
+    /// Scheme, host and port.
+    pub origin: String,
+    /// The token.
+    pub token: CallerToken,
 }
 
 /// A run and the right to write to it.
@@ -118,6 +138,8 @@ pub struct OwnedRun {
     /// Whether nobody is to go on with it, since server after server died of it: what its model has made is
     /// saved, and it ends.
     pub is_given_up: bool,
+    /// The token that its caller has sent, where the request says that there is one and it is still known.
+    pub token: Option<CallerToken>,
     /// Fires when somebody cancels it.
     pub cancel: CancellationToken,
     /// Fires when this owner wants to be rid of it.
@@ -354,7 +376,10 @@ impl<'a> Run<'a> {
                 self.regain(&past).await?;
                 self.go_on(past).await?
             }
-            None => Left::Work(self.prepare().await?),
+            None => {
+                self.check_token()?;
+                Left::Work(self.prepare().await?)
+            }
         };
         let (mut prepared, mut is_worked_out) = match left {
             Left::Work(prepared) => (prepared, false),

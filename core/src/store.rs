@@ -106,6 +106,12 @@ pub trait RunStore: Send + Sync {
         self.page(&RunFilter::default(), None, limit).await
     }
 
+    /// Keeps the caller's token of a run, sealed, until the run ends.
+    async fn put_token(&self, run: &RunId, epoch: Epoch, sealed: &[u8]) -> Result<(), StoreError>;
+
+    /// The sealed token of a run that has not ended, if it has one.
+    async fn token(&self, run: &RunId) -> Result<Option<Vec<u8>>, StoreError>;
+
     /// Runs that have not ended and that no living worker owns.
     async fn orphans(&self) -> Result<Vec<RunId>, StoreError>;
 }

@@ -3,6 +3,7 @@
 mod answers;
 mod body;
 mod follow;
+mod forge_token;
 mod guard;
 mod handlers;
 mod headers;

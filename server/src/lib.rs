@@ -27,4 +27,5 @@ pub mod retention;
 pub mod runs;
 pub mod runtime;
 pub mod store;
+pub mod tokens;
 pub mod traces;

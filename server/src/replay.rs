@@ -23,7 +23,7 @@ use pullwright_core::run::RunParts;
 use pullwright_core::sandbox::SandboxHost;
 use pullwright_core::source::Base;
 use pullwright_core::store::RunStore;
-use pullwright_protocol::{CheckReport, Event, RunId};
+use pullwright_protocol::{CheckReport, Event, RunId, RunRequest};
 use pullwright_source::GitSource;
 use tokio_util::sync::CancellationToken;
 
@@ -115,7 +115,11 @@ impl Replay {
         let models = RecordedModels::new(Arc::clone(&recording), messages, plain);
         let source = Arc::clone(&offline);
         let parts = self.parts(store, git, source, models.clone()).await?;
-        let request = recording.request.clone();
+        // The recorded forge and the mirror need no token, and there is none.
+        let request = RunRequest {
+            caller_token: false,
+            ..recording.request.clone()
+        };
         let (run, events) = drive(parts, request, &models, stop).await?;
         now.add(&run.0, RUN);
         if let Some(workspace) = models.workspace() {

@@ -14,6 +14,7 @@ mod recover;
 mod shutdown;
 mod start;
 mod supervise;
+mod tokens;
 mod waiting;
 
 use std::collections::HashSet;
@@ -27,6 +28,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::problem::ApiProblem;
+use crate::tokens::HeldTokens;
 use active::ActiveRuns;
 use line::Line;
 use pace::Pace;
@@ -72,6 +74,14 @@ pub trait Validate: Send + Sync {
     /// What the caller is told.
     fn validate(&self, request: &RunRequest) -> Result<(), ApiProblem>;
 
+    /// Refuses a caller's token for the repository of a request, where nothing here could work with it.
+    ///
+    /// # Errors
+    /// What the caller is told.
+    fn check_token(&self, _request: &RunRequest) -> Result<(), ApiProblem> {
+        Ok(())
+    }
+
     /// Takes out of what was asked of an earlier run what the configuration does not have any more.
     fn suit(&self, _request: &mut RunRequest) {}
 }
@@ -104,6 +114,7 @@ struct Shared {
     /// take places from each other and from everybody else.
     keyed_starts: tokio::sync::Mutex<()>,
     active: Arc<ActiveRuns>,
+    tokens: HeldTokens,
     /// The runs that nobody owned when they were last looked for.
     orphans: watch::Sender<HashSet<RunId>>,
     tasks: TaskTracker,
@@ -134,6 +145,7 @@ impl Runs {
             worker: uuid::Uuid::new_v4().to_string(),
             keyed_starts: tokio::sync::Mutex::default(),
             active: Arc::default(),
+            tokens: HeldTokens::default(),
             orphans: watch::Sender::default(),
             tasks: TaskTracker::new(),
             closing: Closing::default(),

@@ -67,6 +67,15 @@ pub struct RunRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(skip_deserializing)]
     pub follows: Option<RunId>,
+    /// Whether the caller has sent a token of its own for the code host, which is nowhere in a run's log.
+    #[serde(default, skip_serializing_if = "is_false")]
+    #[schemars(skip_deserializing)]
+    pub caller_token: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl RunRequest {

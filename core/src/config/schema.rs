@@ -450,6 +450,10 @@ struct Server {
     keep_runs_days: Option<Days>,
     /// The folder that they are written to, compressed, before they are deleted.
     archive_dir: Option<String>,
+    /// The variable with the keys that callers' tokens (X-Forge-Token) are stored encrypted with: 32 bytes each,
+    /// as base64 or in hexadecimal, the newest first, with white space between. Without it tokens are in memory
+    /// only, and runs with one end with their server.
+    token_key_env: Option<String>,
 }
 
 #[derive(JsonSchema)]

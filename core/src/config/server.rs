@@ -33,6 +33,9 @@ pub struct ServerConfig {
     pub data_dir: Option<PathBuf>,
     /// Who may call, how often, and from which pages.
     pub access: AccessConfig,
+    /// The variable with the keys that callers' tokens are sealed with in the store; without it they are in
+    /// memory only.
+    pub token_key_env: Option<String>,
     /// How many days the events and the patch of an ended run are kept; absent when the file says `"none"`,
     /// which is for ever.
     pub keep_runs_days: Option<u32>,
@@ -40,7 +43,7 @@ pub struct ServerConfig {
     pub archive_dir: Option<PathBuf>,
 }
 
-const OWN_KEYS: [&str; 12] = [
+const OWN_KEYS: [&str; 13] = [
     "max_concurrent_runs",
     "lease_sec",
     "max_queued_runs",
@@ -53,6 +56,7 @@ const OWN_KEYS: [&str; 12] = [
     "data_dir",
     "keep_runs_days",
     "archive_dir",
+    "token_key_env",
 ];
 
 pub(super) fn keys() -> Vec<&'static str> {
@@ -92,6 +96,7 @@ impl ServerConfig {
             access: AccessConfig::read(&section)?,
             keep_runs_days: read_keep_runs_days(&section)?,
             archive_dir: section.path("archive_dir")?,
+            token_key_env: section.variable("token_key_env")?,
         })
     }
 }

@@ -166,6 +166,7 @@ mod tests {
             last_seq: 1,
             is_resumed: true,
             is_given_up: false,
+            token: None,
             cancel: CancellationToken::new(),
             hand_over: HandOver::default(),
         };

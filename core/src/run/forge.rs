@@ -65,6 +65,11 @@ impl Forge {
         }
     }
 
+    /// The row of its tool server.
+    pub(super) fn name(&self) -> &str {
+        self.server.name()
+    }
+
     /// What every tool call carries, so that a model's calls stay in this repository.
     pub(super) fn call_meta(&self) -> RequestMetaObject {
         let mut meta = RequestMetaObject::new();

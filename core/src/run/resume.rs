@@ -21,6 +21,13 @@ const MAX_STALLS: u32 = 5;
 /// How long finding the sandbox of a run that is over may take.
 const FIND_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long is waited for a git host that does not answer, before it is asked once more.
+const REGAIN_WAITS: [Duration; 3] = [
+    Duration::from_secs(2),
+    Duration::from_secs(8),
+    Duration::from_secs(20),
+];
+
 /// How long finding out may take what a model costs.
 const PRICES_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -201,22 +208,39 @@ impl Run<'_> {
     /// Opens the tool servers on the host, and with the right that they give finds the base again. Where there
     /// is no such right any more, what the model has made is saved.
     pub(super) async fn regain(&mut self, past: &Past) -> Result<(), Halt> {
-        if !Self::has_talked(past) {
-            return Ok(());
-        }
-        let regained = self.regain_base(past).await;
+        let regained = match self.check_token() {
+            Ok(()) if !Self::has_talked(past) => return Ok(()),
+            Ok(()) => self.regain_base(past).await,
+            lost => lost,
+        };
         if matches!(regained, Err(Halt::Failed(..))) {
             self.look_for_work(past).await;
         }
         regained
     }
 
+    /// A host that does not answer for a moment is no reason to end a run that was under way.
     async fn regain_base(&mut self, past: &Past) -> Result<(), Halt> {
         let repository = self.repository()?;
-        self.open_host_tools(&repository).await?;
-        if let Some(base) = &past.base {
-            self.base = Some(self.fetch_again(&repository, base).await?);
+        let Some(base) = &past.base else {
+            return Ok(());
+        };
+        for wait in REGAIN_WAITS {
+            match self.try_regain(&repository, base).await {
+                Err(Halt::Failed(FailureKind::Clone, reason)) => {
+                    let message = format!("trying again in {} s: {reason}", wait.as_secs());
+                    self.status(Stage::Clone, message).await;
+                    tokio::time::sleep(wait).await;
+                }
+                regained => return regained,
+            }
         }
+        self.try_regain(&repository, base).await
+    }
+
+    async fn try_regain(&mut self, repository: &Repository, base: &PastBase) -> Result<(), Halt> {
+        self.open_host_tools(repository).await?;
+        self.base = Some(self.fetch_again(repository, base).await?);
         Ok(())
     }
 

@@ -23,12 +23,16 @@ impl Run<'_> {
     /// Opens the tool servers on the host: those for every repository, and the forge of this one.
     pub(super) async fn open_host_tools(&mut self, repository: &Repository) -> Result<(), Halt> {
         let host = Arc::clone(&self.parts.host_tools);
+        let token = self.bound_token(repository)?;
         let connector = |name: &str, row: &ToolConfig| -> Arc<dyn Connector> {
-            Arc::new(HostRow::new(Arc::clone(&host), name, row))
+            Arc::new(HostRow::new(Arc::clone(&host), name, row).with_token(token.clone()))
         };
         let here = |row: &ToolConfig| row.runs == Runs::Host && row.serves(repository);
         self.host_servers = self.open_rows(here, connector).await?;
         self.forge = Forge::find(&self.host_servers, &self.parts.config.tools, repository)?;
+        if let Some(token) = &token {
+            self.check_forge_takes(token)?;
+        }
         if self.forge.is_none() {
             self.tell_branch_only(repository).await;
         }
@@ -111,8 +115,9 @@ impl Run<'_> {
 }
 
 impl ToolConfig {
-    /// A row that names git hosts is for repositories there only.
-    fn serves(&self, repository: &Repository) -> bool {
+    /// Whether it is for a repository: a row that names git hosts is for those there only.
+    #[must_use]
+    pub fn serves(&self, repository: &Repository) -> bool {
         let here = |host: &String| repository.host.as_ref() == Some(host);
         self.hosts.is_empty() || self.hosts.iter().any(here)
     }

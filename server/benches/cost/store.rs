@@ -84,6 +84,7 @@ async fn create(store: &Arc<dyn RunStore>, run: &RunId) -> Epoch {
             budget: BudgetLimits::default(),
             checks: None,
             follows: None,
+            caller_token: false,
         },
         owner: None,
         idempotency_key: None,

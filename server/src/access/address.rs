@@ -6,6 +6,7 @@ use axum::http::HeaderMap;
 use ipnet::IpNet;
 
 const FORWARDED: &str = "X-Forwarded-For";
+const FORWARDED_PROTO: &str = "X-Forwarded-Proto";
 
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +31,24 @@ pub(super) fn client_of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) ->
         }
     }
     client
+}
+
+/// Whether nobody on the way can have read a request: it comes from this machine, or every proxy that is trusted
+/// says that it came to it over TLS.
+pub(super) fn is_unheard(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> bool {
+    let peer = peer.to_canonical();
+    let is_here = client_of(peer, headers, trusted).is_loopback();
+    if !is_trusted(peer, trusted) {
+        return is_here;
+    }
+    let values = headers.get_all(FORWARDED_PROTO).iter();
+    let schemes = values.flat_map(|value| value.to_str().unwrap_or_default().split(','));
+    let schemes: Vec<&str> = schemes.map(str::trim).collect();
+    let is_tls = |scheme: &&str| scheme.eq_ignore_ascii_case("https");
+    match schemes.is_empty() {
+        true => is_here && peer.is_loopback(),
+        false => schemes.iter().all(is_tls),
+    }
 }
 
 /// What counts as one address: whoever has one of IPv6 has its whole /64.
@@ -98,6 +117,46 @@ mod tests {
         );
         assert_eq!(client("::ffff:10.0.0.1", &["2.2.2.2"], &trusted), "2.2.2.2");
         assert_eq!(client("10.0.0.1", &["10.0.0.9"], &trusted), "10.0.0.9");
+    }
+
+    #[test]
+    fn only_tls_and_the_own_machine_keep_a_request_to_themselves() {
+        let unheard = |peer: &str, headers: &[(&'static str, &'static str)]| {
+            let mut sent = HeaderMap::new();
+            for (name, value) in headers {
+                sent.append(*name, axum::http::HeaderValue::from_static(value));
+            }
+            let trusted = ["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
+            is_unheard(peer.parse().unwrap(), &sent, &trusted)
+        };
+        let client = ("x-forwarded-for", "2.2.2.2");
+        let tls = ("x-forwarded-proto", "https");
+        let plain = ("x-forwarded-proto", "http");
+        for (peer, headers) in [
+            ("127.0.0.1", &[][..]),
+            ("::ffff:127.0.0.1", &[]),
+            ("::1", &[]),
+            ("10.0.0.1", &[client, tls]),
+            ("::1", &[client, tls]),
+            ("10.0.0.1", &[client, ("x-forwarded-proto", "HTTPS, https")]),
+        ] {
+            assert!(unheard(peer, headers), "{peer} {headers:?}");
+        }
+        for (peer, headers) in [
+            ("9.9.9.9", &[][..]),
+            ("9.9.9.9", &[tls]),
+            ("9.9.9.9", &[("x-forwarded-for", "127.0.0.1"), tls]),
+            ("10.0.0.1", &[]),
+            ("10.0.0.1", &[client]),
+            ("10.0.0.1", &[("x-forwarded-for", "127.0.0.1")]),
+            ("10.0.0.1", &[client, plain]),
+            ("10.0.0.1", &[client, tls, plain]),
+            ("10.0.0.1", &[client, ("x-forwarded-proto", "https,")]),
+            ("::1", &[client]),
+            ("::1", &[client, plain]),
+        ] {
+            assert!(!unheard(peer, headers), "{peer} {headers:?}");
+        }
     }
 
     #[test]

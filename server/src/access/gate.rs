@@ -14,7 +14,7 @@ use pullwright_core::config::AccessConfig;
 use pullwright_core::log::now_ms;
 use pullwright_protocol::FailureKind;
 
-use super::address::{Peer, client_of};
+use super::address::{Peer, client_of, is_unheard};
 use super::audit::{Action, AuditEntry};
 use super::key::{Key, KeyState};
 use super::rates::Rates;
@@ -121,9 +121,14 @@ impl Access {
     }
 
     fn client(&self, request: &Request) -> IpAddr {
-        let peer = request.extensions().get::<Peer>();
-        let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0);
-        client_of(peer, request.headers(), &self.shared.trusted_proxies)
+        let trusted = &self.shared.trusted_proxies;
+        client_of(peer_of(request), request.headers(), trusted)
+    }
+
+    /// Whether nobody on the way can have read the request.
+    fn is_unheard(&self, request: &Request) -> bool {
+        let trusted = &self.shared.trusted_proxies;
+        is_unheard(peer_of(request), request.headers(), trusted)
     }
 
     async fn let_in(&self, headers: &HeaderMap, address: IpAddr) -> Result<Visitor, ApiProblem> {
@@ -201,10 +206,11 @@ pub(crate) async fn gate(
 ) -> Response {
     let address = access.client(&request);
     let mut who = AuditEntry::now(None, Action::AccessRefused).from(address);
+    let is_unheard = access.is_unheard(&request);
     let response = match access.let_in(request.headers(), address).await {
         Ok(visitor) => {
             who = visitor.did(Action::AccessRefused);
-            request.extensions_mut().insert(visitor);
+            request.extensions_mut().insert(visitor.unheard(is_unheard));
             next.run(request).await
         }
         Err(problem) => problem.into_response(),
@@ -214,6 +220,11 @@ pub(crate) async fn gate(
         access.record_refusal(who.refused().saying(&problem.message));
     }
     response
+}
+
+fn peer_of(request: &Request) -> IpAddr {
+    let peer = request.extensions().get::<Peer>();
+    peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0)
 }
 
 fn is_refusal(status: StatusCode) -> bool {

@@ -22,6 +22,7 @@ use crate::runs::Caller;
 pub struct Visitor {
     key: Who,
     address: IpAddr,
+    is_unheard: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -35,13 +36,31 @@ enum Who {
 
 impl Visitor {
     pub(super) fn anybody(address: IpAddr) -> Self {
-        let key = Who::Anybody;
-        Self { key, address }
+        Self {
+            key: Who::Anybody,
+            address,
+            is_unheard: false,
+        }
     }
 
     pub(super) fn with_key(key: Key, address: IpAddr, over: watch::Receiver<Over>) -> Self {
-        let key = Who::Key(Arc::new(key), over);
-        Self { key, address }
+        Self {
+            key: Who::Key(Arc::new(key), over),
+            address,
+            is_unheard: false,
+        }
+    }
+
+    /// The same visitor, once it is known whether others may have read along.
+    pub(super) fn unheard(mut self, is_unheard: bool) -> Self {
+        self.is_unheard = is_unheard;
+        self
+    }
+
+    /// Whether nobody on the way can have read the request: it came over TLS, or from this machine.
+    #[must_use]
+    pub fn is_unheard(&self) -> bool {
+        self.is_unheard
     }
 
     /// Waits until the visitor's key is over, if it has one.
@@ -166,6 +185,7 @@ impl<S: Sync> FromRequestParts<S> for Visitor {
         Ok(visitor.unwrap_or(Self {
             key: Who::Stranger,
             address: IpAddr::from([0, 0, 0, 0]),
+            is_unheard: false,
         }))
     }
 }

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+use super::forge_token::misplaced;
 use super::{ApiConfig, ApiProblem};
 
 /// A name is taken for a misspelling of another that is at least this similar, from 0 to 1.
@@ -46,6 +47,11 @@ pub(super) async fn said_to_run(
 ) -> Result<SaidToRun, ApiProblem> {
     check_content_type(headers)?;
     let bytes = read(body, config.max_body_bytes, config.body_timeout).await?;
+    if let Ok(Value::Object(fields)) = serde_json::from_slice(&bytes)
+        && let Some(problem) = fields.keys().find_map(|name| misplaced(name))
+    {
+        return Err(problem);
+    }
     serde_json::from_slice(&bytes).map_err(|error| {
         let message = format!("the body must be {{\"message\": \"…\"}}: {error}");
         ApiProblem::bad_request(message)
@@ -137,6 +143,9 @@ fn check_names(
             Err(ApiProblem::bad_request(message))
         }
         Some(name) => {
+            if let Some(problem) = misplaced(name).filter(|_| prefix.is_empty()) {
+                return Err(problem);
+            }
             let hint = nearest(name, known.iter().map(String::as_str));
             let message = format!("unknown field `{prefix}{name}`{hint}");
             Err(ApiProblem::bad_request(message))

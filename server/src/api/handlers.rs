@@ -11,6 +11,7 @@ use pullwright_protocol::{FailureKind, RunId};
 
 use super::answers::{CancelAccepted, RunAccepted};
 use super::follow::{Following, View};
+use super::forge_token::forge_token;
 use super::query::{Query, idempotency_key, last_event_id};
 use super::streams::sse;
 use super::{ApiProblem, ApiState, body};
@@ -143,10 +144,14 @@ async fn start(
 ) -> Result<Started, ApiProblem> {
     visitor.needs(&[Scope::Run])?;
     let key = idempotency_key(headers)?;
+    let token = forge_token(headers, visitor)?;
     let mut request = body::run_request(headers, body, &state.config).await?;
     visitor.narrow(&mut request)?;
     let started_one = visitor.did(Action::RunStarted).on(&request.repo_url);
-    let started = state.runs.start(request, key, visitor.caller()).await?;
+    let started = state
+        .runs
+        .start_with_token(request, key, visitor.caller(), token)
+        .await?;
     state.config.traces.link(&started.id, headers);
     if !started.joined {
         let access = &state.config.access;

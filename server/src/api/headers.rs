@@ -50,8 +50,13 @@ where
 
 fn cors(origins: &[String]) -> CorsLayer {
     let origins = origins.iter().filter_map(|origin| origin.parse().ok());
-    let [idempotency_key, last_event_id, run_id] =
-        ["idempotency-key", "last-event-id", "x-run-id"].map(HeaderName::from_static);
+    let [idempotency_key, last_event_id, forge_token, run_id] = [
+        "idempotency-key",
+        "last-event-id",
+        "x-forge-token",
+        "x-run-id",
+    ]
+    .map(HeaderName::from_static);
     CorsLayer::new()
         .allow_origin(origins.collect::<Vec<HeaderValue>>())
         .allow_methods([Method::GET, Method::POST])
@@ -60,6 +65,7 @@ fn cors(origins: &[String]) -> CorsLayer {
             header::CONTENT_TYPE,
             idempotency_key,
             last_event_id,
+            forge_token,
         ])
         .expose_headers([header::LINK, header::LOCATION, header::RETRY_AFTER, run_id])
         .max_age(PREFLIGHT_AGE)

@@ -5,10 +5,12 @@ use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use pullwright_core::caller_token::CallerToken;
 use pullwright_core::store::{MAX_MESSAGES, RunRecord};
 use pullwright_protocol::{FailureKind, RunId};
 
 use super::answers::MessageAccepted;
+use super::forge_token::forge_token;
 use super::handlers::{RunPath, kept, name_run, record};
 use super::query::{Query, idempotency_key};
 use super::{ApiProblem, ApiState, body};
@@ -25,6 +27,8 @@ struct Saying<'a> {
     visitor: &'a Visitor,
     headers: &'a HeaderMap,
     key: Option<String>,
+    /// For a run that is started for it; one that is at work has its own.
+    token: Option<CallerToken>,
     text: String,
 }
 
@@ -41,12 +45,14 @@ pub(super) async fn say(
     let RunRecord {
         id: run, request, ..
     } = record(&state, &visitor, path).await?;
+    let token = forge_token(&headers, &visitor)?;
     let said = body::said_to_run(&headers, body, &state.config).await?;
     let saying = Saying {
         state: &state,
         visitor: &visitor,
         headers: &headers,
         key: idempotency_key(&headers)?,
+        token,
         text: said.message,
     };
     let answer = saying.to(&run, &request.repo_url).await?;
@@ -91,8 +97,9 @@ impl Saying<'_> {
         let mut request = runs.following(&ended, self.text.clone());
         visitor.narrow(&mut request).map_err(StartError::Refused)?;
         let did = visitor.did(Action::RunStarted).on(&request.repo_url);
+        let (key, token) = (self.key.clone(), self.token.clone());
         let Started { id, joined } = runs
-            .start(request, self.key.clone(), visitor.caller())
+            .start_with_token(request, key, visitor.caller(), token)
             .await?;
         self.state.config.traces.link(&id, self.headers);
         if !joined {

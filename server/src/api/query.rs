@@ -6,6 +6,7 @@ use url::form_urlencoded;
 
 use super::ApiProblem;
 use super::body::nearest;
+use super::forge_token::misplaced;
 
 /// The longest idempotency key, in bytes: it is kept with the run.
 pub(super) const MAX_KEY_BYTES: usize = 255;
@@ -19,6 +20,9 @@ impl Query {
         let pairs: Vec<_> = pairs.into_owned().collect();
         for (index, (name, _)) in pairs.iter().enumerate() {
             if !known.contains(&name.as_str()) {
+                if let Some(problem) = misplaced(name) {
+                    return Err(problem);
+                }
                 let hint = nearest(name, known.iter().copied());
                 let message = format!("unknown query parameter `{name}`{hint}");
                 return Err(ApiProblem::bad_request(message));

@@ -131,6 +131,7 @@ fn request(remote: &str) -> RunRequest {
         budget: BudgetLimits::default(),
         checks: None,
         follows: None,
+        caller_token: false,
     }
 }
 

@@ -5,7 +5,7 @@ mod place;
 mod table;
 mod tell;
 
-use std::io::{IsTerminal, Write as _};
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow, bail};
@@ -200,12 +200,14 @@ async fn cancel(whereabouts: &Whereabouts, named: &str) -> anyhow::Result<()> {
 async fn export(whereabouts: &Whereabouts, named: &str) -> anyhow::Result<()> {
     let place = whereabouts.find(named).await?;
     let mut out = std::io::stdout().lock();
-    place
+    let written = place
         .each_event(|event| {
-            serde_json::to_writer(&mut out, &event).context("cannot write the events")?;
-            writeln!(out).context("cannot write the events")
+            let mut line = serde_json::to_vec(&event).context("cannot write the events")?;
+            line.push(b'\n');
+            write(&mut out, &line).context("cannot write the events")
         })
-        .await
+        .await;
+    unless_closed(written)
 }
 
 async fn patch(whereabouts: &Whereabouts, named: &str) -> anyhow::Result<()> {
@@ -217,5 +219,24 @@ async fn patch(whereabouts: &Whereabouts, named: &str) -> anyhow::Result<()> {
         );
     };
     let mut out = std::io::stdout().lock();
-    out.write_all(&patch).context("cannot write the patch")
+    unless_closed(write(&mut out, &patch).context("cannot write the patch"))
+}
+
+/// Whoever reads has enough of it, as `head` does.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads any more")]
+struct Closed;
+
+fn write(out: &mut impl Write, bytes: &[u8]) -> anyhow::Result<()> {
+    match out.write_all(bytes) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Closed.into()),
+        written => Ok(written?),
+    }
+}
+
+fn unless_closed(written: anyhow::Result<()>) -> anyhow::Result<()> {
+    match written {
+        Err(error) if error.is::<Closed>() => Ok(()),
+        written => written,
+    }
 }

@@ -24,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::retention::Retirement;
 use crate::runs::{RequestLimits, Runs, RunsConfig};
 use crate::store::{PostgresAddress, Store};
+use crate::tokens::TokenKeys;
 use crate::traces::Traces;
 use signals::Signals;
 
@@ -65,6 +66,7 @@ impl Serve {
             config_file: Some(config::path(self.config.as_deref())?),
         };
         let runs_config = RunsConfig {
+            token_keys: token_keys(&config.server)?,
             traces: setting.traces.clone(),
             ..runs_config(&config.server)
         };
@@ -162,6 +164,12 @@ impl Serve {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What callers' tokens are sealed with, if the configuration names a variable with it.
+pub(super) fn token_keys(server: &ServerConfig) -> anyhow::Result<Option<TokenKeys>> {
+    let variable = server.token_key_env.as_deref();
+    Ok(variable.map(TokenKeys::from_env).transpose()?)
 }
 
 fn runs_config(server: &ServerConfig) -> RunsConfig {

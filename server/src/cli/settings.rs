@@ -111,6 +111,7 @@ fn effective(config: &Config) -> Value {
             "allowed_hosts": config.server.access.allowed_hosts,
             "keep_runs_days": config.server.keep_runs_days,
             "archive_dir": config.server.archive_dir,
+            "token_key_env": config.server.token_key_env,
         },
     })
 }

@@ -12,13 +12,14 @@ use pullwright_protocol::{FrameOptions, Outcome, RunId, RunRequest};
 use tokio::time::Instant;
 
 use super::runs::{Shown, follow};
-use super::serve::TRACES_GRACE;
+use super::serve::{TRACES_GRACE, token_keys};
 use super::view::View;
 use super::{complain, config};
 use crate::compose::{self, Executor, Setting};
 use crate::metrics::Metrics;
 use crate::runs::{Caller, Runs, RunsConfig};
 use crate::store::PostgresAddress;
+use crate::tokens::TokenKeys;
 use crate::traces::Traces;
 
 /// How often a run that somebody holds is tried again, until his lease must have run out, and a moment more.
@@ -81,7 +82,7 @@ pub(super) async fn start_and_show(
     request: RunRequest,
     json: bool,
 ) -> anyhow::Result<Outcome> {
-    let runs = runs_of(executor);
+    let runs = runs_of(executor, None);
     let started = runs.start(request, None, Caller::default()).await?;
     show(&runs, &started.id, json).await
 }
@@ -92,7 +93,10 @@ async fn resume_and_show(
     json: bool,
 ) -> anyhow::Result<Outcome> {
     let lease = lease_of(&executor);
-    let runs = runs_of(executor);
+    // Without keys, only a run with its caller's token is not gone on with.
+    let keys = token_keys(&executor.parts().config.server).unwrap_or_default();
+    let runs = runs_of(executor, keys);
+    check_token(&runs, run).await?;
     claim(&runs, run, lease).await?;
     show(&runs, run, json).await
 }
@@ -151,10 +155,26 @@ async fn show(runs: &Runs, run: &RunId, json: bool) -> anyhow::Result<Outcome> {
     shown
 }
 
-fn runs_of(executor: Arc<Executor>) -> Runs {
+/// A run with its caller's token is left alone where that is not known, since it would only end.
+async fn check_token(runs: &Runs, run: &RunId) -> anyhow::Result<()> {
+    let record = runs.store().get(run).await?;
+    let Some(record) = record.filter(|record| record.request.caller_token) else {
+        return Ok(());
+    };
+    if record.outcome.is_none() && runs.token_of(&record).await?.is_none() {
+        bail!(
+            "run {run} works with its caller's token, and there is no key here that opens it; set the variable \
+             that `[server] token_key_env` names as it is where the server runs, or start the run again"
+        );
+    }
+    Ok(())
+}
+
+fn runs_of(executor: Arc<Executor>, token_keys: Option<TokenKeys>) -> Runs {
     let store = Arc::clone(&executor.parts().store);
     let config = RunsConfig {
         lease: lease_of(&executor),
+        token_keys,
         ..RunsConfig::default()
     };
     Runs::new(store, Arc::clone(&executor) as _, executor, config)

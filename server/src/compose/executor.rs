@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use async_trait::async_trait;
 use axum::http::StatusCode;
 use pullwright_core::budget::Limits;
-use pullwright_core::config::ProviderLink;
+use pullwright_core::config::{ProviderLink, Runs, ToolConfig};
 use pullwright_core::run::{Executed, OwnedRun, RunParts, clean_up, execute, limits_of, sweep};
 use pullwright_protocol::{FailureKind, RunId, RunRequest};
 
@@ -84,6 +84,29 @@ impl Validate for Executor {
         accepted.map_err(|error| bad(error.kind, error.message))?;
         self.check_provider(request)?;
         self.check_branches(request)
+    }
+
+    fn check_token(&self, request: &RunRequest) -> Result<(), ApiProblem> {
+        let parts = self.parts();
+        let repository = parts.source.accept(&request.repo_url);
+        let repository = repository.map_err(|error| bad(error.kind, error.message))?;
+        let origin = repository.origin.as_deref().unwrap_or_default();
+        let takes = |row: &ToolConfig| {
+            row.runs == Runs::Host
+                && row.serves(&repository)
+                && parts.host_tools.takes_token(row, origin)
+        };
+        if parts.config.tools.values().any(takes) {
+            return Ok(());
+        }
+        Err(unprocessable(
+            FailureKind::Credential,
+            format!(
+                "no forge of this server can work with a token of yours for `{}`: only the built-in `github` can, \
+                 and none has that host in its `hosts`; leave the header X-Forge-Token out",
+                request.repo_url
+            ),
+        ))
     }
 
     fn suit(&self, request: &mut RunRequest) {

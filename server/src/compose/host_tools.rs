@@ -9,7 +9,7 @@ use std::ffi::OsString;
 
 use async_trait::async_trait;
 use pullwright_core::config::{ToolConfig, ToolLink};
-use pullwright_core::run::HostTools;
+use pullwright_core::run::{BoundToken, HostTools};
 use pullwright_core::tools::{ToolIo, ToolServerError};
 use pullwright_github::{GithubConfig, Secret};
 use pullwright_link::ChildCommand;
@@ -20,15 +20,23 @@ use url::Url;
 /// How many bytes may be under way between the run and an in-process tool server, each way.
 const PIPE_BYTES: usize = 64 * 1024;
 
+/// Where a caller's token comes from, as messages name it.
+const CALLERS: &str = "the header X-Forge-Token";
+
 /// Opens host rows: the built-in forge in this process, a command as a child, an address over HTTP, a
 /// native library within this process.
 pub(super) struct HostRows;
 
 #[async_trait]
 impl HostTools for HostRows {
-    async fn open(&self, name: &str, row: &ToolConfig) -> Result<ToolIo, ToolServerError> {
+    async fn open(
+        &self,
+        name: &str,
+        row: &ToolConfig,
+        token: Option<&BoundToken>,
+    ) -> Result<ToolIo, ToolServerError> {
         match &row.link {
-            ToolLink::Builtin(builtin) if builtin == "github" => github(name, row),
+            ToolLink::Builtin(builtin) if builtin == "github" => github(name, row, token),
             ToolLink::Builtin(builtin) => Err(unusable(
                 name,
                 format!("the built-in `{builtin}` runs in the sandbox only; leave `runs` out"),
@@ -57,6 +65,12 @@ impl HostTools for HostRows {
             }
         }
     }
+
+    /// Only the built-in forge: a token given to another program would stand in its environment.
+    fn takes_token(&self, row: &ToolConfig, origin: &str) -> bool {
+        let is_ours = matches!(&row.link, ToolLink::Builtin(builtin) if builtin == "github");
+        is_ours && github_place(row).is_ok_and(|place| is_same_origin(&place.origin, origin))
+    }
 }
 
 /// The variables of a host child: `PATH`, so that it can be found and find others, those written in
@@ -71,8 +85,12 @@ pub(crate) fn environment(
     passed.chain(written).collect()
 }
 
-fn github(name: &str, row: &ToolConfig) -> Result<ToolIo, ToolServerError> {
-    let config = github_config(row).map_err(|reason| unusable(name, reason))?;
+fn github(
+    name: &str,
+    row: &ToolConfig,
+    token: Option<&BoundToken>,
+) -> Result<ToolIo, ToolServerError> {
+    let config = github_config(row, token).map_err(|reason| unusable(name, reason))?;
     let server =
         pullwright_github::server(config).map_err(|error| unusable(name, error.to_string()))?;
     let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
@@ -86,16 +104,14 @@ fn github(name: &str, row: &ToolConfig) -> Result<ToolIo, ToolServerError> {
     Ok(ToolIo::bytes(read, write, AbortOnDrop(task)))
 }
 
-/// The first of `env_vars` holds the token where there is no App, the first of `hosts` is the git host it is good for, and
-/// `base_url` is the API's address; git is reached by the same scheme as the API.
-fn github_config(row: &ToolConfig) -> Result<GithubConfig, String> {
-    let mut config = GithubConfig::default();
-    if let Some(base_url) = &row.base_url {
-        let parsed = Url::parse(base_url);
-        config.api_url = parsed.map_err(|error| format!("`base_url` is not a URL: {error}"))?;
-    }
-    if let Some(host) = row.hosts.first() {
-        config.origin = format!("{}://{host}", config.api_url.scheme());
+/// As whom the forge works: with the caller's token if there is one for its host, else as the App, else with the
+/// token in the first of `env_vars`.
+fn github_config(row: &ToolConfig, token: Option<&BoundToken>) -> Result<GithubConfig, String> {
+    let mut config = github_place(row)?;
+    if let Some(bound) = token.filter(|bound| is_same_origin(&config.origin, &bound.origin)) {
+        config.token_env = CALLERS.to_owned();
+        config.token = Some(Secret::new(bound.token.expose()));
+        return Ok(config);
     }
     if let Some(variable) = row.env_vars.first() {
         config.token_env = variable.clone();
@@ -106,6 +122,27 @@ fn github_config(row: &ToolConfig) -> Result<GithubConfig, String> {
     }
     config.app = row.app.as_ref().map(app::read).transpose()?;
     Ok(config)
+}
+
+/// Where GitHub is: the first of `hosts` is the git host, and `base_url` is the API's address; git is reached by the
+/// same scheme as the API.
+fn github_place(row: &ToolConfig) -> Result<GithubConfig, String> {
+    let mut config = GithubConfig::default();
+    if let Some(base_url) = &row.base_url {
+        let parsed = Url::parse(base_url);
+        config.api_url = parsed.map_err(|error| format!("`base_url` is not a URL: {error}"))?;
+    }
+    if let Some(host) = row.hosts.first() {
+        config.origin = format!("{}://{host}", config.api_url.scheme());
+    }
+    Ok(config)
+}
+
+/// Whether both are the same scheme, host and port.
+fn is_same_origin(one: &str, other: &str) -> bool {
+    let origin = |text: &str| Url::parse(text).ok().map(|url| url.origin());
+    let origins = origin(one).zip(origin(other));
+    origins.is_some_and(|(one, other)| one.is_tuple() && one == other)
 }
 
 struct AbortOnDrop(JoinHandle<()>);

@@ -34,9 +34,13 @@ impl Replay {
         let (branch, commit) = (&self.recording.branch, &self.recording.commit);
         let data_dir = std::path::absolute(compose::git_dir(&self.data_dir))?;
         let base = mirrored(&data_dir, &repository, branch, commit).await?;
+        let whose = match self.recording.request.caller_token {
+            true => " (it was read with its caller's token, which is not kept)",
+            false => "",
+        };
         base.with_context(|| {
             format!(
-                "commit {commit} of `{}` is not in this machine's mirror; name a clone that has it with \
+                "commit {commit} of `{}` is not in this machine's mirror{whose}; name a clone that has it with \
                  --repository",
                 repository.url
             )

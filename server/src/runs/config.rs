@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::RequestLimits;
+use crate::tokens::TokenKeys;
 use crate::traces::Traces;
 
 /// The limits of a server's runs.
@@ -27,6 +28,8 @@ pub struct RunsConfig {
     pub cancel_grace: Duration,
     /// What a request may hold.
     pub request: RequestLimits,
+    /// What callers' tokens are sealed with in the store; without it they are in memory only.
+    pub token_keys: Option<TokenKeys>,
     /// What knows the traces that lines of the log belong to.
     pub traces: Traces,
 }
@@ -42,6 +45,7 @@ impl Default for RunsConfig {
             lease: Duration::from_secs(15),
             cancel_grace: Duration::from_secs(15 * 60),
             request: RequestLimits::default(),
+            token_keys: None,
             traces: Traces::default(),
         }
     }

@@ -32,6 +32,7 @@ impl Runs {
         let _tracked = self.shared.tasks.token();
         let mut taken = 0;
         let orphans = self.shared.store.orphans().await?;
+        self.forget_tokens().await;
         let known = orphans.iter().cloned().collect();
         let before = self.shared.orphans.send_replace(known);
         for run in orphans {
@@ -164,7 +165,7 @@ impl Runs {
             self.shared.execute.clean_up(run).await;
             return given_up().write(store, run, epoch).await;
         }
-        let mut owned = self.own(&record, epoch);
+        let mut owned = self.own(&record, epoch).await?;
         if !owned.is_resumed {
             let first = first_events(&record.request);
             owned.last_seq = first.len() as u64;
@@ -175,21 +176,22 @@ impl Runs {
     }
 
     /// The run as this server owns it from now on.
-    fn own(&self, record: &RunRecord, epoch: Epoch) -> OwnedRun {
+    async fn own(&self, record: &RunRecord, epoch: Epoch) -> Result<OwnedRun, StoreError> {
         let cancel = CancellationToken::new();
         if record.cancel_requested {
             cancel.cancel();
         }
-        OwnedRun {
+        Ok(OwnedRun {
             id: record.id.clone(),
             request: record.request.clone(),
             epoch,
             last_seq: record.last_seq,
             is_resumed: record.last_seq > 0,
             is_given_up: record.stalled_claims >= MAX_RESUMES,
+            token: self.token_of(record).await?,
             cancel,
             hand_over: self.shared.closing.hand_over(),
-        }
+        })
     }
 
     pub(super) async fn record(&self, run: &RunId) -> Result<RunRecord, StoreError> {

@@ -3,6 +3,7 @@
 use std::sync::PoisonError;
 
 use axum::http::StatusCode;
+use pullwright_core::caller_token::CallerToken;
 use pullwright_core::log::{now_ms, stamp};
 use pullwright_core::run::OwnedRun;
 use pullwright_core::store::{Created, NewRun, StoreError};
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::active::OwnedKey;
 use super::line::{Full, Seat};
 use super::queue::Ticket;
-use super::{Caller, Runs};
+use super::{Caller, Departure, Runs};
 use crate::problem::ApiProblem;
 
 /// A run that was started or joined.
@@ -57,6 +58,7 @@ struct Wanted {
     request: RunRequest,
     key: Option<String>,
     caller: Caller,
+    token: Option<CallerToken>,
 }
 
 impl Wanted {
@@ -82,14 +84,32 @@ impl Runs {
         idempotency_key: Option<String>,
         caller: Caller,
     ) -> Result<Started, StartError> {
+        self.start_with_token(request, idempotency_key, caller, None)
+            .await
+    }
+
+    /// [`Runs::start`] with the caller's own token for the code host. The run that is joined keeps its own.
+    ///
+    /// # Errors
+    /// As for [`Runs::start`].
+    pub async fn start_with_token(
+        &self,
+        mut request: RunRequest,
+        idempotency_key: Option<String>,
+        caller: Caller,
+        token: Option<CallerToken>,
+    ) -> Result<Started, StartError> {
         // A server that stops waits for this to be over, once it has not been refused.
         let _tracked = self.shared.tasks.token();
         self.check(&request).map_err(StartError::Refused)?;
+        self.note_token(&mut request, token.as_ref())
+            .map_err(StartError::Refused)?;
         let wanted = Wanted {
             id: RunId(uuid::Uuid::now_v7().to_string()),
             request,
             key: idempotency_key,
             caller,
+            token,
         };
         let this = self.clone();
         // A caller that goes away in the middle must not leave half a start behind.
@@ -150,16 +170,22 @@ impl Runs {
         // The run that had the key when it was looked for has left meanwhile.
         let seat = seat.unwrap_or_else(|| self.shared.line.readmit(wanted.ticket()));
         let (id, key) = (wanted.id.clone(), wanted.owned_key());
-        let owned = self.begin(wanted.id, wanted.request).await?;
+        let owned = self.begin(wanted.id, wanted.request, wanted.token).await?;
         self.launch(owned, key, seat);
         Ok(Started { id, joined: false })
     }
 
     /// Takes the new run and says so in its log, before any slow work.
-    async fn begin(&self, id: RunId, request: RunRequest) -> Result<OwnedRun, StoreError> {
+    async fn begin(
+        &self,
+        id: RunId,
+        request: RunRequest,
+        token: Option<CallerToken>,
+    ) -> Result<OwnedRun, StoreError> {
         let shared = &self.shared;
         let lease = shared.config.lease;
         let epoch = shared.store.claim(&id, &shared.worker, lease).await?;
+        self.keep_token(&id, epoch, token.as_ref()).await?;
         let first = first_events(&request);
         let last_seq = first.len() as u64;
         shared.store.append(&id, epoch, first).await?;
@@ -170,6 +196,7 @@ impl Runs {
             last_seq,
             is_resumed: false,
             is_given_up: false,
+            token,
             cancel: CancellationToken::new(),
             hand_over: shared.closing.hand_over(),
         })
@@ -181,7 +208,11 @@ impl Runs {
         let stay = self.shared.active.add(id, key, owned.cancel.clone());
         let this = self.clone();
         self.shared.tasks.spawn(async move {
+            let run = owned.id.clone();
             let departure = this.see_through(owned, &seat).await;
+            if departure == Departure::Ended {
+                this.shared.tokens.forget(&run);
+            }
             stay.end(departure);
             drop(seat);
         });

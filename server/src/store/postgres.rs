@@ -21,6 +21,7 @@ mod reader;
 mod retire;
 mod row;
 mod schema;
+mod token;
 mod transaction;
 
 use std::sync::Arc;
@@ -333,6 +334,14 @@ impl RunStore for PostgresStore {
         limit: usize,
     ) -> Result<Vec<RunRecord>, StoreError> {
         self.reader.page(filter, after, limit).await
+    }
+
+    async fn put_token(&self, run: &RunId, epoch: Epoch, sealed: &[u8]) -> Result<(), StoreError> {
+        self.put_sealed_token(run, epoch, sealed).await
+    }
+
+    async fn token(&self, run: &RunId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.sealed_token(run).await
     }
 
     async fn orphans(&self) -> Result<Vec<RunId>, StoreError> {

@@ -14,6 +14,7 @@ mod repeated;
 mod retire;
 mod schema;
 mod single_append;
+mod token;
 mod transaction;
 
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -249,6 +250,14 @@ impl RunStore for SqliteStore {
         limit: usize,
     ) -> Result<Vec<RunRecord>, StoreError> {
         self.reader.page(filter, after, limit).await
+    }
+
+    async fn put_token(&self, run: &RunId, epoch: Epoch, sealed: &[u8]) -> Result<(), StoreError> {
+        self.put_sealed_token(run, epoch, sealed).await
+    }
+
+    async fn token(&self, run: &RunId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.sealed_token(run).await
     }
 
     async fn orphans(&self) -> Result<Vec<RunId>, StoreError> {

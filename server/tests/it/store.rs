@@ -10,3 +10,4 @@ pub(crate) mod postgres;
 mod retention;
 mod sqlite;
 mod sqlite_retention;
+mod tokens;

@@ -22,6 +22,7 @@ pub(crate) fn request(prompt: &str) -> RunRequest {
         budget: BudgetLimits::default(),
         checks: None,
         follows: None,
+        caller_token: false,
     }
 }
 

@@ -14,7 +14,7 @@ pub struct GithubConfig {
     pub origin: String,
     /// The token; without one only public repositories can be read.
     pub token: Option<Secret>,
-    /// The environment variable the token comes from, named in messages.
+    /// Where the token comes from, such as the name of an environment variable, for messages.
     pub token_env: String,
     /// The GitHub App to work as, instead of with a token.
     pub app: Option<AppConfig>,

@@ -69,7 +69,13 @@ pub(super) const ALL: &[Operation] = &[
         summary: "Start a run and stream its frames",
         description: "With an `Idempotency-Key`, a retry joins the run that the first request \
                       started. `Last-Event-ID` needs that key: it says where to go on.",
-        parameters: &["deltas", "idempotencyKey", "lastEventId", "traceparent"],
+        parameters: &[
+            "deltas",
+            "idempotencyKey",
+            "lastEventId",
+            "forgeToken",
+            "traceparent",
+        ],
         body: Some("NewRun"),
         answers: &[Answer {
             status: 200,
@@ -99,7 +105,7 @@ pub(super) const ALL: &[Operation] = &[
         summary: "Start a run and answer at once",
         description: "With an `Idempotency-Key`, a retry joins the run that the first request \
                       started.",
-        parameters: &["idempotencyKey", "traceparent"],
+        parameters: &["idempotencyKey", "forgeToken", "traceparent"],
         body: Some("NewRun"),
         answers: &[Answer {
             status: 202,
@@ -195,7 +201,7 @@ pub(super) const ALL: &[Operation] = &[
                       hears. A run that has ended is followed by another one, which goes on with its \
                       change and its conversation; what is said to a run that is followed goes to the \
                       last that follows it. With an `Idempotency-Key`, a retry says it once.",
-        parameters: &["id", "idempotencyKey", "traceparent"],
+        parameters: &["id", "idempotencyKey", "forgeToken", "traceparent"],
         body: Some("SaidToRun"),
         answers: &[Answer {
             status: 202,

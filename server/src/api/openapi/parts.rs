@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use pullwright_core::caller_token::MAX_TOKEN_BYTES;
 use pullwright_core::store::OutcomeFilter;
 use pullwright_protocol::Outcome;
 use serde_json::{Map, Value, json};
 
+use crate::api::forge_token::FORGE_TOKEN;
 use crate::api::lists::{MAX_PAGE_ENTRIES, MAX_PAGE_RUNS, PAGE_ENTRIES, PAGE_RUNS};
 use crate::api::query::MAX_KEY_BYTES;
 use crate::api::streams::{MAX_PAGE_EVENTS, PAGE_EVENTS};
@@ -61,6 +63,12 @@ pub(super) fn parameters() -> BTreeMap<&'static str, Value> {
         "maxLength": MAX_KEY_BYTES,
         "pattern": r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$",
     });
+    let token = json!({
+        "type": "string",
+        "minLength": 1,
+        "maxLength": MAX_TOKEN_BYTES,
+        "pattern": r"^[\x21-\x7e]+$",
+    });
     let id = json!({ "type": "string", "minLength": 1 });
     let deltas = json!({ "type": "string", "enum": ["0", "1", "false", "true"], "default": "0" });
     BTreeMap::from([
@@ -110,6 +118,16 @@ pub(super) fn parameters() -> BTreeMap<&'static str, Value> {
                 "Idempotency-Key",
                 "Makes a retry join the run. It is the caller's own.",
                 &key,
+            ),
+        ),
+        (
+            "forgeToken",
+            header(
+                FORGE_TOKEN,
+                "The caller's own token for the code host: the run that is started works with it instead of the \
+                 server's account. It is taken over HTTPS or from the server's own machine only, is in no log \
+                 and no answer, and is gone when the run has ended.",
+                &token,
             ),
         ),
         (

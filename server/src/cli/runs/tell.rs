@@ -56,6 +56,12 @@ pub(super) async fn tell(whereabouts: &Whereabouts, named: &str, text: &str) -> 
             }
             Posted::Ended => {}
         }
+        if last.request.caller_token {
+            bail!(
+                "run {run} worked with its caller's own token, which is gone now that it has ended; say it to \
+                 the server with another one: POST /v1/runs/{run}/messages with the header X-Forge-Token"
+            );
+        }
         if let Some(follower) = follow(store, &last, text).await? {
             say(&format!(
                 "run {run} has ended; run {follower} goes on with its change as soon as a server has a place \

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use pullwright_core::config::{Config, Runs, ToolConfig, ToolLink};
-use pullwright_core::run::HostTools;
+use pullwright_core::run::{BoundToken, HostTools};
 use pullwright_core::tools::{ToolIo, ToolServerError};
 use pullwright_protocol::{Content, Event, ToolSpec};
 use pullwright_tool_kit::{Call, Output, Refusal, ToolDef, ToolServer, serve};
@@ -113,13 +113,23 @@ impl RecordedTools {
 
 #[async_trait]
 impl HostTools for RecordedTools {
-    async fn open(&self, name: &str, _: &ToolConfig) -> Result<ToolIo, ToolServerError> {
+    async fn open(
+        &self,
+        name: &str,
+        _: &ToolConfig,
+        _: Option<&BoundToken>,
+    ) -> Result<ToolIo, ToolServerError> {
         let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
         let (read, write) = tokio::io::split(theirs);
         let serving = tokio::spawn(serve(self.server(name), read, write));
         let serving = tokio_util::task::AbortOnDropHandle::new(serving);
         let (read, write) = tokio::io::split(ours);
         Ok(ToolIo::bytes(read, write, serving))
+    }
+
+    /// A recorded forge needs none.
+    fn takes_token(&self, _: &ToolConfig, _: &str) -> bool {
+        false
     }
 }
 

@@ -26,7 +26,8 @@ const UPDATE: &str = "UPDATE runs SET epoch = new.epoch, last_seq = new.last_seq
        worker = new.worker, leased_until_ms = new.leased_until_ms, \
        cancel_requested = new.cancel_requested, outcome = new.outcome, \
        finished_at_ms = new.finished_at_ms, claimed_seq = new.claimed_seq, \
-       stalled_claims = new.stalled_claims \
+       stalled_claims = new.stalled_claims, \
+       sealed_token = CASE WHEN new.outcome IS NULL THEN runs.sealed_token END \
      FROM UNNEST($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::boolean[], \
        $7::text[], $8::bigint[], $9::bigint[], $10::bigint[]) \
      AS new (id, epoch, last_seq, worker, leased_until_ms, cancel_requested, outcome, finished_at_ms, \

@@ -99,6 +99,9 @@ const STEPS: &[&str] = &[
     ALTER TABLE runs ADD COLUMN follows text;
     CREATE UNIQUE INDEX runs_following ON runs (follows) WHERE follows IS NOT NULL;
 ",
+    "
+    ALTER TABLE runs ADD COLUMN sealed_token bytea;
+",
 ];
 
 /// The version that this code writes.

@@ -317,11 +317,11 @@ async fn let_go(db: &mut SqliteConnection, run: &RunId) -> Result<(), sqlx::Erro
         .map(drop)
 }
 
-/// Nobody owns a run that has ended.
+/// Nobody owns a run that has ended, and nobody needs its token any more.
 async fn end(db: &mut SqliteConnection, run: &RunId, outcome: Outcome) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "UPDATE runs SET outcome = ?, finished_at_ms = ?, leased_until_ms = 0, worker = NULL \
-         WHERE id = ?",
+        "UPDATE runs SET outcome = ?, finished_at_ms = ?, leased_until_ms = 0, worker = NULL, \
+           sealed_token = NULL WHERE id = ?",
     )
     .bind(outcome.to_string())
     .bind(now_ms().cast_signed())

@@ -95,6 +95,9 @@ const STEPS: &[&str] = &[
     ALTER TABLE runs ADD COLUMN follows TEXT;
     CREATE UNIQUE INDEX runs_following ON runs (follows) WHERE follows IS NOT NULL;
 ",
+    "
+    ALTER TABLE runs ADD COLUMN sealed_token BLOB;
+",
 ];
 
 /// The version that this code writes.

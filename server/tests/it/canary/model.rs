@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::IntoResponse;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -20,8 +21,9 @@ pub(super) struct Model {
 }
 
 impl Model {
-    /// `meanwhile` is called at each request, when everything of a run is there.
-    pub(super) async fn start(meanwhile: impl Fn() + Clone + Send + Sync + 'static) -> Self {
+    /// `meanwhile` is called at each request, when everything of a run is there, with the number of the results of
+    /// tools in it.
+    pub(super) async fn start(meanwhile: impl Fn(usize) + Clone + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
         let heard = Arc::new(Mutex::new(Vec::new()));
@@ -33,9 +35,16 @@ impl Model {
                     .lock()
                     .unwrap()
                     .extend([format!("{headers:?}").as_bytes(), &body].concat());
-                tokio::task::spawn_blocking(meanwhile).await.unwrap();
+                // Which models there are is asked, too.
+                let Ok(request) = serde_json::from_slice(&body) else {
+                    return StatusCode::NOT_FOUND.into_response();
+                };
+                let results = results(&request);
+                tokio::task::spawn_blocking(move || meanwhile(results))
+                    .await
+                    .unwrap();
                 let events = [(header::CONTENT_TYPE, "text/event-stream")];
-                (events, reply(&serde_json::from_slice(&body).unwrap()))
+                (events, reply(results)).into_response()
             }
         };
         let router = Router::new().fallback(answer);
@@ -48,10 +57,14 @@ impl Model {
     }
 }
 
-fn reply(request: &Value) -> String {
+fn results(request: &Value) -> usize {
     let said = request["messages"].as_array().unwrap();
     let results = said.iter().filter(|message| message["role"] == "tool");
-    let (delta, end) = match results.count() {
+    results.count()
+}
+
+fn reply(results: usize) -> String {
+    let (delta, end) = match results {
         0 => (call("bash", &json!({"command": SNOOP})), "tool_calls"),
         1 => {
             let edit = json!({"path": "src/greeting.txt", "old_str": "hello", "new_str": "hi"});

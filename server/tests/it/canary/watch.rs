@@ -28,11 +28,12 @@ impl Watch {
         let (sender, found) = tokio::sync::watch::channel(BTreeSet::new());
         let (over, names) = (Arc::clone(&is_over), Arc::clone(&seen));
         let thread = std::thread::spawn(move || {
-            let mut finished = HashSet::new();
+            let mut looked = HashSet::new();
+            let own = std::fs::read(format!("/proc/{root}/cmdline")).unwrap();
             while !over.load(Ordering::Relaxed) {
                 for (process, program) in descendants(root) {
                     names.lock().unwrap().insert(program.clone());
-                    if let Some(what) = look(process, process != root, &needle, &mut finished) {
+                    if let Some(what) = look(process, &own, &needle, &mut looked) {
                         sender.send_modify(|found| {
                             found.insert(format!("{what} of {program}"));
                         });
@@ -80,7 +81,7 @@ impl Drop for Watch {
 /// looked at again until it has not changed.
 fn look(
     process: u32,
-    with_environment: bool,
+    root: &[u8],
     needle: &Needle,
     looked: &mut HashSet<(u32, Vec<u8>)>,
 ) -> Option<&'static str> {
@@ -89,7 +90,8 @@ fn look(
     if needle.is_in(&arguments) {
         return Some("arguments");
     }
-    if with_environment {
+    // One with the arguments of the root is the root, or about to become another program.
+    if arguments != root {
         let environment = read("environ");
         let whole = [arguments, environment].concat();
         if looked.insert((process, whole.clone())) && needle.is_in(&whole) {

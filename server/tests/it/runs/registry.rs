@@ -31,6 +31,22 @@ fn refusal(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// The reader goes away before anything is written, as `head` may.
+fn has_enough_at_once(desk: &Desk, arguments: &[&str]) {
+    let config = ["--config", "plugins.toml"];
+    let arguments: Vec<&str> = [&["runs"], arguments, &config].concat();
+    let mut command = desk.pullwright(&arguments);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("start");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("an end");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert!(output.status.success(), "{arguments:?}");
+}
+
 fn code(desk: &Desk) -> std::process::Child {
     let remote = desk.remote.to_str().expect("UTF-8");
     let arguments = [
@@ -94,6 +110,10 @@ fn an_ended_run_can_be_looked_at_whole() {
     git(&clone, &["apply", "../change.patch"]);
     let greeting = std::fs::read_to_string(clone.join("src/greeting.txt")).unwrap();
     assert_eq!(greeting, "hi\n");
+
+    for task in ["export", "patch"] {
+        has_enough_at_once(&desk, &[task, short]);
+    }
 
     let late = refusal(&runs(&desk, &["cancel", short]));
     assert!(late.contains("has ended already"), "{late}");

@@ -7,7 +7,7 @@ use pullwright::store::KeptStore;
 use pullwright_core::store::{Created, Epoch, NewRun, StoreError};
 use pullwright_protocol::{LoggedEvent, Outcome, RunId};
 
-use super::{follow, messages, owners, paging, retention};
+use super::{follow, messages, owners, paging, retention, tokens};
 use crate::support::{done, id, in_time, request, status};
 
 pub(super) const LEASE: Duration = Duration::from_secs(60);
@@ -38,6 +38,7 @@ pub(super) async fn keeps<F: AsyncFn() -> Store>(fresh: F) {
     cancelling_is_noted(fresh().await).await;
     messages::are_left_once_and_for_their_run(fresh().await).await;
     messages::are_taken_while_a_run_is_under_way(fresh().await).await;
+    tokens::are_kept_until_the_run_ends(fresh().await).await;
     follow::a_run_is_followed_by_one(fresh().await).await;
     follow::a_key_joins_the_run_that_follows(fresh().await).await;
     follow::a_message_is_found_by_its_name(fresh().await).await;

@@ -21,6 +21,7 @@ use base64::engine::general_purpose::STANDARD;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::process::Command;
+use tokio::sync::watch;
 
 /// The largest request body, in bytes.
 const MAX_BODY_BYTES: usize = 256 << 20;
@@ -67,6 +68,9 @@ struct Shared {
     behaviour: Behaviour,
     seen: Mutex<Vec<Seen>>,
     leaks: Mutex<Vec<String>>,
+    /// What everybody is answered with for now, if anything, and how often that was.
+    refusal: Mutex<Option<StatusCode>>,
+    refused: watch::Sender<usize>,
     authorized: Mutex<usize>,
     packs: Mutex<usize>,
 }
@@ -81,6 +85,8 @@ impl HttpBackend {
             behaviour,
             seen: Mutex::default(),
             leaks: Mutex::default(),
+            refusal: Mutex::default(),
+            refused: watch::Sender::default(),
             authorized: Mutex::default(),
             packs: Mutex::default(),
         });
@@ -126,6 +132,17 @@ impl HttpBackend {
         *self.shared.packs.lock().unwrap()
     }
 
+    /// Answers everybody with this status from now on; as it should again where there is none.
+    pub(crate) fn refuse(&self, status: Option<StatusCode>) {
+        *self.shared.refusal.lock().unwrap() = status;
+    }
+
+    /// Waits until somebody was refused so.
+    pub(crate) async fn until_refused(&self) {
+        let mut refused = self.shared.refused.subscribe();
+        refused.wait_for(|times| *times > 0).await.unwrap();
+    }
+
     /// Processes whose arguments or environment held the password while a request was served.
     pub(crate) fn leaks(&self) -> Vec<String> {
         self.shared.leaks.lock().unwrap().clone()
@@ -140,6 +157,11 @@ impl Drop for HttpBackend {
 
 async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     note(&shared, &request);
+    let refusal = *shared.refusal.lock().unwrap();
+    if let Some(status) = refusal {
+        shared.refused.send_modify(|times| *times += 1);
+        return status.into_response();
+    }
     match &shared.behaviour {
         Behaviour::Open => serve(&shared, request).await,
         Behaviour::Password { user, password } => {

@@ -65,6 +65,7 @@ pub(super) fn created() -> Event {
             budget: BudgetLimits::default(),
             checks: None,
             follows: None,
+            caller_token: false,
         },
     }
 }

@@ -1,0 +1,99 @@
+//! The callers' own tokens of this server's runs.
+
+use axum::http::StatusCode;
+use pullwright_core::caller_token::CallerToken;
+use pullwright_core::store::{Epoch, RunRecord, StoreError};
+use pullwright_protocol::{FailureKind, RunId, RunRequest};
+
+use super::Runs;
+use crate::problem::ApiProblem;
+
+impl Runs {
+    /// The caller's token of a run that is not under way here, if it has one that this server knows or can
+    /// open.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn token_of(&self, record: &RunRecord) -> Result<Option<CallerToken>, StoreError> {
+        let run = &record.id;
+        if !record.request.caller_token {
+            return Ok(None);
+        }
+        if let Some(token) = self.shared.tokens.of(run) {
+            return Ok(Some(token));
+        }
+        let Some(sealed) = self.shared.store.token(run).await? else {
+            return Ok(None);
+        };
+        let Some(keys) = &self.shared.config.token_keys else {
+            tracing::warn!(%run, "its caller's token cannot be opened without `[server] token_key_env`");
+            return Ok(None);
+        };
+        let opened = keys.open(run, &sealed);
+        Ok(opened
+            .inspect_err(|why| tracing::warn!(%run, %why, "its caller's token cannot be opened"))
+            .ok())
+    }
+
+    /// Notes whether the request comes with a token. One that follows a run with its caller's token needs one
+    /// as well: that of before is gone, and the server's own account is not what was asked for.
+    pub(super) fn note_token(
+        &self,
+        request: &mut RunRequest,
+        token: Option<&CallerToken>,
+    ) -> Result<(), ApiProblem> {
+        let needs_token = request.caller_token;
+        request.caller_token = token.is_some();
+        match (token, &request.follows) {
+            (Some(_), _) => self.shared.validate.check_token(request),
+            (None, Some(run)) if needs_token => Err(missing(run)),
+            (None, _) => Ok(()),
+        }
+    }
+
+    /// Keeps the token of a new run for as long as that has not ended.
+    pub(super) async fn keep_token(
+        &self,
+        run: &RunId,
+        epoch: Epoch,
+        token: Option<&CallerToken>,
+    ) -> Result<(), StoreError> {
+        let Some(token) = token else {
+            return Ok(());
+        };
+        if let Some(keys) = &self.shared.config.token_keys {
+            match keys.seal(run, token) {
+                Some(sealed) => self.shared.store.put_token(run, epoch, &sealed).await?,
+                None => {
+                    tracing::error!(%run, "the system gives no random bytes; the token is in memory only")
+                }
+            }
+        }
+        self.shared.tokens.hold(run.clone(), token.clone());
+        Ok(())
+    }
+
+    /// Forgets the tokens of runs that have ended elsewhere.
+    pub(super) async fn forget_tokens(&self) {
+        for run in self.shared.tokens.runs() {
+            if self.shared.active.contains(&run) {
+                continue;
+            }
+            let record = self.shared.store.get(&run).await;
+            let goes_on =
+                |record: Option<RunRecord>| record.is_some_and(|run| run.outcome.is_none());
+            if record.is_ok_and(|record| !goes_on(record)) {
+                self.shared.tokens.forget(&run);
+            }
+        }
+    }
+}
+
+fn missing(run: &RunId) -> ApiProblem {
+    let message = format!(
+        "run `{run}` worked with a token of its caller's own, which is gone now that it has ended; send one with \
+         this message as well, in the header X-Forge-Token"
+    );
+    let status = StatusCode::UNPROCESSABLE_ENTITY;
+    ApiProblem::new(status, FailureKind::Credential, message).about(run)
+}
