@@ -149,7 +149,8 @@ impl Tool {
 }
 
 /// The pipeline role a tool's definition names, if any.
-pub(crate) fn role_of(tool: &rmcp::model::Tool) -> Option<&str> {
+#[must_use]
+pub fn role_of(tool: &rmcp::model::Tool) -> Option<&str> {
     tool.meta.as_ref()?.get(ROLE_META_KEY)?.as_str()
 }
 

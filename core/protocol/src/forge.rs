@@ -1,13 +1,61 @@
-//! The contract of a forge: a host-side tool server that knows a code host.
+//! The contract of a forge: a tool server that knows a code host.
 //!
-//! A forge marks its pipeline tools with a role in `_meta` ([`crate::tool::ROLE_META_KEY`]).
-//! Arguments and results (`structuredContent`) are the types below. The framework calls them;
-//! a model never sees them.
+//! A forge is an MCP server, in any language and reached in any way, that runs on the host and whose row in
+//! `plugins.toml` names the git `hosts` that its token is for. It marks the tools of the pipeline with a role in
+//! `_meta`, such as `{"pullwright/role": "forge.preflight"}` ([`crate::tool::ROLE_META_KEY`]); their names are
+//! its own business. The framework calls them, and no model ever sees them. `pullwright tools check NAME` holds
+//! a forge against what is said here; `examples/gitlab-forge` is a whole one.
+//!
+//! | role | there | arguments | result | called |
+//! |---|---|---|---|---|
+//! | [`PREFLIGHT_ROLE`] | always | [`ForgeRepository`] | [`Preflight`] | once in a run, before anything is fetched, and by each later owner of the run |
+//! | [`CREDENTIAL_ROLE`] | always | [`ForgeRepository`] | [`ForgeCredential`] | before each fetch and each push |
+//! | [`PULL_REQUEST_ROLE`] | always; it makes a server a forge | [`OpenPullRequest`] | [`OpenedPullRequest`] | after the push |
+//! | [`FIND_PULL_REQUEST_ROLE`] | may be left out | [`ForgeBranch`] | [`FoundPullRequest`] | when a run follows another, to see whether its pull request is still open |
+//!
+//! **Arguments and results** are JSON objects; results are `structuredContent`. The contract grows: a forge
+//! ignores fields of arguments that it does not know, as the framework does with results. What is an `Option`
+//! here may be `null`, or left out of a result.
+//!
+//! **Which repository.** A run uses the forge whose row names its host; a host has one, and a host without one
+//! gets a branch and no pull request, which the run says before it costs anything. A forge refuses every
+//! repository whose [`ForgeRepository::origin`] is not its own, so that its token is never sent elsewhere; it
+//! follows no redirect with the token.
+//!
+//! **Errors** are answers with `isError`, whose text is shown to people: what happened, to which thing, and
+//! what to do. One ends the run as `failed(forge)`: at the preflight before any money is spent, later with the
+//! patch kept, and after the push with the branch where it is, which a message to the run proposes again. What
+//! can be seen and not pushed to is no error: [`Preflight::can_push`] is false and its warnings say why; the
+//! run works then, and ends with its patch.
+//!
+//! **Repeating.** All roles may be called again with the same arguments and must then do no more than once:
+//! by the next owner of a run whose server died, by the next run of a line (the same branch with another
+//! commit), and once by the framework when the forge dies during a call, if the tool is marked as read-only or
+//! idempotent. So [`PULL_REQUEST_ROLE`] updates the open pull request of the branch instead of opening another
+//! one, and looks for it before it repeats a request that may have been carried out. Otherwise the framework
+//! repeats nothing: retries towards the code host, and waiting as long as it asks for, are the forge's business,
+//! within the row's `tool_timeout_sec`.
+//!
+//! **Untrusted text.** Title and summary are a model's words: they must call nobody, close nothing and be no
+//! command of the code host. The evidence is the framework's own Markdown. Branches and the repository's names
+//! come from whoever asked for the run. Words, a target branch and a draft state that people have changed on an
+//! open pull request stay.
+//!
+//! **The token** comes from a variable that the row names in `env_vars`, leaves the forge only as
+//! [`ForgeCredential::password`], and stands in no message. Neither the log nor a model gets to see that
+//! answer.
+//!
+//! Tools without a role are offered to models like those of any server: they should only read, and only in the
+//! repository that each call carries in its `_meta` ([`crate::tool::REPOSITORY_META_KEY`]).
+
+mod roles;
 
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use roles::{ForgeRole, forge_roles};
 
 /// Role of the tool that takes [`ForgeRepository`] and answers [`Preflight`].
 pub const PREFLIGHT_ROLE: &str = "forge.preflight";
@@ -24,7 +72,7 @@ pub const FIND_PULL_REQUEST_ROLE: &str = "forge.find_pull_request";
 pub struct ForgeRepository {
     /// The git URL's origin, such as `https://github.com`.
     pub origin: String,
-    /// The account or organisation.
+    /// The account or organisation; where there are groups in groups, all of them, such as `group/sub`.
     pub owner: String,
     /// The repository's name, without `.git`.
     pub name: String,

@@ -1,6 +1,7 @@
 //! `pullwright tools`: the tool servers of a configuration, without a run.
 
 mod accept;
+mod forge;
 mod open;
 mod show;
 
@@ -57,7 +58,7 @@ enum Task {
         #[arg(long)]
         json: bool,
     },
-    /// Open the tool servers and say what is wrong with them.
+    /// Open the tool servers and say what is wrong with them; a forge is held against its contract.
     Check {
         /// One row only.
         name: Option<String>,

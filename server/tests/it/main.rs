@@ -16,6 +16,7 @@ mod doctor;
 mod escapes;
 mod examples;
 mod foreign_peers;
+mod gitlab;
 mod key_commands;
 mod kills;
 mod main_job;

@@ -14,6 +14,7 @@ mod endings;
 mod faults;
 mod follow_ups;
 mod foreign_tools;
+mod forges;
 mod inside;
 pub(crate) mod lab;
 mod links;

@@ -11,6 +11,7 @@ use pullwright_core::tools::{
 };
 use serde_json::{Value, json};
 
+use super::forge;
 use super::open::Workbench;
 use crate::cli::say;
 
@@ -57,6 +58,7 @@ pub(super) async fn check(bench: &Workbench, name: Option<&str>) -> anyhow::Resu
                     sound = false;
                     say(&format!("PROBLEM {}: {notice}", one.name));
                 }
+                sound &= check_forge(one, server).await;
             }
             Err(error) => {
                 sound = false;
@@ -72,6 +74,21 @@ pub(super) async fn check(bench: &Workbench, name: Option<&str>) -> anyhow::Resu
         say(&format!("PROBLEM {collision}"));
     }
     Ok(exit(sound))
+}
+
+/// Whether a server is no forge, or a sound one.
+async fn check_forge(one: &Opened<'_>, server: &ToolServer) -> bool {
+    let Some(problems) = forge::problems(one.row, server).await else {
+        return true;
+    };
+    for problem in &problems {
+        say(&format!("PROBLEM {}: {problem}", one.name));
+    }
+    if problems.is_empty() {
+        let hosts = one.row.hosts.join(", ");
+        say(&format!("ok      {}: a forge for {hosts}", one.name));
+    }
+    problems.is_empty()
 }
 
 async fn open_all<'a>(bench: &'a Workbench, name: Option<&str>) -> anyhow::Result<Vec<Opened<'a>>> {

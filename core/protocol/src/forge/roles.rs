@@ -1,0 +1,43 @@
+//! The roles of the contract as data, for whoever holds a forge against it.
+
+use schemars::{JsonSchema, schema_for};
+use serde_json::Value;
+
+use super::{
+    CREDENTIAL_ROLE, FIND_PULL_REQUEST_ROLE, ForgeBranch, ForgeCredential, ForgeRepository,
+    FoundPullRequest, OpenPullRequest, OpenedPullRequest, PREFLIGHT_ROLE, PULL_REQUEST_ROLE,
+    Preflight,
+};
+
+/// A role of the contract.
+#[derive(Clone, Debug)]
+pub struct ForgeRole {
+    /// What a tool's `_meta` says.
+    pub name: &'static str,
+    /// Whether a forge must have it.
+    pub is_required: bool,
+    /// The JSON Schema of its arguments.
+    pub arguments: Value,
+    /// The JSON Schema of its result.
+    pub result: Value,
+}
+
+/// All roles, those that must be there first.
+#[must_use]
+pub fn forge_roles() -> Vec<ForgeRole> {
+    vec![
+        role::<ForgeRepository, Preflight>(PREFLIGHT_ROLE, true),
+        role::<ForgeRepository, ForgeCredential>(CREDENTIAL_ROLE, true),
+        role::<OpenPullRequest, OpenedPullRequest>(PULL_REQUEST_ROLE, true),
+        role::<ForgeBranch, FoundPullRequest>(FIND_PULL_REQUEST_ROLE, false),
+    ]
+}
+
+fn role<A: JsonSchema, R: JsonSchema>(name: &'static str, is_required: bool) -> ForgeRole {
+    ForgeRole {
+        name,
+        is_required,
+        arguments: schema_for!(A).to_value(),
+        result: schema_for!(R).to_value(),
+    }
+}
