@@ -14,6 +14,7 @@ mod header;
 mod link;
 mod policy;
 mod provider;
+mod publishing;
 mod sandbox;
 mod schema;
 mod secret;
@@ -30,6 +31,7 @@ pub use app::{AppConfig, AppKey};
 pub use error::ConfigError;
 pub use policy::{AgentConfig, BudgetConfig, ChecksConfig, RepositoriesConfig, SetupConfig};
 pub use provider::{Compaction, EditTool, KeyCommand, ProviderConfig, ProviderLink, WireLink};
+pub use publishing::{CommitConfig, MovedBase, PullRequestConfig};
 pub use sandbox::{
     CommandConfig, LocalConfig, ModalConfig, NetworkConfig, SandboxConfig, SandboxKind,
 };
@@ -49,6 +51,10 @@ pub struct Config {
     pub budget: BudgetConfig,
     /// Which repositories are accepted.
     pub repositories: RepositoriesConfig,
+    /// Whose commits are pushed.
+    pub commit: CommitConfig,
+    /// What a pull request gets beside its description.
+    pub pull_request: PullRequestConfig,
     /// What installs a repository's dependencies.
     pub setup: SetupConfig,
     /// What proves a change.
@@ -70,6 +76,8 @@ const KEYS: &[&str] = &[
     "agent",
     "budget",
     "repositories",
+    "commit",
+    "pull_request",
     "setup",
     "checks",
     "providers",
@@ -102,6 +110,8 @@ impl Config {
             agent: AgentConfig::read(&root)?,
             budget: BudgetConfig::read(&root)?,
             repositories: RepositoriesConfig::read(&root)?,
+            commit: CommitConfig::read(&root)?,
+            pull_request: PullRequestConfig::read(&root)?,
             setup: SetupConfig::read(&root)?,
             checks: ChecksConfig::read(&root)?,
             providers: root.rows("providers", ProviderConfig::read)?,

@@ -1,5 +1,6 @@
 //! A run: prepare → work → check → publish → finish.
 
+mod catch_up;
 mod check;
 mod command;
 mod detect;
@@ -14,12 +15,14 @@ mod notices;
 mod past;
 mod prepare;
 mod prompt;
+mod proposal;
 mod publish;
 mod resume;
 mod servers;
 mod summary;
 mod token;
 mod warm;
+mod way;
 mod work;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -33,7 +36,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use pullwright_protocol::provider::ProviderError;
 use pullwright_protocol::{
-    CheckReport, Event, FailureKind, Followed, Outcome, RunId, RunRequest, Stage,
+    BaseMove, CheckReport, Event, FailureKind, Followed, Outcome, RunId, RunRequest, Stage,
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -50,10 +53,12 @@ use crate::source::{Base, Pushed, Repository, RepositoryFiles, Source, SourceErr
 use crate::store::{Epoch, RunStore, StoreError};
 use crate::tools::{Approval, ToolIo, ToolServer, ToolServerError};
 
+use catch_up::{CaughtUp, Pushing};
 use keep::Taking;
 use notices::Used;
 use past::{Past, Spent};
 use resume::Begun;
+use way::Way;
 
 pub use prompt::SYSTEM;
 pub use resume::GIVEN_UP;
@@ -236,6 +241,16 @@ struct Run<'a> {
     work: Option<Work>,
     /// Whether the model may have changed the workspace since the work was last taken in.
     unsaved: bool,
+    /// How it is published.
+    way: Way,
+    /// What is pushed instead of the work, since the base branch has moved.
+    caught_up: Option<CaughtUp>,
+    /// What became of the base branch.
+    base_move: Option<BaseMove>,
+    /// Whether sandboxes are opened on another commit than the run works on.
+    is_elsewhere: bool,
+    /// What is about to be pushed, or was.
+    pushing: Option<Pushing>,
     pushed: Option<Pushed>,
     /// Those of the checks themselves that it touches.
     check_files: Vec<String>,
@@ -275,6 +290,11 @@ enum Left {
     /// Its work is to be checked.
     Check(Prepared),
     /// Its work is checked.
+    Checked {
+        base: Base,
+        commands: detect::Commands,
+    },
+    /// It is pushed, or about to be.
     Nothing,
 }
 
@@ -313,6 +333,11 @@ impl<'a> Run<'a> {
             inbox,
             work: None,
             unsaved: false,
+            way: Way::default(),
+            caught_up: None,
+            base_move: None,
+            is_elsewhere: false,
+            pushing: None,
             pushed: None,
             check_files: Vec::new(),
             pr_url: None,
@@ -384,6 +409,10 @@ impl<'a> Run<'a> {
         let (mut prepared, mut is_worked_out) = match left {
             Left::Work(prepared) => (prepared, false),
             Left::Check(prepared) => (prepared, true),
+            Left::Checked { base, commands } => {
+                self.catch_up(&base, &commands).await?;
+                return Ok(None);
+            }
             Left::Nothing => return Ok(None),
         };
         loop {
@@ -411,7 +440,10 @@ impl<'a> Run<'a> {
             if !broken.is_empty() && self.may_mend() {
                 self.ask_for_repair(&broken).await;
             } else if !self.has_news(&prepared).await? {
-                return Ok(None);
+                self.catch_up(&prepared.base, &prepared.commands).await?;
+                if !self.has_news(&prepared).await? {
+                    return Ok(None);
+                }
             }
             is_worked_out = false;
         }

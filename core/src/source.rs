@@ -62,6 +62,15 @@ pub trait Source: Send + Sync {
         patch: &[u8],
     ) -> Result<Work, SourceError>;
 
+    /// Brings work that was made on `base` onto another commit of the same repository, by a three-way merge
+    /// of trees in the quarantine. Nothing is changed where that is not clean.
+    async fn bring_onto(
+        &self,
+        base: &Base,
+        work: &Work,
+        onto: &Base,
+    ) -> Result<Brought, SourceError>;
+
     /// Rebuilds the work as one commit of our own identity and pushes it with a lease.
     async fn push(&self, push: Push<'_>) -> Result<Pushed, SourceError>;
 
@@ -134,6 +143,15 @@ pub struct Work {
     pub quarantine: PathBuf,
 }
 
+/// What came of bringing work onto another commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Brought {
+    /// Whether the branch still holds the commit that the work was made on.
+    pub follows: bool,
+    /// The work there, or the paths that are in the way, sorted.
+    pub work: Result<Work, Vec<String>>,
+}
+
 /// One changed path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangedPath {
@@ -152,6 +170,10 @@ pub struct Push<'a> {
     pub base: &'a Base,
     /// The work.
     pub work: &'a Work,
+    /// What is pushed instead, where the base branch has moved.
+    pub moved: Option<Moved<'a>>,
+    /// The repository to push to, where that is not the base's.
+    pub to: Option<&'a Repository>,
     /// The branch to push to.
     pub branch: &'a str,
     /// Whether the branch is there already, at the base commit, and grows by this work; else it must not
@@ -161,6 +183,18 @@ pub struct Push<'a> {
     pub message: &'a str,
     /// What to authenticate with, if anything.
     pub credential: Option<&'a ForgeCredential>,
+}
+
+/// Work that was brought onto another commit.
+#[derive(Clone, Copy, Debug)]
+pub struct Moved<'a> {
+    /// The commit.
+    pub onto: &'a Base,
+    /// The work there.
+    pub work: &'a Work,
+    /// Whether it is pushed as a commit on the base and one that merges the other commit into it, and not
+    /// as a commit on the other one.
+    pub merges: bool,
 }
 
 /// A pushed branch.

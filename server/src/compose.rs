@@ -24,10 +24,6 @@ use crate::metrics::{Metrics, ObservedStore};
 use crate::store::{PostgresAddress, PostgresStore, SqliteStore, Store};
 use crate::traces::Traces;
 
-/// Who made a commit that nobody in particular made.
-const IDENTITY_NAME: &str = "Pullwright";
-const IDENTITY_EMAIL: &str = "pullwright@users.noreply.github.com";
-
 /// The largest bundle that is taken out of a sandbox, in bytes.
 const MAX_BUNDLE_BYTES: u64 = 512 * 1024 * 1024;
 
@@ -175,8 +171,8 @@ fn source_config(config: &Config, setting: &Setting) -> SourceConfig {
         max_clone_bytes: config.repositories.max_clone_mb * 1024 * 1024,
         max_bundle_bytes: MAX_BUNDLE_BYTES,
         identity: Identity {
-            name: IDENTITY_NAME.to_owned(),
-            email: IDENTITY_EMAIL.to_owned(),
+            name: config.commit.name.clone(),
+            email: config.commit.email.clone(),
         },
         ..SourceConfig::new(git_dir(&setting.data_dir))
     }

@@ -18,12 +18,12 @@ mod verdict;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pullwright_core::config::Config;
+use pullwright_core::config::{Config, MovedBase};
 use pullwright_core::run::RunParts;
 use pullwright_core::sandbox::SandboxHost;
 use pullwright_core::source::Base;
 use pullwright_core::store::RunStore;
-use pullwright_protocol::{CheckReport, Event, RunId, RunRequest};
+use pullwright_protocol::{CheckReport, Event, Publish, RunId, RunRequest};
 use pullwright_source::GitSource;
 use tokio_util::sync::CancellationToken;
 
@@ -159,6 +159,10 @@ impl Replay {
 
     /// Lets the recorded models play, and what must not reach outside.
     fn suit_config(&mut self) {
+        // Nothing is pushed, and nothing has moved.
+        self.recording.request.publish = None;
+        let repositories = &mut self.config.repositories;
+        (repositories.publish, repositories.moved_base) = (Publish::Auto, MovedBase::Keep);
         let models = &self.recording.models;
         let mut rows = models.iter().map(|(model, _)| &model.provider);
         let agent = &mut self.config.agent;

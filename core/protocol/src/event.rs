@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::check::CheckReport;
 use crate::follow::{Beginning, Followed};
+use crate::forge::ForgeRepository;
 use crate::item::{Item, Part, Provenance};
 use crate::network::NetworkAccess;
 use crate::outcome::{FailureKind, Outcome};
@@ -52,6 +53,20 @@ pub enum ResetReason {
     TooLong,
     /// The provider does not take its reasoning back; the rest of it stays.
     ReasoningRejected,
+}
+
+/// What became of the branch that a change is proposed to while the run was under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BaseMove {
+    /// Where it is now; absent where it is not there any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// What follows from that for the change, in a sentence.
+    pub told: String,
+    /// Whether the change is not to be merged as it is: it breaks a check there, or would bring commits back that
+    /// were taken out of the branch.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_in_the_way: bool,
 }
 
 /// One fact about a run.
@@ -108,6 +123,9 @@ pub enum Event {
         kind: String,
         /// What re-attaches to it.
         handle: Value,
+        /// Whether it holds the work on another commit than the run works on, only for checks.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        elsewhere: bool,
     },
     /// The sandbox in which the model worked is not there any more; another one is made.
     SandboxLost,
@@ -302,12 +320,31 @@ pub enum Event {
     },
     /// The work equals the base again: the patch that was stored is removed.
     PatchRemoved,
+    /// The branch is about to be pushed. Whoever goes on with the run pushes the same.
+    PushStarted {
+        /// The branch.
+        branch: String,
+        /// The tree that is pushed.
+        tree: String,
+        /// The commit that it is put on, where that is not the one that the run began on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        onto: Option<String>,
+        /// The fork that it is pushed to, if to one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fork: Option<ForgeRepository>,
+        /// What became of the branch that the change is proposed to, where a person should know.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        moved: Option<BaseMove>,
+    },
     /// The branch is pushed.
     BranchPushed {
         /// The branch.
         branch: String,
         /// The commit.
         commit: String,
+        /// The fork that it is pushed to, if to one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fork: Option<ForgeRepository>,
         /// The files of the checks themselves that the run's commit touches.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         check_files: Vec<String>,

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::CheckReport;
+use crate::forge::ForgeRepository;
 use crate::item::{Item, Provenance};
 use crate::outcome::Outcome;
 use crate::request::RunId;
@@ -46,6 +47,9 @@ pub struct Published {
     pub branch: String,
     /// The commit that was pushed to it last.
     pub commit: String,
+    /// The fork that it is in, if in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fork: Option<ForgeRepository>,
     /// The pull request's page, if one was opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pr_url: Option<String>,

@@ -12,6 +12,8 @@
 //! | [`CREDENTIAL_ROLE`] | always | [`ForgeRepository`] | [`ForgeCredential`] | before each fetch and each push |
 //! | [`PULL_REQUEST_ROLE`] | always; it makes a server a forge | [`OpenPullRequest`] | [`OpenedPullRequest`] | after the push |
 //! | [`FIND_PULL_REQUEST_ROLE`] | may be left out | [`ForgeBranch`] | [`FoundPullRequest`] | when a run follows another, to see whether its pull request is still open |
+//! | [`FORK_ROLE`] | may be left out | [`ForgeRepository`] | [`Forked`] | before the push, where a change is proposed from a fork |
+//! | [`PULL_REQUEST_DETAILS_ROLE`] | may be left out | [`PullRequestDetails`] | [`DetailsSet`] | after the pull request was opened, where `[pull_request]` asks for people or labels |
 //!
 //! **Arguments and results** are JSON objects; results are `structuredContent`. The contract grows: a forge
 //! ignores fields of arguments that it does not know, as the framework does with results. What is an `Option`
@@ -56,6 +58,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use roles::{ForgeRole, forge_roles};
+use crate::request::RunId;
 
 /// Role of the tool that takes [`ForgeRepository`] and answers [`Preflight`].
 pub const PREFLIGHT_ROLE: &str = "forge.preflight";
@@ -66,6 +69,11 @@ pub const PULL_REQUEST_ROLE: &str = "forge.pull_request";
 /// Role of the tool that takes [`ForgeBranch`] and answers [`FoundPullRequest`]. A forge may be without it;
 /// a pull request then counts as open as long as its branch is there.
 pub const FIND_PULL_REQUEST_ROLE: &str = "forge.find_pull_request";
+/// Role of the tool that takes [`ForgeRepository`] and answers [`Forked`]: it finds the account's fork, or makes
+/// one and waits until it can be pushed to. A forge may be without it; changes are then branches only.
+pub const FORK_ROLE: &str = "forge.fork";
+/// Role of the tool that takes [`PullRequestDetails`] and answers [`DetailsSet`]. A forge may be without it.
+pub const PULL_REQUEST_DETAILS_ROLE: &str = "forge.pull_request_details";
 
 /// A repository on a forge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -85,6 +93,12 @@ pub struct Preflight {
     pub default_branch: String,
     /// Whether a branch can be pushed.
     pub can_push: bool,
+    /// Whether a fork can be made and proposed from, as far as is known; see [`FORK_ROLE`].
+    #[serde(default)]
+    pub can_fork: bool,
+    /// Why not, with the remedy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why_no_fork: Option<String>,
     /// Whether the repository is archived, so that nothing can be pushed or opened.
     pub archived: bool,
     /// Whether the repository is private.
@@ -123,6 +137,42 @@ pub struct ForgeBranch {
     pub repository: ForgeRepository,
     /// The branch.
     pub head: String,
+    /// The fork that it is in, if in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head_repository: Option<ForgeRepository>,
+}
+
+/// A fork that can be pushed to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Forked {
+    /// Where.
+    pub repository: ForgeRepository,
+    /// Whether it was made just now.
+    pub is_new: bool,
+}
+
+/// Who and what is put to a pull request, beside what is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PullRequestDetails {
+    /// Where.
+    pub repository: ForgeRepository,
+    /// Its number.
+    pub number: u64,
+    /// Labels.
+    pub labels: Vec<String>,
+    /// People whose review is asked for.
+    pub reviewers: Vec<String>,
+    /// Teams whose review is asked for.
+    pub team_reviewers: Vec<String>,
+    /// People who are to see to it.
+    pub assignees: Vec<String>,
+}
+
+/// What became of [`PullRequestDetails`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DetailsSet {
+    /// What was not taken, and why: a sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// What was found of a branch's pull requests.
@@ -139,6 +189,9 @@ pub struct OpenPullRequest {
     pub repository: ForgeRepository,
     /// The pushed branch.
     pub head: String,
+    /// The fork that it is in, if in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head_repository: Option<ForgeRepository>,
     /// The commit the branch was pushed at.
     pub head_sha: String,
     /// The branch to merge into.
@@ -151,6 +204,12 @@ pub struct OpenPullRequest {
     pub evidence: String,
     /// Whether to open it as a draft.
     pub draft: bool,
+    /// The run that proposes it, by which its pull request is found again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+    /// The repository's own template of a description: untrusted. It is used where the description is new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
 }
 
 /// An open pull request.

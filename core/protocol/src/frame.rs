@@ -255,6 +255,7 @@ impl Frame {
             | Event::PatchRemoved
             | Event::RepairAsked
             | Event::ReplyLost { .. }
+            | Event::PushStarted { .. }
             | Event::BranchPushed { .. } => return None,
         };
         Some(Self::Named(named))

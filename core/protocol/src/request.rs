@@ -5,6 +5,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::publish::Publish;
+
 /// The id of a run. Sorts by creation time.
 #[derive(
     Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
@@ -56,6 +58,9 @@ pub struct RunRequest {
     /// Whether the pull request is opened as a draft.
     #[serde(default)]
     pub draft: bool,
+    /// How the change reaches the repository; it can only be as careful as the configured way, or more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publish: Option<Publish>,
     /// Limits of this run; they can only lower the configured ones.
     #[serde(default)]
     pub budget: BudgetLimits,

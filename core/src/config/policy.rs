@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use pullwright_protocol::Publish;
+
 use super::ConfigError;
 use super::provider::ProviderConfig;
+use super::publishing::MovedBase;
 use super::section::{Section, nearest};
 
 /// Which model works.
@@ -36,6 +39,10 @@ pub struct RepositoriesConfig {
     pub hosts: Vec<String>,
     /// The size of a clone beyond which it is given up, in megabytes.
     pub max_clone_mb: u64,
+    /// How changes reach a repository; a request may only be more careful.
+    pub publish: Publish,
+    /// What becomes of a change whose base branch has moved meanwhile.
+    pub moved_base: MovedBase,
 }
 
 /// What installs a repository's dependencies, before the model starts.
@@ -66,7 +73,7 @@ const MAX_LIMIT: u64 = i64::MAX as u64;
 
 pub(super) const AGENT_KEYS: &[&str] = &["provider", "fallback"];
 pub(super) const BUDGET_KEYS: &[&str] = &["max_usd", "max_tokens", "max_turns", "max_minutes"];
-pub(super) const REPOSITORIES_KEYS: &[&str] = &["hosts", "max_clone_mb"];
+pub(super) const REPOSITORIES_KEYS: &[&str] = &["hosts", "max_clone_mb", "publish", "moved_base"];
 pub(super) const SETUP_KEYS: &[&str] = &["run", "allow", "timeout_sec"];
 pub(super) const CHECKS_KEYS: &[&str] = &["run", "timeout_sec", "max_repairs"];
 
@@ -129,6 +136,8 @@ impl RepositoriesConfig {
             max_clone_mb: section
                 .integer("max_clone_mb", 1..=1 << 20)?
                 .unwrap_or(2048),
+            publish: section.publish("publish")?,
+            moved_base: section.moved_base("moved_base")?,
         })
     }
 }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use pullwright_protocol::Publish;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
@@ -44,6 +45,8 @@ struct File {
     agent: Agent,
     budget: Option<Budget>,
     repositories: Option<Repositories>,
+    commit: Option<Commit>,
+    pull_request: Option<PullRequest>,
     setup: Option<Setup>,
     checks: Option<Checks>,
     /// The models, by a name of your own.
@@ -104,6 +107,51 @@ struct Repositories {
     hosts: Option<Vec<String>>,
     /// The largest clone, in MiB. Default 2048.
     max_clone_mb: Option<u64>,
+    /// How changes reach a repository: auto (a branch where the token may push, else a fork; default),
+    /// branch, fork or patch. A request may only be more careful.
+    publish: Option<Publish>,
+    /// What becomes of a change whose base branch has moved meanwhile: rebase (default) puts it on the
+    /// newest commit, merge merges that into it, keep leaves it where it was made.
+    moved_base: Option<MovedBase>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only described")]
+enum MovedBase {
+    Rebase,
+    Merge,
+    Keep,
+}
+
+/// Whose commits are pushed.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only described")]
+struct Commit {
+    /// The name of author and committer. Default: Pullwright.
+    name: Option<String>,
+    /// Their email address.
+    email: Option<String>,
+    /// Who has part in each commit, as `Name <mail>`.
+    co_authors: Option<Vec<String>>,
+}
+
+/// What a pull request gets beside its description.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only described")]
+struct PullRequest {
+    /// Whether each is opened as a draft. Default false.
+    draft: Option<bool>,
+    /// Its labels.
+    labels: Option<Vec<String>>,
+    /// The people whose review is asked for.
+    reviewers: Option<Vec<String>>,
+    /// The teams whose review is asked for, without their organisation.
+    team_reviewers: Option<Vec<String>>,
+    /// The people who are to see to it.
+    assignees: Option<Vec<String>>,
 }
 
 /// What installs a repository's dependencies, before the model starts.
@@ -430,6 +478,8 @@ struct Server {
     max_prompt_chars: Option<u32>,
     /// The longest request, in bytes. Default 1048576.
     max_body_bytes: Option<u32>,
+    /// Where people reach the server, for links to runs in pull requests.
+    public_url: Option<String>,
     /// Where runs, mirrors and the event log are.
     data_dir: Option<String>,
     /// Whether an API key is needed even where none was made and only this machine can call. Default false.
@@ -469,7 +519,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::config::{policy, provider, sandbox, server, tool};
+    use crate::config::{policy, provider, publishing, sandbox, server, tool};
 
     /// The committed schema; with this variable set, a test writes it.
     const WRITE: &str = "PULLWRIGHT_WRITE_SCHEMA";
@@ -495,6 +545,8 @@ mod tests {
             ("/properties/agent", policy::AGENT_KEYS),
             ("/properties/budget", policy::BUDGET_KEYS),
             ("/properties/repositories", policy::REPOSITORIES_KEYS),
+            ("/properties/commit", publishing::COMMIT_KEYS),
+            ("/properties/pull_request", publishing::PULL_REQUEST_KEYS),
             ("/properties/setup", policy::SETUP_KEYS),
             ("/properties/checks", policy::CHECKS_KEYS),
             ("/properties/providers/additionalProperties", provider::KEYS),

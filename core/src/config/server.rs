@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use url::Url;
+
 use super::ConfigError;
 use super::access::{self, AccessConfig};
 use super::section::Section;
@@ -29,6 +31,8 @@ pub struct ServerConfig {
     pub max_prompt_chars: usize,
     /// The size of a request's body, in bytes.
     pub max_body_bytes: usize,
+    /// Where people reach the server, without a slash at its end, for links to runs.
+    pub public_url: Option<String>,
     /// The folder for runs, mirrors and checkouts; the user's data folder if absent.
     pub data_dir: Option<PathBuf>,
     /// Who may call, how often, and from which pages.
@@ -53,6 +57,7 @@ const OWN_KEYS: [&str; 13] = [
     "shutdown_grace_sec",
     "max_prompt_chars",
     "max_body_bytes",
+    "public_url",
     "data_dir",
     "keep_runs_days",
     "archive_dir",
@@ -92,6 +97,7 @@ impl ServerConfig {
             shutdown_grace: Duration::from_secs(grace),
             max_prompt_chars: size("max_prompt_chars", 1 << 24, 100_000)?,
             max_body_bytes: size("max_body_bytes", 1 << 28, 1 << 20)?,
+            public_url: read_public_url(&section)?,
             data_dir: section.path("data_dir")?,
             access: AccessConfig::read(&section)?,
             keep_runs_days: read_keep_runs_days(&section)?,
@@ -111,5 +117,28 @@ fn read_keep_runs_days(section: &Section<'_>) -> Result<Option<u32>, ConfigError
         None => Ok(Some(DEFAULT_KEEP_RUNS_DAYS)),
         Some(true) => Ok(None),
         Some(false) => section.small_integer("keep_runs_days", 1..=MAX_KEEP_RUNS_DAYS),
+    }
+}
+
+/// It is shown to everybody who sees a pull request.
+fn read_public_url(section: &Section<'_>) -> Result<Option<String>, ConfigError> {
+    const KEY: &str = "public_url";
+    let Some(text) = section.non_empty(KEY)? else {
+        return Ok(None);
+    };
+    let is_address = |url: &Url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    };
+    match Url::parse(&text).ok().filter(is_address) {
+        Some(url) => Ok(Some(url.as_str().trim_end_matches('/').to_owned())),
+        None => {
+            let message = "it is not an address such as https://pullwright.example.com, without a user, a \
+                           query or a fragment";
+            Err(section.error(KEY, message))
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use pullwright_protocol::CheckReport;
+use pullwright_protocol::{BaseMove, CheckReport};
 
 use super::OwnedRun;
 use super::prompt::fence_for;
@@ -45,6 +45,8 @@ pub(super) fn markdown(
     check_files: &[String],
     before: &[CheckReport],
     after: &[CheckReport],
+    moved: Option<&BaseMove>,
+    public_url: Option<&str>,
 ) -> String {
     let mut text = String::from("### Checks\n\n");
     if after.is_empty() {
@@ -56,6 +58,9 @@ pub(super) fn markdown(
         write_output(&mut text, report);
     }
     write_check_files(&mut text, check_files);
+    if let Some(moved) = moved {
+        let _ = writeln!(text, "\n### Base\n\n{}", moved.told);
+    }
     let (what, id) = match proposed {
         Proposed::Work(work) => ("tree", &work.tree[..]),
         Proposed::Commit(commit) => ("the tree of commit", commit),
@@ -66,6 +71,7 @@ pub(super) fn markdown(
          exactly this tree.</sub>",
         run.id
     );
+    write_how_to_steer(&mut text, run, public_url);
     text
 }
 
@@ -114,6 +120,20 @@ fn write_check_files(text: &mut String, check_files: &[String]) {
     for path in check_files {
         let _ = writeln!(text, "- {}", code_span(path));
     }
+}
+
+/// A reader may want something else, and must not need to know what made the change to say so.
+fn write_how_to_steer(text: &mut String, run: &OwnedRun, public_url: Option<&str>) {
+    let id = &run.id;
+    let shown = match public_url {
+        Some(url) => format!("[run {id}]({url}/v1/runs/{id})"),
+        None => format!("run {id}"),
+    };
+    let _ = write!(
+        text,
+        "\n\n<sub>Should something be different? Say so to {shown}, with `pullwright runs say {id} \"...\"` or \
+         `POST /v1/runs/{id}/messages`: it goes on with this change.</sub>"
+    );
 }
 
 fn belongs_to_checks(path: &str) -> bool {
@@ -180,7 +200,15 @@ mod tests {
         };
         let check_files = ["Makefile".to_owned()];
         let commit = Proposed::Commit("abc");
-        let text = markdown(&owned, commit, &check_files, &[], &[report]);
+        let text = markdown(
+            &owned,
+            commit,
+            &check_files,
+            &[],
+            &[report],
+            None,
+            Some("https://p.example"),
+        );
         assert!(text.contains("make test"), "{text}");
         assert!(text.contains(" Makefile "), "{text}");
         assert!(

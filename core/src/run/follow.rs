@@ -10,6 +10,7 @@ mod told;
 use pullwright_protocol::{Beginning, CheckReport, Event, Provenance, Published};
 
 use super::Run;
+use super::way::Way;
 use crate::agent::Halt;
 use crate::config::{Config, EditTool};
 use crate::conversation::Conversation;
@@ -114,7 +115,10 @@ impl Run<'_> {
     /// Whether the branch that grows holds what was never proposed, although it can be.
     pub(super) fn is_unproposed(&self, base: &Base) -> bool {
         let earlier = self.grows(base);
-        self.forge.is_some() && earlier.is_some_and(|earlier| earlier.pr_url.is_none())
+        let is_published = !matches!(self.way, Way::Patch(_));
+        is_published
+            && self.forge.is_some()
+            && earlier.is_some_and(|earlier| earlier.pr_url.is_none())
     }
 
     /// What the checks said before the change began, where that was on an earlier commit of the branch.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use pullwright_protocol::FailureKind;
 use pullwright_protocol::forge::{
-    CREDENTIAL_ROLE, FIND_PULL_REQUEST_ROLE, ForgeBranch, ForgeCredential, ForgeRepository,
-    FoundPullRequest, OpenPullRequest, OpenedPullRequest, PREFLIGHT_ROLE, PULL_REQUEST_ROLE,
-    Preflight,
+    CREDENTIAL_ROLE, DetailsSet, FIND_PULL_REQUEST_ROLE, FORK_ROLE, ForgeBranch, ForgeCredential,
+    ForgeRepository, Forked, FoundPullRequest, OpenPullRequest, OpenedPullRequest, PREFLIGHT_ROLE,
+    PULL_REQUEST_DETAILS_ROLE, PULL_REQUEST_ROLE, Preflight, PullRequestDetails,
 };
 use pullwright_protocol::item::joined_text;
 use pullwright_protocol::tool::REPOSITORY_META_KEY;
@@ -81,13 +81,18 @@ impl Forge {
 
     /// What the token may do.
     pub(super) async fn preflight(&mut self) -> Result<&Preflight, Halt> {
-        let rights = self.call(PREFLIGHT_ROLE, &self.repository).await?;
+        let mut rights: Preflight = self.call(PREFLIGHT_ROLE, &self.repository).await?;
+        rights.can_fork &= self.server.tool_with_role(FORK_ROLE).is_some();
         Ok(self.rights.insert(rights))
     }
 
-    /// A short-lived credential; nothing where the forge has none.
-    pub(super) async fn credential(&self) -> Result<Option<ForgeCredential>, Halt> {
-        let credential: ForgeCredential = self.call(CREDENTIAL_ROLE, &self.repository).await?;
+    /// A short-lived credential for the repository or a fork of it; nothing where the forge has none.
+    pub(super) async fn credential(
+        &self,
+        repository: &Repository,
+    ) -> Result<Option<ForgeCredential>, Halt> {
+        let repository = known_to_a_forge(repository).unwrap_or_else(|| self.repository.clone());
+        let credential: ForgeCredential = self.call(CREDENTIAL_ROLE, &repository).await?;
         Ok(credential.password.is_some().then_some(credential))
     }
 
@@ -100,14 +105,33 @@ impl Forge {
         self.call(PULL_REQUEST_ROLE, &request).await
     }
 
+    /// The account's fork of the repository, which is made if need be.
+    pub(super) async fn fork(&self) -> Result<Forked, Halt> {
+        self.call(FORK_ROLE, &self.repository).await
+    }
+
+    /// Puts labels and people to a pull request, as far as the forge takes them.
+    pub(super) async fn set_details(
+        &self,
+        fill: impl FnOnce(ForgeRepository) -> PullRequestDetails,
+    ) -> Result<DetailsSet, Halt> {
+        let details = fill(self.repository.clone());
+        self.call(PULL_REQUEST_DETAILS_ROLE, &details).await
+    }
+
     /// Whether a pull request of the branch is open. A forge that cannot say counts as saying yes.
-    pub(super) async fn has_open_pull_request(&self, branch: &str) -> Result<bool, Halt> {
+    pub(super) async fn has_open_pull_request(
+        &self,
+        branch: &str,
+        fork: Option<&ForgeRepository>,
+    ) -> Result<bool, Halt> {
         if self.server.tool_with_role(FIND_PULL_REQUEST_ROLE).is_none() {
             return Ok(true);
         }
         let branch = ForgeBranch {
             repository: self.repository.clone(),
             head: branch.to_owned(),
+            head_repository: fork.cloned(),
         };
         let found: FoundPullRequest = self.call(FIND_PULL_REQUEST_ROLE, &branch).await?;
         Ok(found.open.is_some())
@@ -155,6 +179,16 @@ fn known_to_a_forge(repository: &Repository) -> Option<ForgeRepository> {
         owner: owner.join("/"),
         name: name.clone(),
     })
+}
+
+/// The URL that git knows a repository of a forge by.
+pub(super) fn git_url(repository: &ForgeRepository) -> String {
+    let ForgeRepository {
+        origin,
+        owner,
+        name,
+    } = repository;
+    format!("{origin}/{owner}/{name}.git")
 }
 
 fn without_hosts(name: &str, origin: &str) -> Halt {

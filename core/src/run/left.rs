@@ -92,7 +92,7 @@ async fn last_sandbox(parts: &RunParts, run: &RunId) -> Option<SandboxHandle> {
         };
         after = last.seq;
         for logged in events {
-            if let Event::SandboxOpened { kind, handle } = logged.event {
+            if let Event::SandboxOpened { kind, handle, .. } = logged.event {
                 found = Some(SandboxHandle { kind, data: handle });
             }
         }

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use pullwright_protocol::{CheckReport, Followed, Outcome, Provenance, RunRequest};
 
+use super::catch_up::Pushing;
 use super::detect::Commands;
 use crate::agent::LastReply;
 use crate::conversation::Conversation;
@@ -25,9 +26,11 @@ pub(super) struct Past {
     pub(super) commands: Option<Commands>,
     /// The last one opened.
     pub(super) sandbox: Option<SandboxHandle>,
+    /// Whether that one holds the work on another commit than the run works on.
+    pub(super) is_elsewhere: bool,
     pub(super) talk: Option<Talk>,
     pub(super) before: Vec<CheckReport>,
-    /// Those of the work that was last taken in.
+    /// Those of the work that was last taken in, also on other commits.
     pub(super) after: Vec<CheckReport>,
     /// What was asked for.
     pub(super) request: Option<RunRequest>,
@@ -45,6 +48,8 @@ pub(super) struct Past {
     pub(super) is_final: bool,
     /// How often the model was asked to mend what its change broke.
     pub(super) repairs: u32,
+    /// What was about to be pushed.
+    pub(super) pushing: Option<Pushing>,
     pub(super) pushed: Option<Pushed>,
     /// The files of the checks themselves that the pushed commit touches.
     pub(super) check_files: Vec<String>,
@@ -63,6 +68,16 @@ pub(super) struct Past {
 }
 
 impl Past {
+    /// The reports on what is pushed or about to be, or else on what is kept.
+    pub(super) fn reports(&self) -> Vec<CheckReport> {
+        let pushing = self.pushing.as_ref().map(|pushing| &pushing.tree);
+        let Some(tree) = pushing.or(self.kept.as_ref()) else {
+            return self.after.clone();
+        };
+        let reports = self.after.iter().filter(|report| report.tree == *tree);
+        reports.cloned().collect()
+    }
+
     /// The tree of the patch that is stored, if that is a change to the commit that the run works on.
     pub(super) fn kept_here(&self) -> Option<&str> {
         let is_here = self.kept_on == self.base;

@@ -47,6 +47,7 @@ impl Run<'_> {
         let provider = self.open_provider(&row, model.as_deref()).await?;
         self.open_host_tools(&repository).await?;
         self.preflight().await?;
+        self.find_way().await;
         let Start { base, work } = self.find_start(&repository).await?;
         let commands = self.choose_commands(&base).await?;
         self.open_sandbox(&base, None, &commands).await?;
@@ -110,10 +111,6 @@ impl Run<'_> {
         for warning in &rights.warnings {
             self.status(Stage::Clone, warning.clone()).await;
         }
-        if rights.archived || !rights.can_push {
-            let message = "this run cannot push; its work will be kept as a patch";
-            self.status(Stage::Clone, message).await;
-        }
         Ok(())
     }
 
@@ -124,7 +121,7 @@ impl Run<'_> {
         branch: Option<&str>,
         commit: Option<&str>,
     ) -> Result<Base, Halt> {
-        let credential = self.credential().await?;
+        let credential = self.credential(repository).await?;
         let base = self
             .parts
             .source
@@ -148,9 +145,12 @@ impl Run<'_> {
         Ok(base)
     }
 
-    pub(super) async fn credential(&self) -> Result<Option<ForgeCredential>, Halt> {
+    pub(super) async fn credential(
+        &self,
+        repository: &Repository,
+    ) -> Result<Option<ForgeCredential>, Halt> {
         match &self.forge {
-            Some(forge) => forge.credential().await,
+            Some(forge) => forge.credential(repository).await,
             None => Ok(None),
         }
     }

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use pullwright_protocol::forge::OpenPullRequest;
+use pullwright_protocol::forge::{ForgeRepository, OpenPullRequest};
 use pullwright_protocol::{Event, FailureKind, Outcome, Stage};
 
+use super::catch_up::{CaughtUp, Pushing};
 use super::evidence::Proposed;
+use super::forge::git_url;
 use super::summary::Summary;
+use super::way::Way;
 use super::{Ended, Run, evidence};
 use crate::agent::Halt;
 use crate::source::{Base, Push, Pushed, Work};
@@ -47,9 +50,9 @@ impl Run<'_> {
                 }
                 pushed => self.pushed = Some(pushed?),
             }
-            self.check_files = evidence::check_files(&work);
+            self.check_files = evidence::check_files(self.published_work(&work));
         }
-        if self.forge.is_none() {
+        if self.forge.is_none() || self.is_base_gone() {
             return Ok(Ended {
                 outcome: Outcome::BranchOnly,
                 summary: self.told(&summary),
@@ -76,9 +79,24 @@ impl Run<'_> {
         !super::check::broken(&self.before, &self.after).is_empty()
     }
 
+    /// Whether there is no branch any more that the change could be proposed to.
+    fn is_base_gone(&self) -> bool {
+        self.base_move
+            .as_ref()
+            .is_some_and(|moved| moved.to.is_none())
+    }
+
+    /// The work on the commit on which it is published.
+    fn published_work<'w>(&'w self, work: &'w Work) -> &'w Work {
+        self.caught_up.as_ref().map_or(work, CaughtUp::work)
+    }
+
     /// The model's summary, and what it must not keep silent about.
     fn told(&self, summary: &Summary) -> String {
-        let whole = summary.whole();
+        let whole = match &self.base_move {
+            Some(moved) => format!("{}\n\n{}", summary.whole(), moved.told),
+            None => summary.whole(),
+        };
         let broken = super::check::broken(&self.before, &self.after);
         if broken.is_empty() {
             return whole;
@@ -98,41 +116,74 @@ impl Run<'_> {
             let reasons = work.refusals.join("; ");
             return Some(format!("the change may not be pushed: {reasons}"));
         }
-        let rights = self.forge.as_ref()?.rights.as_ref()?;
-        if rights.archived {
-            return Some("the repository is archived, so nothing can be pushed".to_owned());
+        match &self.way {
+            Way::Patch(reason) => Some(reason.clone()),
+            Way::Branch | Way::Fork(_) => None,
         }
-        let reason = "the token in use may not push to this repository";
-        (!rights.can_push).then(|| reason.to_owned())
     }
 
-    async fn push(&self, base: &Base, work: &Work, summary: &Summary) -> Result<Pushed, Halt> {
-        let credential = self.credential().await?;
+    async fn push(&mut self, base: &Base, work: &Work, summary: &Summary) -> Result<Pushed, Halt> {
         let (branch, grows) = self.branch_to_push(base);
+        let fork = self.fork_to_push(base);
+        let to = match &fork {
+            Some(fork) => self.parts.source.accept(&git_url(fork))?,
+            None => base.repository.clone(),
+        };
+        let credential = self.credential(&to).await?;
+        self.say_push_started(&branch, work, fork.clone()).await;
         self.before_effect().await?;
+        let policy = self.parts.config.repositories.moved_base;
+        let message = summary.commit_message(&self.parts.config.commit.co_authors);
         let push = Push {
             run: &self.owned.id,
             base,
             work,
+            moved: self.caught_up.as_ref().map(|there| there.moved(policy)),
+            to: fork.is_some().then_some(&to),
             branch: &branch,
             grows,
-            message: &summary.commit_message(),
+            message: &message,
             credential: credential.as_ref(),
         };
         let pushed = self.parts.source.push(push).await?;
         let event = Event::BranchPushed {
             branch: pushed.branch.clone(),
             commit: pushed.commit.clone(),
-            check_files: evidence::check_files(work),
+            fork: fork.clone(),
+            check_files: evidence::check_files(self.published_work(work)),
         };
         self.log.emit(event).await;
+        let place = fork.map(|fork| format!(" of the fork {}/{}", fork.owner, fork.name));
         let message = format!(
-            "pushed {} to branch {}",
+            "pushed {} to branch {}{}",
             super::prepare::short(&pushed.commit),
-            pushed.branch
+            pushed.branch,
+            place.unwrap_or_default()
         );
         self.status(Stage::Publish, message).await;
         Ok(pushed)
+    }
+
+    /// The log has what is pushed before it is pushed: another owner pushes the same, or finds it there.
+    async fn say_push_started(&mut self, branch: &str, work: &Work, fork: Option<ForgeRepository>) {
+        let pushing = Pushing {
+            tree: self.published_work(work).tree.clone(),
+            onto: self.caught_up.as_ref().map(|there| there.onto().to_owned()),
+            fork,
+            moved: self.base_move.clone(),
+        };
+        if self.pushing.as_ref() == Some(&pushing) {
+            return;
+        }
+        let event = Event::PushStarted {
+            branch: branch.to_owned(),
+            tree: pushing.tree.clone(),
+            onto: pushing.onto.clone(),
+            fork: pushing.fork.clone(),
+            moved: pushing.moved.clone(),
+        };
+        self.log.emit(event).await;
+        self.pushing = Some(pushing);
     }
 
     async fn open_pull_request(&mut self, base: &Base, summary: &Summary) -> Result<(), Halt> {
@@ -141,8 +192,10 @@ impl Run<'_> {
         };
         self.before_effect().await?;
         let proposed = match &self.work {
-            Some(work) => Proposed::Work(work),
-            None => Proposed::Commit(&pushed.commit),
+            Some(work) if self.is_pushed(self.published_work(work)) => {
+                Proposed::Work(self.published_work(work))
+            }
+            _ => Proposed::Commit(&pushed.commit),
         };
         let earlier = self.grows(base);
         let before = earlier.iter().flat_map(|earlier| &earlier.check_files);
@@ -154,6 +207,8 @@ impl Run<'_> {
             &check_files,
             &self.before,
             &self.after,
+            self.base_move.as_ref(),
+            self.parts.config.server.public_url.as_deref(),
         );
         let whole = match earlier {
             Some(earlier) if self.adds_nothing() => &Summary::of_pushed(&earlier.summaries),
@@ -161,19 +216,29 @@ impl Run<'_> {
             None => summary,
         };
         let target = self.target(base);
+        let is_new = earlier.is_none_or(|earlier| earlier.pr_url.is_none());
+        let template = match is_new {
+            true => self.template(base).await,
+            false => None,
+        };
         let opened = forge
             .open_pull_request(|repository| OpenPullRequest {
                 repository,
                 head: pushed.branch.clone(),
+                head_repository: self.fork_pushed(base),
                 head_sha: pushed.commit.clone(),
                 base: target.clone(),
                 title: whole.title.clone(),
                 summary: whole.body.clone(),
                 evidence,
-                // A change that breaks a check is a proposal to look at, not one to merge.
-                draft: self.owned.request.draft || self.breaks_checks(),
+                draft: self.is_draft(),
+                run: Some(self.owned.id.clone()),
+                template,
             })
             .await?;
+        if is_new {
+            self.set_details(opened.number).await;
+        }
         self.pr_url = Some(opened.url.clone());
         let event = Event::PullRequestOpened {
             url: opened.url,
@@ -184,6 +249,40 @@ impl Run<'_> {
         };
         self.log.emit(event).await;
         Ok(())
+    }
+
+    /// A change that breaks a check is a proposal to look at, not one to merge.
+    fn is_draft(&self) -> bool {
+        let is_in_the_way = self
+            .base_move
+            .as_ref()
+            .is_some_and(|moved| moved.is_in_the_way);
+        let is_asked = self.owned.request.draft || self.parts.config.pull_request.draft;
+        is_asked || is_in_the_way || self.breaks_checks()
+    }
+
+    fn is_pushed(&self, work: &Work) -> bool {
+        self.pushing
+            .as_ref()
+            .is_none_or(|pushing| pushing.tree == work.tree)
+    }
+
+    /// The fork to push to, if to one. A branch grows where it is.
+    fn fork_to_push(&self, base: &Base) -> Option<ForgeRepository> {
+        match (self.grows(base), &self.way) {
+            (Some(earlier), _) => earlier.fork.clone(),
+            (None, Way::Fork(fork)) => Some(fork.clone()),
+            (None, _) => None,
+        }
+    }
+
+    /// The fork that holds the pushed branch, if one does.
+    fn fork_pushed(&self, base: &Base) -> Option<ForgeRepository> {
+        let pushing = self
+            .pushing
+            .as_ref()
+            .and_then(|pushing| pushing.fork.clone());
+        pushing.or_else(|| self.grows(base)?.fork.clone())
     }
 
     /// Nothing outside changes before everything that led to it is durable.

@@ -100,7 +100,12 @@ impl Run<'_> {
         self.last_words = last.and_then(LastReply::last_words).unwrap_or_default();
         self.followed.clone_from(&past.followed);
         self.before.clone_from(&past.before);
-        self.after.clone_from(&past.after);
+        self.pushing.clone_from(&past.pushing);
+        self.base_move = past
+            .pushing
+            .as_ref()
+            .and_then(|pushing| pushing.moved.clone());
+        self.after = past.reports();
         self.repairs = past.repairs;
         self.pushed.clone_from(&past.pushed);
         self.check_files.clone_from(&past.check_files);
@@ -183,7 +188,8 @@ impl Run<'_> {
 
     /// Opens the sandbox again that holds work which nobody has taken in.
     async fn find_work(&mut self, past: &Past) -> Result<(), Halt> {
-        let has_work = past.talk.is_some() && !past.is_final && past.loss != Some(Loss::Open);
+        let is_there = past.loss != Some(Loss::Open) && !past.is_elsewhere;
+        let has_work = past.talk.is_some() && !past.is_final && is_there;
         let (true, Some(base), Some(handle)) = (has_work, &past.base, &past.sandbox) else {
             return Ok(());
         };
@@ -264,7 +270,7 @@ impl Run<'_> {
         // What is pushed is what is proposed, whatever else is there.
         let is_worked_out = self.work.is_some() || self.pushed.is_some();
         // One that was not made ready holds less than it seems.
-        let is_of_use = !is_worked_out && past.loss != Some(Loss::Open);
+        let is_of_use = !is_worked_out && past.loss != Some(Loss::Open) && !past.is_elsewhere;
         let reopened = match &past.sandbox {
             Some(handle) if is_of_use => self.reopen(handle).await,
             Some(handle) => {
@@ -280,12 +286,13 @@ impl Run<'_> {
             sandbox.allow(always).await?;
         }
         self.preflight_again().await;
-        if self.pushed.is_some() {
+        self.catch_up_again(&base).await;
+        if self.pushed.is_some() || self.pushing.is_some() {
             return Ok(Left::Nothing);
         }
         let is_said = !self.inbox.news().await.is_empty();
         if self.work.is_some() && self.is_checked(&commands) && !is_said {
-            return Ok(Left::Nothing);
+            return Ok(Left::Checked { base, commands });
         }
         let prepared = self.prepared_again(base, commands, &talk).await?;
         if self.work.is_some() {
@@ -312,12 +319,24 @@ impl Run<'_> {
             let message = format!("what the token may do is not known: {error}");
             self.status(Stage::Clone, message).await;
         }
+        if self.pushed.is_none() {
+            self.find_way().await;
+        }
     }
 
     async fn fetch_again(&self, repository: &Repository, base: &PastBase) -> Result<Base, Halt> {
-        let credential = self.credential().await?;
+        let published = self
+            .followed
+            .as_ref()
+            .and_then(|followed| followed.published.as_ref());
+        let here = published.filter(|published| published.branch == base.branch);
+        let repository = match here {
+            Some(published) => self.holder(published, repository)?,
+            None => repository.clone(),
+        };
+        let credential = self.credential(&repository).await?;
         let fetch = Fetch {
-            repository,
+            repository: &repository,
             branch: Some(&base.branch),
             commit: Some(&base.commit),
             credential: credential.as_ref(),
@@ -432,6 +451,7 @@ impl Run<'_> {
         let opened = Event::SandboxOpened {
             kind: handle.kind,
             handle: handle.data,
+            elsewhere: self.is_elsewhere,
         };
         self.log.emit(opened).await;
         self.sandbox = Some(sandbox);

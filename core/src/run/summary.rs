@@ -77,8 +77,17 @@ impl Summary {
 
     /// Title and body, as a commit message. A code host acts on some words in one: they are broken by
     /// an invisible space, since a model may have them from anywhere.
-    pub(super) fn commit_message(&self) -> String {
-        disarmed(&self.whole())
+    /// `co_authors` are from the configuration, as `Name <mail>`, and stand there as git takes them.
+    pub(super) fn commit_message(&self, co_authors: &[String]) -> String {
+        let message = disarmed(&self.whole());
+        if co_authors.is_empty() {
+            return message;
+        }
+        let trailers: Vec<String> = co_authors
+            .iter()
+            .map(|author| format!("Co-authored-by: {author}"))
+            .collect();
+        format!("{}\n\n{}", message.trim_end(), trailers.join("\n"))
     }
 
     /// Title and body.

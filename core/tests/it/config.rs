@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use pullwright_core::config::{
-    AppConfig, AppKey, Config, ConfigError, ModalConfig, ProviderLink, Runs, SandboxKind,
-    ToolConfig, ToolLink,
+    AppConfig, AppKey, Config, ConfigError, ModalConfig, MovedBase, ProviderLink, Runs,
+    SandboxKind, ToolConfig, ToolLink,
 };
+use pullwright_protocol::Publish;
 
 const MINIMAL: &str = "
 [agent]
@@ -526,4 +527,90 @@ allowed_hosts = ['Pullwright.example.com']",
         absent.requests_per_minute.get() < 10_000,
         "a finite default"
     );
+}
+
+#[test]
+fn how_changes_are_published_is_said() {
+    let config = with(
+        "[repositories]
+publish = 'fork'
+moved_base = 'merge'
+[commit]
+name = 'A Robot'
+email = 'robot@example.com'
+co_authors = ['Ann Other <ann@example.com>']
+[pull_request]
+draft = true
+labels = ['good first issue']
+reviewers = ['ann']
+team_reviewers = ['core']
+assignees = ['bob-1']
+[server]
+public_url = 'https://pullwright.example.com/'",
+    );
+    assert_eq!(config.repositories.publish, Publish::Fork);
+    assert_eq!(config.repositories.moved_base, MovedBase::Merge);
+    let (commit, pull_request) = (config.commit, config.pull_request);
+    assert_eq!(
+        (commit.name.as_str(), commit.email.as_str()),
+        ("A Robot", "robot@example.com")
+    );
+    assert_eq!(commit.co_authors, ["Ann Other <ann@example.com>"]);
+    assert!(pull_request.draft);
+    assert_eq!(pull_request.labels, ["good first issue"]);
+    let people = [
+        pull_request.reviewers,
+        pull_request.team_reviewers,
+        pull_request.assignees,
+    ];
+    assert_eq!(people, [["ann"], ["core"], ["bob-1"]]);
+    let url = config.server.public_url;
+    assert_eq!(url.as_deref(), Some("https://pullwright.example.com"));
+    let absent = parse(MINIMAL).unwrap();
+    assert_eq!(absent.repositories.publish, Publish::Auto);
+    assert_eq!(absent.repositories.moved_base, MovedBase::Rebase);
+    assert!(!absent.pull_request.draft && absent.server.public_url.is_none());
+}
+
+#[test]
+fn what_cannot_be_published_so_is_refused() {
+    for (section, expected) in [
+        ("[repositories]\npublish = 'forks'", "did you mean `fork`?"),
+        ("[repositories]\nmoved_base = 'squash'", "is not known"),
+        ("[commit]\nname = 'A <Robot>'", "it is not a name"),
+        ("[commit]\nemail = 'robot'", "not an email address"),
+        (
+            "[commit]\nco_authors = ['Ann']",
+            "`Ann` is not `Name <mail>`",
+        ),
+        (
+            "[commit]\nco_authors = [\"Ann <a@b>\\nFixes: x\"]",
+            "is not `Name <mail>`",
+        ),
+        ("[pull_request]\nlabels = ['']", "is not a label"),
+        (
+            "[pull_request]\nreviewers = ['org/team']",
+            "is not the name of an account",
+        ),
+        (
+            "[pull_request]\nassignees = ['ann', 'Ann']",
+            "is there twice",
+        ),
+        (
+            "[server]\npublic_url = 'https://me@p.example'",
+            "not an address",
+        ),
+        ("[server]\npublic_url = 'ftp://p.example'", "not an address"),
+    ] {
+        let error = parse(&format!("{MINIMAL}\n{section}\n"))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(expected), "{section}: {error}");
+    }
+    let many: Vec<String> = (0..16).map(|number| format!("'l{number}'")).collect();
+    let many = format!(
+        "{MINIMAL}\n[pull_request]\nlabels = [{}]\n",
+        many.join(", ")
+    );
+    assert!(parse(&many).unwrap_err().to_string().contains("at most 15"));
 }

@@ -81,6 +81,7 @@ async fn create(store: &Arc<dyn RunStore>, run: &RunId) -> Epoch {
             provider: None,
             model: None,
             draft: false,
+            publish: None,
             budget: BudgetLimits::default(),
             checks: None,
             follows: None,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use pullwright_protocol::{BudgetLimits, RunRequest};
+use pullwright_protocol::{BudgetLimits, Publish, RunRequest};
 
 use super::workbench::Workbench;
 
@@ -33,6 +33,9 @@ pub(super) struct Code {
     /// Open the pull request as a draft.
     #[arg(long)]
     draft: bool,
+    /// How the change reaches the repository; it can only be as careful as the configured way, or more.
+    #[arg(long, value_parser = publish)]
+    publish: Option<Publish>,
     /// The most the run may cost, in US dollars.
     #[arg(long)]
     max_usd: Option<f64>,
@@ -64,6 +67,7 @@ impl Code {
             provider: self.provider,
             model: self.model,
             draft: self.draft,
+            publish: self.publish,
             budget: BudgetLimits {
                 max_usd: self.max_usd,
                 max_turns: self.max_turns,
@@ -74,6 +78,14 @@ impl Code {
             caller_token: false,
         })
     }
+}
+
+fn publish(text: &str) -> Result<Publish, String> {
+    let found = Publish::ALL.iter().find(|way| way.as_str() == text);
+    found.copied().ok_or_else(|| {
+        let all: Vec<&str> = Publish::ALL.iter().map(|way| way.as_str()).collect();
+        format!("it is one of {}", all.join(", "))
+    })
 }
 
 /// A path relative to the current folder means that folder, not the server's.

@@ -128,6 +128,7 @@ fn request(remote: &str) -> RunRequest {
         provider: None,
         model: None,
         draft: false,
+        publish: None,
         budget: BudgetLimits::default(),
         checks: None,
         follows: None,

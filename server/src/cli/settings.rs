@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use pullwright_core::config::{
-    AppConfig, AppKey, Config, EditTool, ProviderConfig, ProviderLink, Runs, SandboxConfig,
-    ToolConfig, ToolLink, WireLink, config_schema,
+    AppConfig, AppKey, Config, EditTool, MovedBase, ProviderConfig, ProviderLink, Runs,
+    SandboxConfig, ToolConfig, ToolLink, WireLink, config_schema,
 };
 use serde_json::{Value, json};
 
@@ -77,6 +77,20 @@ fn effective(config: &Config) -> Value {
         "repositories": {
             "hosts": config.repositories.hosts,
             "max_clone_mb": config.repositories.max_clone_mb,
+            "publish": config.repositories.publish,
+            "moved_base": moved_base(config.repositories.moved_base),
+        },
+        "commit": {
+            "name": config.commit.name,
+            "email": config.commit.email,
+            "co_authors": config.commit.co_authors,
+        },
+        "pull_request": {
+            "draft": config.pull_request.draft,
+            "labels": config.pull_request.labels,
+            "reviewers": config.pull_request.reviewers,
+            "team_reviewers": config.pull_request.team_reviewers,
+            "assignees": config.pull_request.assignees,
         },
         "setup": {
             "run": config.setup.run,
@@ -101,6 +115,7 @@ fn effective(config: &Config) -> Value {
             "shutdown_grace_sec": config.server.shutdown_grace.as_secs(),
             "max_prompt_chars": config.server.max_prompt_chars,
             "max_body_bytes": config.server.max_body_bytes,
+            "public_url": config.server.public_url,
             "data_dir": config.server.data_dir,
             "require_keys": config.server.access.require_keys,
             "requests_per_minute": config.server.access.requests_per_minute,
@@ -114,6 +129,14 @@ fn effective(config: &Config) -> Value {
             "token_key_env": config.server.token_key_env,
         },
     })
+}
+
+fn moved_base(moved_base: MovedBase) -> &'static str {
+    match moved_base {
+        MovedBase::Rebase => "rebase",
+        MovedBase::Merge => "merge",
+        MovedBase::Keep => "keep",
+    }
 }
 
 fn provider(row: &ProviderConfig) -> Value {

@@ -83,6 +83,7 @@ impl Validate for Executor {
         let accepted = self.parts().source.accept(&request.repo_url);
         accepted.map_err(|error| bad(error.kind, error.message))?;
         self.check_provider(request)?;
+        self.check_publish(request)?;
         self.check_branches(request)
     }
 
@@ -118,6 +119,8 @@ impl Validate for Executor {
         {
             (request.provider, request.model) = (None, None);
         }
+        let most = self.parts().config.repositories.publish;
+        request.publish = request.publish.filter(|asked| asked.is_as_careful_as(most));
     }
 }
 
@@ -159,6 +162,19 @@ impl Executor {
             ));
         }
         Ok(())
+    }
+
+    fn check_publish(&self, request: &RunRequest) -> Result<(), ApiProblem> {
+        let most = self.parts().config.repositories.publish;
+        match request.publish {
+            Some(asked) if !asked.is_as_careful_as(most) => Err(ApiProblem::bad_request(format!(
+                "field `publish` is `{}`, but this server publishes by `{}` at most: a request may only be \
+                 more careful (`patch` is the most careful, then `fork`, then `branch`)",
+                asked.as_str(),
+                most.as_str()
+            ))),
+            _ => Ok(()),
+        }
     }
 
     fn check_branches(&self, request: &RunRequest) -> Result<(), ApiProblem> {

@@ -1,6 +1,7 @@
 //! A run's log, taken apart into what a replay plays and what it is held against.
 
 mod answers;
+mod elsewhere;
 mod one_owner;
 
 use pullwright_protocol::provider::ModelLimits;
@@ -116,7 +117,7 @@ impl Recording {
         let OneOwner {
             events,
             only_recorded,
-        } = one_owner::of_one_owner(events)?;
+        } = one_owner::of_one_owner(elsewhere::without_checks_elsewhere(events))?;
         let begun = events
             .iter()
             .position(|event| matches!(event, Event::ConversationStarted { .. }))

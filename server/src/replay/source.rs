@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use pullwright_core::source::{
-    Base, CheckoutFiles, Fetch, Push, Pushed, Repository, Source, SourceError, Work,
+    Base, Brought, CheckoutFiles, Fetch, Push, Pushed, Repository, Source, SourceError, Work,
 };
 use pullwright_protocol::{FailureKind, RunId};
 use tokio::io::AsyncRead;
@@ -98,6 +98,15 @@ impl Source for OfflineSource {
         patch: &[u8],
     ) -> Result<Work, SourceError> {
         self.source.restore(run, base, tree, patch).await
+    }
+
+    async fn bring_onto(
+        &self,
+        base: &Base,
+        work: &Work,
+        onto: &Base,
+    ) -> Result<Brought, SourceError> {
+        self.source.bring_onto(base, work, onto).await
     }
 
     /// A run that may not push keeps its patch, which is how a replay ends.

@@ -82,6 +82,8 @@ struct Matrix<'a> {
     is_replayed: bool,
     /// Whether the run follows one that has ended.
     follows: bool,
+    /// Whether the base branch moves while the model is at work.
+    moves: bool,
     /// At every how many events a server is killed.
     step: usize,
 }
@@ -123,6 +125,18 @@ async fn a_run_survives_its_server_at_every_event() {
 async fn a_run_that_follows_another_survives_its_server() {
     let matrix = Matrix {
         follows: true,
+        step: 2,
+        ..Matrix::default()
+    };
+    matrix.holds(1).await;
+}
+
+/// What was about to be pushed is pushed, although the branch may have moved again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_base_moves_survives_its_server() {
+    let matrix = Matrix {
+        moves: true,
+        is_replayed: true,
         step: 2,
         ..Matrix::default()
     };
@@ -265,6 +279,12 @@ impl Matrix<'_> {
         }
         let mut events = Vec::new();
         let mut data = "data";
+        if self.moves {
+            let is_fetched =
+                |logged: &LoggedEvent| matches!(logged.event, Event::RepositoryFetched { .. });
+            ground.follow(&server, &run, &mut events, is_fetched).await;
+            ground.move_main();
+        }
         if let Some(seq) = killed_at {
             let reached = |logged: &LoggedEvent| logged.seq >= seq;
             ground.follow(&server, &run, &mut events, reached).await;
@@ -287,6 +307,13 @@ impl Matrix<'_> {
         }
         let pulls = ground.pull_requests().await;
         assert!(pulls.is_none_or(|pulls| pulls == 1), "{pulls:?}");
+        if self.moves {
+            let behind = ground.git(&["rev-list", "--count", "--all", "--not", "main"]);
+            assert_eq!(
+                behind, "1",
+                "killed at {killed_at:?}: one commit on the newest one"
+            );
+        }
         let branches = ground.branches();
         let [branch] = &branches[..] else {
             panic!("killed at {killed_at:?}: {branches:?} {events:#?}");

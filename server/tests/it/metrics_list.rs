@@ -118,6 +118,7 @@ fn everything() -> Vec<Event> {
         Event::SandboxOpened {
             kind: text("local"),
             handle: Value::Null,
+            elsewhere: false,
         },
         Event::Checked {
             report: CheckReport {

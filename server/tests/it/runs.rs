@@ -21,6 +21,7 @@ mod links;
 mod list_command;
 mod messages;
 mod metrics;
+mod moved_base;
 mod native;
 pub(crate) mod project;
 mod provider_links;

@@ -19,6 +19,7 @@ pub(crate) fn request(prompt: &str) -> RunRequest {
         provider: None,
         model: None,
         draft: false,
+        publish: None,
         budget: BudgetLimits::default(),
         checks: None,
         follows: None,

@@ -169,6 +169,11 @@ impl Api {
         Some(())
     }
 
+    /// The longest wait for something that GitHub has under way.
+    pub(crate) fn longest_wait(&self) -> Duration {
+        self.limits.longest_wait
+    }
+
     /// The pause after the given attempt, where GitHub does not name one.
     pub(crate) fn backoff(&self, attempt: u32) -> Duration {
         self.limits.retry_delay * 2u32.saturating_pow(attempt.saturating_sub(1))

@@ -1,8 +1,11 @@
 //! The title and the description of a pull request: what the model wrote is quoted and disarmed,
 //! what the framework recorded is shown as it is.
 
+mod form;
 mod neutral;
 mod shorten;
+
+use pullwright_tool_kit::protocol::RunId;
 
 use self::neutral::neutral;
 use self::shorten::{shorten_lines, shorten_markdown};
@@ -36,15 +39,50 @@ pub(crate) fn title(text: &str) -> String {
     neutral(&format!("{}…", kept.trim_end()))
 }
 
-/// The description. Of one that exists, only our own part is replaced.
-pub(crate) fn description(existing: Option<&str>, summary: &str, evidence: &str) -> String {
+/// What our part of a description says.
+#[derive(Clone, Copy)]
+pub(crate) struct Ours<'a> {
+    /// Who proposes, if that is known.
+    pub(crate) run: Option<&'a RunId>,
+    /// What the model wrote.
+    pub(crate) summary: &'a str,
+    /// What the framework recorded.
+    pub(crate) evidence: &'a str,
+}
+
+/// The description of a new pull request, in the repository's own form if it has one.
+pub(crate) fn new_description(form: Option<&str>, ours: Ours<'_>) -> String {
+    let (before, after) = form::around(form.unwrap_or_default());
+    whole(&before, ours, &after)
+}
+
+/// The description of one that exists, of which only our own part is replaced.
+pub(crate) fn description(existing: Option<&str>, ours: Ours<'_>) -> String {
     let (before, after) = around_ours(existing.unwrap_or_default());
+    whole(&before, ours, &after)
+}
+
+/// Whether a description says that this run proposes it.
+pub(crate) fn is_of_run(description: Option<&str>, run: &RunId) -> bool {
+    let marker = run_marker(run);
+    !marker.is_empty() && description.is_some_and(|text| text.contains(&marker))
+}
+
+/// Does not show. The id is the framework's own, but what is no id makes no marker.
+fn run_marker(run: &RunId) -> String {
+    let is_plain = run
+        .0
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    match is_plain && !run.0.is_empty() {
+        true => format!("<!-- pullwright:run {run} -->"),
+        false => String::new(),
+    }
+}
+
+fn whole(before: &str, ours: Ours<'_>, after: &str) -> String {
     let theirs = before.chars().count() + after.chars().count();
-    let ours = our_part(
-        summary,
-        evidence,
-        MAX_DESCRIPTION_CHARS.saturating_sub(theirs),
-    );
+    let ours = our_part(ours, MAX_DESCRIPTION_CHARS.saturating_sub(theirs));
     format!("{before}{ours}{after}")
 }
 
@@ -68,12 +106,16 @@ fn around_ours(existing: &str) -> (String, String) {
     }
 }
 
-fn our_part(summary: &str, evidence: &str, room: usize) -> String {
-    let head = format!("{BEGIN}\n{}", quoted_summary(summary));
+fn our_part(ours: Ours<'_>, room: usize) -> String {
+    let marker = ours.run.map(run_marker).filter(|marker| !marker.is_empty());
+    let marker = marker
+        .map(|marker| format!("{marker}\n"))
+        .unwrap_or_default();
+    let head = format!("{BEGIN}\n{marker}{}", quoted_summary(ours.summary));
     let tail = format!("\n{END}");
     let left = room.saturating_sub(head.chars().count() + tail.chars().count());
     // The markers inside would make the next update cut at the wrong place.
-    let evidence = evidence.replace(BEGIN, "").replace(END, "");
+    let evidence = ours.evidence.replace(BEGIN, "").replace(END, "");
     format!("{head}{}{tail}", shorten_markdown(evidence.trim(), left))
 }
 
@@ -94,7 +136,16 @@ fn longest_run(text: &str, of: char) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{description as described, *};
+
+    fn description(existing: Option<&str>, summary: &str, evidence: &str) -> String {
+        let ours = Ours {
+            run: None,
+            summary,
+            evidence,
+        };
+        described(existing, ours)
+    }
 
     #[test]
     fn a_title_is_one_short_line_that_nobody_is_called_by() {
@@ -156,5 +207,41 @@ mod tests {
     fn evidence_cannot_hold_our_markers() {
         let body = description(None, "s", &format!("a {END} b"));
         assert_eq!(body.matches(END).count(), 1, "{body}");
+    }
+
+    #[test]
+    fn a_new_description_keeps_the_form_of_the_repository() {
+        let run = RunId("0199-ab".to_owned());
+        let ours = Ours {
+            run: Some(&run),
+            summary: "one",
+            evidence: "**ok**",
+        };
+        let form = "## What does it do?\n\n## Checklist\n- [ ] Tests\n";
+        let first = new_description(Some(form), ours);
+        assert!(
+            first.starts_with(
+                "## What does it do?\n\n<!-- pullwright:begin -->\n<!-- pullwright:run 0199-ab -->"
+            ),
+            "{first}"
+        );
+        assert!(
+            first.ends_with("<!-- pullwright:end -->\n\n## Checklist\n- [ ] Tests\n"),
+            "{first}"
+        );
+        let ticked = first.replace("- [ ]", "- [x]");
+        let second = described(
+            Some(&ticked),
+            Ours {
+                summary: "two",
+                ..ours
+            },
+        );
+        assert!(
+            second.contains("- [x] Tests") && second.contains("two"),
+            "{second}"
+        );
+        assert!(is_of_run(Some(&second), &run));
+        assert!(!is_of_run(Some(&second), &RunId("0199".to_owned())));
     }
 }

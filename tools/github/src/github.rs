@@ -30,9 +30,20 @@ pub(crate) enum Account {
     /// Nobody, since this variable is not set.
     Anonymous { variable: String },
     /// Whose token is in this variable.
-    Token { variable: String },
+    Token { variable: String, kind: TokenKind },
     /// The GitHub App with this id.
     App { id: String },
+}
+
+/// What a token's beginning says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TokenKind {
+    /// Of a user, for chosen repositories of one account.
+    FineGrained,
+    /// Of a GitHub App where it is installed.
+    Installation,
+    /// Of a user, or not known.
+    Other,
 }
 
 impl Github {
@@ -104,8 +115,21 @@ impl Account {
         let variable = config.token_env;
         match (config.app, config.token) {
             (Some(app), _) => Self::App { id: app.id },
-            (None, Some(_)) => Self::Token { variable },
+            (None, Some(token)) => Self::Token {
+                variable,
+                kind: TokenKind::of(token.expose()),
+            },
             (None, None) => Self::Anonymous { variable },
+        }
+    }
+}
+
+impl TokenKind {
+    fn of(token: &str) -> Self {
+        match token {
+            _ if token.starts_with("github_pat_") => Self::FineGrained,
+            _ if token.starts_with("ghs_") => Self::Installation,
+            _ => Self::Other,
         }
     }
 }
@@ -116,7 +140,7 @@ impl fmt::Display for Account {
             Self::Anonymous { variable } => {
                 write!(f, "an anonymous caller ({variable} is not set)")
             }
-            Self::Token { variable } => write!(f, "the token in {variable}"),
+            Self::Token { variable, .. } => write!(f, "the token in {variable}"),
             Self::App { id } => write!(f, "the GitHub App {id}"),
         }
     }

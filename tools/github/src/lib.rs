@@ -1,7 +1,7 @@
 //! GitHub as a forge: read-only tools for the model, publishing tools for the pipeline.
 //!
 //! The pipeline's tools carry a role and are never offered to a model: `preflight`, `credential`,
-//! `pull_request` and `find_pull_request`. The model's tools only read, and only the repository of the run, which the
+//! `fork`, `pull_request`, `pull_request_details` and `find_pull_request`. The model's tools only read, and only the repository of the run, which the
 //! framework attaches to each call: `issue`, `pull`, `comments` and `search`.
 //!
 //! Absent on purpose: any tool that writes on a model's word, a redirect that is followed, and a
@@ -10,18 +10,22 @@
 mod api;
 mod config;
 mod description;
+mod details;
 mod error;
+mod fork;
 mod github;
 mod model;
 mod preflight;
 mod pull_request;
+mod repeated;
 mod repository;
 mod view;
 
 use std::sync::Arc;
 
 use pullwright_tool_kit::protocol::forge::{
-    CREDENTIAL_ROLE, FIND_PULL_REQUEST_ROLE, PREFLIGHT_ROLE, PULL_REQUEST_ROLE,
+    CREDENTIAL_ROLE, FIND_PULL_REQUEST_ROLE, FORK_ROLE, PREFLIGHT_ROLE, PULL_REQUEST_DETAILS_ROLE,
+    PULL_REQUEST_ROLE,
 };
 use pullwright_tool_kit::{ToolDef, ToolServer};
 
@@ -49,6 +53,16 @@ pub fn server(config: GithubConfig) -> Result<ToolServer<Github>, GithubError> {
                 .idempotent()
                 .role(PULL_REQUEST_ROLE),
             Github::pull_request,
+        )
+        .tool(
+            ToolDef::new("pull_request_details")
+                .idempotent()
+                .role(PULL_REQUEST_DETAILS_ROLE),
+            Github::pull_request_details,
+        )
+        .tool(
+            ToolDef::new("fork").idempotent().role(FORK_ROLE),
+            Github::fork,
         )
         .tool(
             ToolDef::new("find_pull_request")

@@ -3,6 +3,8 @@
 
 use serde::Deserialize;
 
+use crate::repository::Repo;
+
 #[derive(Debug, Deserialize)]
 pub(crate) struct Repository {
     pub(crate) full_name: String,
@@ -15,6 +17,22 @@ pub(crate) struct Repository {
     pub(crate) disabled: bool,
     pub(crate) size: Option<u64>,
     pub(crate) permissions: Option<Permissions>,
+    /// Absent where nobody may say otherwise.
+    pub(crate) allow_forking: Option<bool>,
+    #[serde(default)]
+    pub(crate) fork: bool,
+    /// What it was forked from.
+    pub(crate) parent: Option<RepositoryName>,
+    /// What that was forked from in the end.
+    pub(crate) source: Option<RepositoryName>,
+}
+
+impl Repository {
+    /// Whether it is a fork of `repo`, or of a fork of it.
+    pub(crate) fn is_fork_of(&self, repo: &Repo) -> bool {
+        let mut origins = [&self.parent, &self.source].into_iter().flatten();
+        self.fork && origins.any(|origin| repo.is(&origin.full_name))
+    }
 }
 
 #[derive(Debug, Deserialize)]

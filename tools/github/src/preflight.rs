@@ -42,8 +42,11 @@ impl Github {
             return Err(self.renamed(repo, &found.full_name));
         }
         let obstacles = self.obstacles(repo, headers, &found);
+        let why_no_fork = self.why_no_fork(repo, headers, &found);
         Ok(Preflight {
             can_push: obstacles.is_empty(),
+            can_fork: why_no_fork.is_none(),
+            why_no_fork,
             warnings: obstacles,
             default_branch: found.default_branch.ok_or_else(|| {
                 Refusal::new(format!(
@@ -89,7 +92,7 @@ impl Github {
                      requests: read and write on {repo}"
                 ));
             }
-            Account::Token { variable } => variable,
+            Account::Token { variable, .. } => variable,
         };
         if !found.permissions.as_ref().is_some_and(|rights| rights.push) {
             return Some(format!(
@@ -101,6 +104,27 @@ impl Github {
         Some(format!(
             "the token in {env} has the scopes [{scopes}] only, so it cannot push to {repo}: add \
              the scope `{}`",
+            needed_scope(found.private)
+        ))
+    }
+
+    /// What keeps us from proposing from a fork, as far as it is known without making one.
+    fn why_no_fork(&self, repo: &Repo, headers: &HeaderMap, found: &Repository) -> Option<String> {
+        if found.archived || found.disabled {
+            return Some(format!("{repo} takes no changes"));
+        }
+        if found.allow_forking == Some(false) {
+            return Some(format!(
+                "{repo} allows no forks: its owner can allow them in its settings, or those of the organisation"
+            ));
+        }
+        if let Some(reason) = self.account.cannot_fork() {
+            return Some(reason);
+        }
+        let scopes = missing_scope(headers, found.private)?;
+        Some(format!(
+            "{} has the scopes [{scopes}] only, so it cannot fork {repo}: add the scope `{}`",
+            self.account,
             needed_scope(found.private)
         ))
     }

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use pullwright_tool_kit::protocol::RunId;
 use pullwright_tool_kit::protocol::forge::{
-    ForgeBranch, FoundPullRequest, OpenPullRequest, OpenedPullRequest,
+    ForgeBranch, ForgeRepository, FoundPullRequest, OpenPullRequest, OpenedPullRequest,
 };
 use pullwright_tool_kit::{Call, Output, Refusal};
 use serde::Serialize;
 
 use crate::api::{Fault, MAX_ATTEMPTS, Reason};
-use crate::description::{description, is_all_ours, title};
+use crate::description::{Ours, description, is_all_ours, is_of_run, new_description, title};
 use crate::github::{Github, structured, until_cancelled};
 use crate::model::Pull;
 use crate::repository::Repo;
@@ -31,13 +32,18 @@ impl Github {
             check_branch(branch)?;
         }
         until_cancelled(&call, async {
-            let opened = self.open_or_update(&repo, &wanted).await.map_err(|fault| {
-                let doing = format!(
-                    "opening the pull request from {} to {} on {repo}",
-                    wanted.head, wanted.base
-                );
-                self.refusal(&doing, &fault)
-            })?;
+            let head = self.head(&repo, &wanted.head, wanted.head_repository.as_ref())?;
+            let opened = self
+                .open_or_update(&repo, &head, &wanted)
+                .await
+                .map_err(|fault| {
+                    let doing = format!(
+                        "opening the pull request from {} to {} on {repo}",
+                        head.named_from(&repo),
+                        wanted.base
+                    );
+                    self.refusal(&doing, &fault)
+                })?;
             structured(&told(opened))
         })
         .await
@@ -52,10 +58,11 @@ impl Github {
         let repo = self.repo(&wanted.repository)?;
         check_branch(&wanted.head)?;
         until_cancelled(&call, async {
-            let found = self.find_open(&repo, &wanted.head).await.map_err(|fault| {
+            let head = self.head(&repo, &wanted.head, wanted.head_repository.as_ref())?;
+            let found = self.find_open(&repo, &head, None).await.map_err(|fault| {
                 let doing = format!(
                     "looking for the pull request from {} on {repo}",
-                    wanted.head
+                    head.qualified()
                 );
                 self.refusal(&doing, &fault)
             })?;
@@ -66,20 +73,48 @@ impl Github {
         .await
     }
 
-    async fn open_or_update(&self, repo: &Repo, wanted: &OpenPullRequest) -> Result<Pull, Fault> {
-        match self.find_open(repo, &wanted.head).await? {
+    /// The branch to merge, of the repository itself or of a fork of it.
+    fn head(
+        &self,
+        repo: &Repo,
+        branch: &str,
+        fork: Option<&ForgeRepository>,
+    ) -> Result<Head, Refusal> {
+        Ok(Head {
+            repo: match fork {
+                Some(fork) => self.repo(fork)?,
+                None => repo.clone(),
+            },
+            branch: branch.to_owned(),
+        })
+    }
+
+    async fn open_or_update(
+        &self,
+        repo: &Repo,
+        head: &Head,
+        wanted: &OpenPullRequest,
+    ) -> Result<Pull, Fault> {
+        match self.find_open(repo, head, wanted.run.as_ref()).await? {
             Some(open) => self.update(repo, &open, wanted).await,
-            None => self.open(repo, wanted).await,
+            None => self.open(repo, head, wanted).await,
         }
     }
 
     /// Creates it. After every failure that may have created it all the same, it is looked for
     /// before it is tried again.
-    async fn open(&self, repo: &Repo, wanted: &OpenPullRequest) -> Result<Pull, Fault> {
+    async fn open(
+        &self,
+        repo: &Repo,
+        head: &Head,
+        wanted: &OpenPullRequest,
+    ) -> Result<Pull, Fault> {
+        let run = wanted.run.as_ref();
         let mut new = NewPull {
             title: title(&wanted.title),
-            body: description(None, &wanted.summary, &wanted.evidence),
-            head: &wanted.head,
+            body: new_description(wanted.template.as_deref(), ours(wanted)),
+            head: head.named_from(repo),
+            head_repo: head.repository_named_from(repo),
             base: &wanted.base,
             draft: wanted.draft,
             maintainer_can_modify: true,
@@ -98,7 +133,7 @@ impl Github {
             // Before the pause as well as after it: only the last look is sure, but an early one
             // saves the wait.
             if (exists || fault.may_have_applied())
-                && let Some(open) = self.find_open(repo, &wanted.head).await?
+                && let Some(open) = self.find_open(repo, head, run).await?
             {
                 return self.update(repo, &open, wanted).await;
             }
@@ -109,7 +144,7 @@ impl Github {
                 .await
                 .ok_or_else(|| fault.clone())?;
             if fault.may_have_applied()
-                && let Some(open) = self.find_open(repo, &wanted.head).await?
+                && let Some(open) = self.find_open(repo, head, run).await?
             {
                 return self.update(repo, &open, wanted).await;
             }
@@ -129,20 +164,29 @@ impl Github {
         Some(())
     }
 
-    /// The open pull request from `head` of this repository.
-    async fn find_open(&self, repo: &Repo, head: &str) -> Result<Option<Pull>, Fault> {
-        let qualified = format!("{}:{head}", repo.owner);
+    /// The open pull request from `head`: of several, to one base each, the one that `run` has opened.
+    async fn find_open(
+        &self,
+        repo: &Repo,
+        head: &Head,
+        run: Option<&RunId>,
+    ) -> Result<Option<Pull>, Fault> {
+        let qualified = head.qualified();
         let query = [("state", "open"), ("head", &qualified), ("per_page", "100")];
         let open: Vec<Pull> = self
             .api
             .get_with(repo, &repo.path("/pulls"), &query)
             .await?;
         // Some servers ignore a `head` they do not understand and list everything.
-        let ours = |pull: &Pull| {
+        let is_ours = |pull: &Pull| {
             let from = pull.head.repo.as_ref();
-            pull.head.branch == head && from.is_some_and(|from| repo.is(&from.full_name))
+            pull.head.branch == head.branch
+                && from.is_some_and(|from| head.repo.is(&from.full_name))
         };
-        Ok(open.into_iter().find(ours))
+        let is_of_run = |pull: &Pull| run.is_some_and(|run| is_of_run(pull.body.as_deref(), run));
+        let mut ours: Vec<Pull> = open.into_iter().filter(is_ours).collect();
+        let best = ours.iter().position(is_of_run).unwrap_or(0);
+        Ok((!ours.is_empty()).then(|| ours.swap_remove(best)))
     }
 
     /// Replaces our own part of the description. Words of people stay, and so do a title that somebody else
@@ -156,10 +200,45 @@ impl Github {
         let theirs = open.body.as_deref();
         let changed = ChangedPull {
             title: is_all_ours(theirs).then(|| title(&wanted.title)),
-            body: description(theirs, &wanted.summary, &wanted.evidence),
+            body: description(theirs, ours(wanted)),
         };
         let route = repo.path(format_args!("/pulls/{}", open.number));
         self.api.patch(repo, &route, &changed).await
+    }
+}
+
+fn ours(wanted: &OpenPullRequest) -> Ours<'_> {
+    Ours {
+        run: wanted.run.as_ref(),
+        summary: &wanted.summary,
+        evidence: &wanted.evidence,
+    }
+}
+
+/// A branch that is proposed.
+struct Head {
+    repo: Repo,
+    branch: String,
+}
+
+impl Head {
+    fn qualified(&self) -> String {
+        format!("{}:{}", self.repo.owner, self.branch)
+    }
+
+    /// How a pull request to `repo` names it.
+    fn named_from(&self, repo: &Repo) -> String {
+        match repo.is(&self.repo.to_string()) {
+            true => self.branch.clone(),
+            false => self.qualified(),
+        }
+    }
+
+    /// The name of its repository, where its owner alone does not tell which it is.
+    fn repository_named_from<'h>(&'h self, repo: &Repo) -> Option<&'h str> {
+        let is_other = !repo.is(&self.repo.to_string());
+        let is_alike = self.repo.owner.eq_ignore_ascii_case(&repo.owner);
+        (is_other && is_alike).then_some(self.repo.name.as_str())
     }
 }
 
@@ -176,7 +255,9 @@ fn told(pull: Pull) -> OpenedPullRequest {
 struct NewPull<'a> {
     title: String,
     body: String,
-    head: &'a str,
+    head: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    head_repo: Option<&'a str>,
     base: &'a str,
     draft: bool,
     maintainer_can_modify: bool,

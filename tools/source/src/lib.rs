@@ -22,6 +22,7 @@ mod kept_pack;
 mod locks;
 mod mirror;
 mod objects;
+mod onto;
 mod patch;
 mod policy;
 mod push;

@@ -5,7 +5,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use git2::{Signature, Time};
+use git2::{Commit, Oid, Signature, Time};
 use pullwright_core::source::{Push, Pushed, SourceError};
 use pullwright_protocol::FailureKind;
 
@@ -26,9 +26,8 @@ const MAX_MESSAGE_BYTES: usize = 64 << 10;
 
 pub(crate) async fn push(source: &GitSource, push: Push<'_>) -> Result<Pushed, SourceError> {
     check(&push)?;
-    let remote = source
-        .remote(&push.base.repository, push.credential)
-        .await?;
+    let repository = push.to.unwrap_or(&push.base.repository);
+    let remote = source.remote(repository, push.credential).await?;
     if let Found::Ours(commit) = look(source, &remote, &push).await? {
         return Ok(pushed(&push, commit));
     }
@@ -67,10 +66,21 @@ fn check(push: &Push<'_>) -> Result<(), SourceError> {
             push.branch
         ));
     }
-    if let Some(first) = push.work.refusals.first() {
+    let moved = push.moved.map(|moved| moved.work);
+    let mut refusals = [Some(push.work), moved]
+        .into_iter()
+        .flatten()
+        .flat_map(|work| &work.refusals);
+    if let Some(first) = refusals.next() {
         return refuse(format!("the work must not be pushed: {first}"));
     }
-    if push.work.tree == push.base.tree {
+    if push.grows && push.moved.is_some() {
+        return refuse(format!(
+            "`{}` grows where it is, and is not moved",
+            push.branch
+        ));
+    }
+    if push.work.tree == push.base.tree || push.moved.is_some_and(|moved| moved.work.is_empty()) {
         return refuse("nothing changed, so there is nothing to push".into());
     }
     let message = push.message;
@@ -159,40 +169,98 @@ fn other_work(remote: &Remote<'_>, push: &Push<'_>) -> SourceError {
 /// The fetched commit, if it is this work on this base.
 async fn same_work(push: &Push<'_>) -> Result<Option<String>, SourceError> {
     let quarantine = push.work.quarantine.clone();
-    let (tree, parent) = (push.work.tree.clone(), push.base.commit.clone());
+    let shape = Shape::of(push)?;
     objects::blocking(move || {
         let git = objects::open(&quarantine)?;
         let found = objects::find_ref(&git, TAKEN_REF)
             .map_err(|error| objects::broken(&quarantine, &error))?;
         Ok(found
-            .filter(|commit| {
-                commit.tree_id().to_string() == tree
-                    && commit.parent_ids().map(|id| id.to_string()).eq([parent])
-            })
+            .filter(|commit| shape.fits(commit))
             .map(|commit| commit.id().to_string()))
     })
     .await
 }
 
-/// Makes the commit in the quarantine.
+/// Makes the commit in the quarantine, and the merge on top of it where there is one.
 async fn commit(source: &GitSource, push: &Push<'_>) -> Result<String, SourceError> {
     let quarantine = push.work.quarantine.clone();
-    let (tree, parent) = (push.work.tree.clone(), push.base.commit.clone());
+    let shape = Shape::of(push)?;
     let message = format!("{}\n", push.message.trim_end());
+    let merge_message = format!("Merge branch '{}'\n", push.base.branch);
     let identity = source.config().identity.clone();
     objects::blocking(move || {
         let git = objects::open(&quarantine)?;
-        let (tree, parent) = (objects::id(&tree)?, objects::id(&parent)?);
         let make = || {
             let signature = signature(&identity)?;
-            let (tree, parent) = (git.find_tree(tree)?, git.find_commit(parent)?);
-            let id = git.commit(None, &signature, &signature, &message, &tree, &[&parent])?;
+            let commit = |message: &str, tree: Oid, parents: &[Oid]| {
+                let tree = git.find_tree(tree)?;
+                let parents: Vec<Commit<'_>> = parents
+                    .iter()
+                    .map(|parent| git.find_commit(*parent))
+                    .collect::<Result<_, _>>()?;
+                let parents: Vec<&Commit<'_>> = parents.iter().collect();
+                git.commit(None, &signature, &signature, message, &tree, &parents)
+            };
+            let mut id = commit(&message, shape.tree, &[shape.parent])?;
+            if let Some(merge) = shape.merge {
+                id = commit(&merge_message, merge.tree, &[id, merge.with])?;
+            }
             git.reference(OWN_REF, id, true, "")?;
             Ok(id.to_string())
         };
         make().map_err(|error| objects::broken(&quarantine, &error))
     })
     .await
+}
+
+/// What is pushed: a commit, and perhaps one that merges another one into it.
+#[derive(Clone, Copy)]
+struct Shape {
+    tree: Oid,
+    parent: Oid,
+    merge: Option<Merge>,
+}
+
+#[derive(Clone, Copy)]
+struct Merge {
+    tree: Oid,
+    with: Oid,
+}
+
+impl Shape {
+    fn of(push: &Push<'_>) -> Result<Self, SourceError> {
+        let (work, base) = match push.moved {
+            Some(moved) if !moved.merges => (moved.work, moved.onto),
+            _ => (push.work, push.base),
+        };
+        let merge = match push.moved {
+            Some(moved) if moved.merges => Some(Merge {
+                tree: objects::id(&moved.work.tree)?,
+                with: objects::id(&moved.onto.commit)?,
+            }),
+            _ => None,
+        };
+        Ok(Self {
+            tree: objects::id(&work.tree)?,
+            parent: objects::id(&base.commit)?,
+            merge,
+        })
+    }
+
+    /// Whether the commit is of this shape, whoever made it and when.
+    fn fits(&self, commit: &Commit<'_>) -> bool {
+        let Some(merge) = &self.merge else {
+            return commit.tree_id() == self.tree && commit.parent_ids().eq([self.parent]);
+        };
+        let own = Self {
+            merge: None,
+            ..*self
+        };
+        commit.tree_id() == merge.tree
+            && commit.parent_count() == 2
+            && commit.parent_id(1).is_ok_and(|with| with == merge.with)
+            && commit.parent(0).is_ok_and(|first| own.fits(&first))
+    }
 }
 
 fn signature(identity: &Identity) -> Result<Signature<'static>, git2::Error> {

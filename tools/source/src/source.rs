@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pullwright_core::source::{
-    Base, CheckoutFiles, Fetch, Push, Pushed, Repository, Source, SourceError, Work,
+    Base, Brought, CheckoutFiles, Fetch, Push, Pushed, Repository, Source, SourceError, Work,
 };
 use pullwright_protocol::forge::ForgeCredential;
 use pullwright_protocol::{FailureKind, RunId};
@@ -19,7 +19,9 @@ use crate::host::{Host, HostRule};
 use crate::locks::Locks;
 use crate::remote::Remote;
 use crate::url::UrlPolicy;
-use crate::{checkout, failure, mirror, objects, push, quarantine, restore, run_folder, version};
+use crate::{
+    checkout, failure, mirror, objects, onto, push, quarantine, restore, run_folder, version,
+};
 
 /// The control plane's git. Cheap to clone; clones share the mirrors' locks.
 #[derive(Clone, Debug)]
@@ -150,6 +152,15 @@ impl Source for GitSource {
         patch: &[u8],
     ) -> Result<Work, SourceError> {
         restore::restore(self, run, base, tree, patch).await
+    }
+
+    async fn bring_onto(
+        &self,
+        base: &Base,
+        work: &Work,
+        onto: &Base,
+    ) -> Result<Brought, SourceError> {
+        onto::bring_onto(self, base, work, onto).await
     }
 
     async fn push(&self, push: Push<'_>) -> Result<Pushed, SourceError> {

@@ -4,9 +4,9 @@ use schemars::{JsonSchema, schema_for};
 use serde_json::Value;
 
 use super::{
-    CREDENTIAL_ROLE, FIND_PULL_REQUEST_ROLE, ForgeBranch, ForgeCredential, ForgeRepository,
-    FoundPullRequest, OpenPullRequest, OpenedPullRequest, PREFLIGHT_ROLE, PULL_REQUEST_ROLE,
-    Preflight,
+    CREDENTIAL_ROLE, DetailsSet, FIND_PULL_REQUEST_ROLE, FORK_ROLE, ForgeBranch, ForgeCredential,
+    ForgeRepository, Forked, FoundPullRequest, OpenPullRequest, OpenedPullRequest, PREFLIGHT_ROLE,
+    PULL_REQUEST_DETAILS_ROLE, PULL_REQUEST_ROLE, Preflight, PullRequestDetails,
 };
 
 /// A role of the contract.
@@ -30,6 +30,8 @@ pub fn forge_roles() -> Vec<ForgeRole> {
         role::<ForgeRepository, ForgeCredential>(CREDENTIAL_ROLE, true),
         role::<OpenPullRequest, OpenedPullRequest>(PULL_REQUEST_ROLE, true),
         role::<ForgeBranch, FoundPullRequest>(FIND_PULL_REQUEST_ROLE, false),
+        role::<ForgeRepository, Forked>(FORK_ROLE, false),
+        role::<PullRequestDetails, DetailsSet>(PULL_REQUEST_DETAILS_ROLE, false),
     ]
 }
 

@@ -174,8 +174,13 @@ fn published(past: &Past, before: Option<&Followed>, words: String) -> Option<Pu
         };
         return before.map(proposed);
     };
-    let (mut summaries, mut check_files, pr_url) = match before {
-        Some(before) => (before.summaries, before.check_files, before.pr_url),
+    let (mut summaries, mut check_files, pr_url, fork) = match before {
+        Some(before) => (
+            before.summaries,
+            before.check_files,
+            before.pr_url,
+            before.fork,
+        ),
         None => Default::default(),
     };
     summaries.push(words);
@@ -185,6 +190,11 @@ fn published(past: &Past, before: Option<&Followed>, words: String) -> Option<Pu
     Some(Published {
         branch: pushed.branch.clone(),
         commit: pushed.commit.clone(),
+        fork: past
+            .pushing
+            .as_ref()
+            .and_then(|pushing| pushing.fork.clone())
+            .or(fork),
         pr_url: past.pr_url.clone().or(pr_url),
         summaries,
         before: past.before.clone(),

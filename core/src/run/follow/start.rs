@@ -7,6 +7,8 @@ use pullwright_protocol::{Event, FailureKind, Published, Stage};
 use super::told::{self, Place, Unpushed};
 use crate::agent::Halt;
 use crate::run::Run;
+use crate::run::forge::git_url;
+use crate::run::way::Way;
 use crate::source::{Base, Repository, Work};
 
 /// Where a run begins.
@@ -82,16 +84,36 @@ impl Run<'_> {
         published: &Published,
     ) -> Result<Result<Base, String>, Halt> {
         let branch = &published.branch;
+        if matches!(self.way, Way::Fork(_)) && published.fork.is_none() {
+            let gone =
+                format!("the branch `{branch}` is not in a fork, and only forks are pushed to now");
+            return Ok(Err(gone));
+        }
         if let (Some(forge), Some(url)) = (&self.forge, &published.pr_url)
-            && !forge.has_open_pull_request(branch).await?
+            && !forge
+                .has_open_pull_request(branch, published.fork.as_ref())
+                .await?
         {
             return Ok(Err(format!("the pull request {url} is not open any more")));
         }
-        match self.fetch(repository, Some(branch), None).await {
+        let holder = self.holder(published, repository)?;
+        match self.fetch(&holder, Some(branch), None).await {
             Err(Halt::Failed(FailureKind::Repository, _)) => {
                 Ok(Err(format!("the branch `{branch}` is not there any more")))
             }
             found => found.map(Ok),
+        }
+    }
+
+    /// The repository that holds what was published.
+    pub(in crate::run) fn holder(
+        &self,
+        published: &Published,
+        repository: &Repository,
+    ) -> Result<Repository, Halt> {
+        match &published.fork {
+            Some(fork) => Ok(self.parts.source.accept(&git_url(fork))?),
+            None => Ok(repository.clone()),
         }
     }
 

@@ -8,6 +8,7 @@ use pullwright_protocol::{
 use super::{Loss, Past, PastBase, Talk};
 use crate::agent::{LastReply, heard_item, result_item};
 use crate::conversation::Conversation;
+use crate::run::catch_up::Pushing;
 use crate::run::detect::Commands;
 use crate::sandbox::SandboxHandle;
 use crate::source::Pushed;
@@ -57,7 +58,12 @@ impl Past {
             Event::CommandsChosen { setup, checks } => {
                 self.commands = Some(Commands { setup, checks });
             }
-            Event::SandboxOpened { kind, handle } => {
+            Event::SandboxOpened {
+                kind,
+                handle,
+                elsewhere,
+            } => {
+                self.is_elsewhere = elsewhere;
                 self.sandbox = Some(SandboxHandle { kind, data: handle });
             }
             Event::SandboxLost => self.loss = Some(Loss::Open),
@@ -81,10 +87,25 @@ impl Past {
                 self.is_final = false;
                 self.after.clear();
             }
+            Event::PushStarted {
+                tree,
+                onto,
+                fork,
+                moved,
+                ..
+            } => {
+                self.pushing = Some(Pushing {
+                    tree,
+                    onto,
+                    fork,
+                    moved,
+                });
+            }
             Event::BranchPushed {
                 branch,
                 commit,
                 check_files,
+                ..
             } => {
                 self.pushed = Some(Pushed { branch, commit });
                 self.check_files = check_files;
@@ -138,7 +159,11 @@ impl Past {
             CheckPhase::After => &mut self.after,
         };
         // A check that was interrupted with its server has run again.
-        reports.retain(|known| known.command != report.command);
+        let is_same = |known: &CheckReport| {
+            known.command == report.command
+                && (known.phase == CheckPhase::Before || known.tree == report.tree)
+        };
+        reports.retain(|known| !is_same(known));
         reports.push(report);
     }
 

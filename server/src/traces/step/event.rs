@@ -117,6 +117,7 @@ impl What {
             | Event::ToolOutputDelta { .. }
             | Event::RepairAsked
             | Event::PatchStored { .. }
+            | Event::PushStarted { .. }
             | Event::PatchRemoved => return None,
         })
     }

@@ -210,6 +210,19 @@ shutdown_grace_sec = 1
         git(&self.remote.bare(), arguments).trim().to_owned()
     }
 
+    /// Pushes a commit to `main`, as a person does.
+    pub(super) fn move_main(&self) {
+        let project = self.path.join("project");
+        std::fs::write(project.join("theirs.txt"), "theirs\n").unwrap();
+        git(&project, &["add", "--all"]);
+        git(&project, &["commit", "--quiet", "--message", "Theirs"]);
+        let bare = self.remote.bare();
+        git(
+            &project,
+            &["push", "--quiet", bare.to_str().unwrap(), "main"],
+        );
+    }
+
     /// The branches of the remote other than `main`.
     pub(super) fn branches(&self) -> Vec<String> {
         let heads = self.git(&["for-each-ref", "--format=%(refname:short)", "refs/heads"]);

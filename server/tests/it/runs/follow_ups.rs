@@ -2,6 +2,7 @@
 
 mod github;
 mod office;
+mod proposals;
 
 use reqwest::StatusCode;
 use serde_json::json;

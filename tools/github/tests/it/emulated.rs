@@ -44,6 +44,9 @@ fn wanted(origin: &str, head: &str, head_sha: &str, title: &str) -> OpenPullRequ
         summary: "Fixes #1, says @octocat.".to_owned(),
         evidence: "**checked**".to_owned(),
         draft: true,
+        head_repository: None,
+        run: None,
+        template: None,
     }
 }
 

@@ -3,8 +3,10 @@
 
 mod app;
 mod client;
+mod details;
 mod emulated;
 mod fault_server;
+mod fork;
 mod model_tools;
 mod neutral;
 mod peers;

@@ -35,6 +35,9 @@ fn sent(title: &str, summary: &str) -> (String, String) {
             summary: summary.to_owned(),
             evidence: EVIDENCE.to_owned(),
             draft: false,
+            head_repository: None,
+            run: None,
+            template: None,
         };
         let result = client.call("pull_request", &wanted, None).await;
         assert_ne!(result.is_error, Some(true), "{result:?}");

@@ -1,5 +1,6 @@
 //! What the preflight says of each kind of repository and token.
 
+use pullwright_github::Secret;
 use pullwright_tool_kit::protocol::forge::Preflight;
 use serde_json::{Value, json};
 
@@ -39,6 +40,8 @@ async fn a_repository_we_may_push_to() {
     let expected = Preflight {
         default_branch: "trunk".to_owned(),
         can_push: true,
+        can_fork: true,
+        why_no_fork: None,
         archived: false,
         private: false,
         size_kib: Some(108),
@@ -191,4 +194,48 @@ async fn a_name_that_would_leave_its_place_in_the_url_is_refused_unasked() {
         );
     }
     assert!(peer.finish().is_empty());
+}
+
+async fn preflight_as(token: &str, reply: Reply) -> Preflight {
+    let peer = FaultServer::start([(LOOK, reply)]).await;
+    let mut config = config(&peer.url);
+    config.token = Some(Secret::new(token));
+    let client = Client::start(config).await;
+    let seen = client.pipeline("preflight", &repository()).await.unwrap();
+    peer.finish();
+    seen
+}
+
+#[tokio::test]
+async fn who_cannot_fork_is_told_why() {
+    let classic = "ghp_sesame0123456789";
+    let gists = [("x-oauth-scopes", "gist")];
+    let table: [(&str, Reply, &str); 5] = [
+        ("github_pat_sesame0123456789", ok(demo()), "fine-grained"),
+        ("ghs_sesame0123456789", ok(demo()), "GitHub App"),
+        (
+            classic,
+            ok(changed(json!({"allow_forking": false}))),
+            "allows no forks",
+        ),
+        (
+            classic,
+            ok(changed(json!({"archived": true}))),
+            "takes no changes",
+        ),
+        (
+            classic,
+            with_headers(200, &gists, demo()),
+            "add the scope `public_repo`",
+        ),
+    ];
+    for (token, reply, expected) in table {
+        let seen = preflight_as(token, reply).await;
+        assert!(!seen.can_fork, "{expected}");
+        let why = seen.why_no_fork.unwrap();
+        assert!(why.contains(expected), "{why}");
+    }
+    let reader = changed(json!({"permissions": {"push": false}, "allow_forking": true}));
+    let seen = preflight_as(classic, ok(reader)).await;
+    assert!(seen.can_fork && !seen.can_push);
 }

@@ -1,7 +1,8 @@
 //! A pull request is opened exactly once, whatever happens on the way.
 
+use pullwright_tool_kit::protocol::RunId;
 use pullwright_tool_kit::protocol::forge::{
-    ForgeBranch, FoundPullRequest, OpenPullRequest, OpenedPullRequest,
+    ForgeBranch, ForgeRepository, FoundPullRequest, OpenPullRequest, OpenedPullRequest,
 };
 use serde_json::{Value, json};
 
@@ -23,6 +24,9 @@ fn wanted() -> OpenPullRequest {
         summary: "Adds a parser. Fixes #12, thanks @octocat.\n```\ncode\n```".to_owned(),
         evidence: "### Checks\n\n`cargo test`: exit 0 in 1.2 s".to_owned(),
         draft: true,
+        head_repository: None,
+        run: None,
+        template: None,
     }
 }
 
@@ -291,6 +295,7 @@ async fn find(script: Vec<Step>, head: &str) -> (Result<FoundPullRequest, String
     let branch = ForgeBranch {
         repository: repository(),
         head: head.to_owned(),
+        head_repository: None,
     };
     let answer = client.pipeline("find_pull_request", &branch).await;
     (answer, peer.finish())
@@ -308,4 +313,94 @@ async fn the_open_one_of_a_branch_is_found() {
     let (answer, seen) = find(Vec::new(), "a b").await;
     assert!(answer.unwrap_err().contains("not a branch"));
     assert!(seen.is_empty());
+}
+
+/// The repository that the pull request comes from.
+fn fork() -> ForgeRepository {
+    ForgeRepository {
+        owner: "robot".to_owned(),
+        name: "demo-1".to_owned(),
+        ..repository()
+    }
+}
+
+fn pull_from_fork() -> Value {
+    let mut pull = pull(7, true);
+    pull["head"]["repo"]["full_name"] = json!("robot/demo-1");
+    pull
+}
+
+#[tokio::test]
+async fn a_fork_s_branch_is_proposed_across_repositories() {
+    let wanted = OpenPullRequest {
+        head_repository: Some(fork()),
+        ..wanted()
+    };
+    // A branch of the same name in the repository itself is another one.
+    let script = vec![
+        (LIST, ok(json!([pull(6, true)]))),
+        (CREATE, status(201, pull_from_fork())),
+    ];
+    let (answer, seen) = run_with(script, &wanted).await;
+    assert_eq!(answer.unwrap().number, 7);
+    assert!(
+        seen[0].query.contains("head=robot%3Apullwright"),
+        "{}",
+        seen[0].query
+    );
+    assert_eq!(seen[1].body["head"], format!("robot:{HEAD}"));
+    assert_eq!(seen[1].body.get("head_repo"), None);
+    assert_eq!(seen[1].body["maintainer_can_modify"], true);
+
+    let again = vec![
+        (LIST, ok(json!([pull(6, true), pull_from_fork()]))),
+        updated(),
+    ];
+    let (answer, _) = run_with(again, &wanted).await;
+    assert_eq!(answer.unwrap().number, 7);
+}
+
+#[tokio::test]
+async fn a_fork_of_the_same_owner_is_named() {
+    let wanted = OpenPullRequest {
+        head_repository: Some(ForgeRepository {
+            owner: "Octo".to_owned(),
+            ..fork()
+        }),
+        ..wanted()
+    };
+    let (_, seen) = run_with(vec![none(), created()], &wanted).await;
+    assert_eq!(seen[1].body["head_repo"], "demo-1");
+}
+
+#[tokio::test]
+async fn the_template_of_the_repository_is_kept() {
+    let wanted = OpenPullRequest {
+        run: Some(RunId("0199-ab".to_owned())),
+        template: Some("## Description\n\n## Checklist\n- [ ] Tests\n".to_owned()),
+        ..wanted()
+    };
+    let (_, seen) = run_with(vec![none(), created()], &wanted).await;
+    let body = seen[1].body["body"].as_str().unwrap();
+    assert!(
+        body.starts_with("## Description\n\n<!-- pullwright:begin"),
+        "{body}"
+    );
+    assert!(body.ends_with("## Checklist\n- [ ] Tests\n"), "{body}");
+}
+
+/// One to each of two bases.
+#[tokio::test]
+async fn of_several_pull_requests_the_one_of_the_run_is_updated() {
+    let (mut other, mut own) = (pull(6, true), pull(7, true));
+    other["body"] = json!("mine");
+    own["body"] = json!(
+        "<!-- pullwright:begin -->\n<!-- pullwright:run 0199-ab -->\n<!-- pullwright:end -->"
+    );
+    let wanted = OpenPullRequest {
+        run: Some(RunId("0199-ab".to_owned())),
+        ..wanted()
+    };
+    let (answer, _) = run_with(vec![(LIST, ok(json!([other, own]))), updated()], &wanted).await;
+    assert_eq!(answer.unwrap().number, 7);
 }

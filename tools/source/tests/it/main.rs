@@ -10,6 +10,7 @@ mod fetch;
 mod hostile;
 mod http_backend;
 mod lab;
+mod onto;
 mod private;
 mod push;
 mod restore;

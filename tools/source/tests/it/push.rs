@@ -36,6 +36,8 @@ async fn push(
             run: &run(),
             base,
             work,
+            moved: None,
+            to: None,
             branch,
             grows: base.branch == BRANCH,
             message,

@@ -35,6 +35,8 @@ async fn a_token_is_in_no_argument_environment_or_file() {
         run: &run(),
         base: &base,
         work: &work,
+        moved: None,
+        to: None,
         branch: "pullwright/secret-1",
         grows: false,
         message: "Add new",

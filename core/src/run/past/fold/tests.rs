@@ -285,3 +285,44 @@ fn a_patch_that_was_removed_is_not_gone_on_from() {
     let past = past(events);
     assert_eq!((past.kept, past.is_final), (None, false));
 }
+
+#[test]
+fn reports_are_those_of_what_is_pushed() {
+    let mut events = vec![
+        started(),
+        stored("made", false),
+        checked(CheckPhase::After, "made"),
+        checked(CheckPhase::After, "moved"),
+    ];
+    let trees = |past: &Past| -> Vec<String> {
+        past.reports()
+            .into_iter()
+            .map(|report| report.tree)
+            .collect()
+    };
+    assert_eq!(trees(&past(events.clone())), ["made"]);
+    events.push(Event::PushStarted {
+        branch: "b".to_owned(),
+        tree: "moved".to_owned(),
+        onto: Some("c".to_owned()),
+        fork: None,
+        moved: None,
+    });
+    let pushing = past(events);
+    assert_eq!(trees(&pushing), ["moved"]);
+    let onto = pushing.pushing.and_then(|pushing| pushing.onto);
+    assert_eq!(onto.as_deref(), Some("c"));
+}
+
+#[test]
+fn a_sandbox_for_checks_elsewhere_is_not_gone_on_in() {
+    let opened = |elsewhere| Event::SandboxOpened {
+        kind: "local".to_owned(),
+        handle: serde_json::Value::Null,
+        elsewhere,
+    };
+    let mut events = vec![started(), opened(false), opened(true)];
+    assert!(past(events.clone()).is_elsewhere);
+    events.push(opened(false));
+    assert!(!past(events).is_elsewhere);
+}

@@ -62,6 +62,7 @@ pub(super) fn created() -> Event {
             provider: None,
             model: None,
             draft: false,
+            publish: None,
             budget: BudgetLimits::default(),
             checks: None,
             follows: None,
@@ -140,6 +141,7 @@ pub(super) fn pushed() -> Event {
     Event::BranchPushed {
         branch: "pullwright/greet".to_owned(),
         commit: "c0ffee".to_owned(),
+        fork: None,
         check_files: Vec::new(),
     }
 }

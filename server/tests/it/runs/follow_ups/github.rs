@@ -1,14 +1,17 @@
 //! A GitHub that knows one repository and its pull requests, as far as runs ask for them.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::routing::{get, patch};
+use axum::routing::{get, patch, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+
+use crate::runs::project::git;
 
 type Pulls = Arc<Mutex<Known>>;
 
@@ -17,6 +20,22 @@ struct Known {
     pulls: Vec<Value>,
     /// Whether it opens none.
     is_closed: bool,
+    /// Whether the token may only read, and whether the repository allows no forks.
+    is_read_only: bool,
+    has_no_forks: bool,
+    /// Whether it takes no labels and nobody.
+    refuses_details: bool,
+    forks: Forks,
+}
+
+/// The forks of the account `robot`.
+#[derive(Default)]
+struct Forks {
+    /// Where the repositories are.
+    remotes: PathBuf,
+    made: usize,
+    /// Whether one was looked at since it was made.
+    is_ready: bool,
 }
 
 /// A running double.
@@ -34,6 +53,12 @@ impl Github {
             .route("/repos/{owner}/{name}", get(repository))
             .route("/repos/{owner}/{name}/pulls", get(list).post(open))
             .route("/repos/{owner}/{name}/pulls/{number}", patch(change))
+            .route("/user", get(async || Json(json!({ "login": "robot" }))))
+            .route("/repos/{owner}/{name}/forks", post(fork))
+            .route("/repos/{owner}/{name}/git/ref/heads/{branch}", get(branch))
+            .route("/repos/{owner}/{name}/labels/{label}", get(label))
+            .route("/repos/{owner}/{name}/issues/{number}/{what}", post(put))
+            .route("/repos/{owner}/{name}/pulls/{number}/{what}", post(put))
             .with_state(Arc::clone(&pulls));
         tokio::spawn(async move { axum::serve(listener, router).await.expect("serve") });
         Self { address, pulls }
@@ -45,6 +70,38 @@ impl Github {
 
     pub(super) fn pulls(&self) -> Vec<Value> {
         self.pulls.lock().expect("the lock").pulls.clone()
+    }
+
+    /// Has it make forks among these repositories.
+    pub(super) fn forking_in(self, remotes: PathBuf) -> Self {
+        self.pulls.lock().expect("the lock").forks.remotes = remotes;
+        self
+    }
+
+    pub(super) fn forks_made(&self) -> usize {
+        self.pulls.lock().expect("the lock").forks.made
+    }
+
+    /// Whether the token may push to the repository.
+    pub(super) fn lets_push(&self, lets_push: bool) {
+        self.pulls.lock().expect("the lock").is_read_only = !lets_push;
+    }
+
+    /// Whether the repository may be forked.
+    pub(super) fn lets_fork(&self, lets_fork: bool) {
+        self.pulls.lock().expect("the lock").has_no_forks = !lets_fork;
+    }
+
+    /// Has it take no labels and nobody.
+    pub(super) fn refuses_details(&self) {
+        self.pulls.lock().expect("the lock").refuses_details = true;
+    }
+
+    /// Takes labels and people from the first pull request, as a person does.
+    pub(super) fn undress(&self) {
+        let pulls = &mut self.pulls.lock().expect("the lock").pulls;
+        let pull = pulls[0].as_object_mut().expect("an object");
+        pull.retain(|key, _| !["labels", "reviewers", "assignees"].contains(&key.as_str()));
     }
 
     /// Whether it lets pull requests be opened.
@@ -65,12 +122,114 @@ impl Github {
     }
 }
 
-async fn repository(Path((owner, name)): Path<(String, String)>) -> Json<Value> {
-    Json(json!({
+type Answer = (StatusCode, Json<Value>);
+
+fn not_found() -> Answer {
+    (
+        StatusCode::NOT_FOUND,
+        Json(json!({ "message": "Not Found" })),
+    )
+}
+
+fn forbidden() -> Answer {
+    let message = "Resource not accessible by personal access token";
+    (StatusCode::FORBIDDEN, Json(json!({ "message": message })))
+}
+
+async fn repository(
+    State(pulls): State<Pulls>,
+    Path((owner, name)): Path<(String, String)>,
+) -> Answer {
+    let known = pulls.lock().expect("the lock");
+    if owner == "robot" {
+        return match known.forks.made {
+            0 => not_found(),
+            _ => (StatusCode::OK, Json(forked(&name))),
+        };
+    }
+    let repository = json!({
         "full_name": format!("{owner}/{name}"),
         "default_branch": "main",
+        "allow_forking": !known.has_no_forks,
+        "permissions": { "push": !known.is_read_only },
+    });
+    (StatusCode::OK, Json(repository))
+}
+
+fn forked(name: &str) -> Value {
+    json!({
+        "full_name": format!("robot/{name}"),
+        "default_branch": "main",
+        "fork": true,
+        "parent": { "full_name": format!("owner/{name}") },
         "permissions": { "push": true },
-    }))
+    })
+}
+
+async fn fork(State(pulls): State<Pulls>, Path((owner, name)): Path<(String, String)>) -> Answer {
+    let forks = &mut pulls.lock().expect("the lock").forks;
+    let folder = |owner: &str| forks.remotes.join(format!("{owner}/{name}.git"));
+    let (from, to) = (folder(&owner), folder("robot"));
+    let [from, to] = [&from, &to].map(|path| path.to_str().expect("UTF-8"));
+    git(&forks.remotes, &["clone", "--quiet", "--bare", "--single-branch", from, to]);
+    forks.made += 1;
+    (StatusCode::ACCEPTED, Json(forked(&name)))
+}
+
+/// A new fork is empty at first.
+async fn branch(
+    State(pulls): State<Pulls>,
+    Path((_, _, branch)): Path<(String, String, String)>,
+) -> Answer {
+    let forks = &mut pulls.lock().expect("the lock").forks;
+    if !std::mem::replace(&mut forks.is_ready, true) {
+        let empty = json!({ "message": "Git Repository is empty." });
+        return (StatusCode::CONFLICT, Json(empty));
+    }
+    (
+        StatusCode::OK,
+        Json(json!({ "ref": format!("refs/heads/{branch}") })),
+    )
+}
+
+async fn label(
+    State(pulls): State<Pulls>,
+    Path((_, _, label)): Path<(String, String, String)>,
+) -> Answer {
+    if pulls.lock().expect("the lock").refuses_details {
+        return forbidden();
+    }
+    match label.as_str() {
+        "bot" => (StatusCode::OK, Json(json!({ "name": "bot" }))),
+        _ => not_found(),
+    }
+}
+
+/// Labels, assignees and reviewers: added to the pull request, and answered as GitHub does.
+async fn put(
+    State(pulls): State<Pulls>,
+    Path((_, _, number, what)): Path<(String, String, usize, String)>,
+    Json(body): Json<Value>,
+) -> Answer {
+    let known = &mut pulls.lock().expect("the lock");
+    if known.refuses_details {
+        return forbidden();
+    }
+    let pull = &mut known.pulls[number - 1];
+    let key = match what.as_str() {
+        "requested_reviewers" => "reviewers",
+        other => other,
+    };
+    pull[key] = body[key].clone();
+    let names = body[key].as_array().cloned().unwrap_or_default();
+    let named = |as_what: &str| -> Vec<Value> {
+        names.iter().map(|name| json!({ as_what: name })).collect()
+    };
+    let answer = match key {
+        "labels" => json!(named("name")),
+        _ => json!({ "number": number, "assignees": named("login") }),
+    };
+    (StatusCode::CREATED, Json(answer))
 }
 
 /// Those that are open, whatever is asked for: clients look at what they get.
@@ -87,11 +246,12 @@ async fn open(
 ) -> (StatusCode, Json<Value>) {
     let known = &mut pulls.lock().expect("the lock");
     if known.is_closed {
-        let message = "Resource not accessible by personal access token";
-        return (StatusCode::FORBIDDEN, Json(json!({ "message": message })));
+        return forbidden();
     }
     let pulls = &mut known.pulls;
     let number = pulls.len() + 1;
+    let head = new["head"].as_str().expect("a branch");
+    let (from, head) = head.split_once(':').unwrap_or((&owner, head));
     let pull = json!({
         "number": number,
         "html_url": format!("http://github.example/{owner}/{name}/pull/{number}"),
@@ -99,7 +259,7 @@ async fn open(
         "body": new["body"],
         "draft": new["draft"],
         "state": "open",
-        "head": { "ref": new["head"], "repo": { "full_name": format!("{owner}/{name}") } },
+        "head": { "ref": head, "repo": { "full_name": format!("{from}/{name}") } },
         "base": { "ref": new["base"] },
     });
     pulls.push(pull.clone());

@@ -35,6 +35,7 @@ impl Office {
 
     async fn open(script: &str, sections: &str, github: Option<Github>) -> Self {
         let desk = Desk::new(script, "");
+        let github = github.map(|github| github.forking_in(desk.path.join("remotes")));
         let backend = HttpBackend::start(desk.path.join("remotes"), Behaviour::Open).await;
         let host = backend.host();
         let forge = github.as_ref().map(|github| {
@@ -197,14 +198,25 @@ impl Office {
         self.git(&["show", &format!("{branch}:src/greeting.txt")])
     }
 
+    /// The code host of an office that has one.
+    pub(super) fn github(&self) -> &Github {
+        self.github.as_ref().expect("a GitHub")
+    }
+
     /// Pushes a commit with one file to a branch, as a person does.
     pub(super) fn commit_as_a_person(&self, branch: &str, file: &str) {
+        self.commit_as_a_person_at(branch, file, "mine\n");
+    }
+
+    pub(super) fn commit_as_a_person_at(&self, branch: &str, file: &str, content: &str) {
         let remote = self.desk.remote.to_str().expect("UTF-8");
         let clone = self.desk.path.join("a-person-s");
         let _ = std::fs::remove_dir_all(&clone);
         let clone_args = ["clone", "--quiet", "--branch", branch, remote, "a-person-s"];
         project::git(&self.desk.path, &clone_args);
-        std::fs::write(clone.join(file), "mine\n").expect("write a file");
+        let path = clone.join(file);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("make it");
+        std::fs::write(path, content).expect("write a file");
         project::git(&clone, &["add", "--all"]);
         project::git(&clone, &["commit", "--quiet", "--message", "By a person"]);
         project::git(&clone, &["push", "--quiet", remote, branch]);

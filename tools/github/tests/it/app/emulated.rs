@@ -48,6 +48,9 @@ async fn an_app_works_on_an_emulated_github() {
         summary: "s".to_owned(),
         evidence: "e".to_owned(),
         draft: false,
+        head_repository: None,
+        run: None,
+        template: None,
     };
     let opened: OpenedPullRequest = client.pipeline("pull_request", &wanted).await.unwrap();
     assert!(opened.number > 0);

@@ -40,6 +40,9 @@ fn wanted() -> OpenPullRequest {
         summary: String::new(),
         evidence: String::new(),
         draft: true,
+        head_repository: None,
+        run: None,
+        template: None,
     }
 }
 

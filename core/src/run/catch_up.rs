@@ -1,0 +1,425 @@
+//! Catch up: a change whose base branch has moved meanwhile is brought onto its newest commit, and checked there.
+//!
+//! The work itself stays as it was made until it is pushed: whoever goes on with the run, or whoever says more to
+//! its model, finds it on the commit that it was made on.
+
+use std::time::Duration;
+
+use pullwright_protocol::forge::ForgeRepository;
+use pullwright_protocol::{BaseMove, CheckPhase, CheckReport, FailureKind, Stage};
+
+use super::detect::Commands;
+use super::prepare::short;
+use super::way::Way;
+use super::{Run, check};
+use crate::agent::Halt;
+use crate::config::MovedBase;
+use crate::source::{Base, Brought, Fetch, Moved, Work};
+
+/// How often a change is brought onto its branch: the branch may move again while the checks run.
+const MAX_TIMES: u32 = 2;
+
+/// What is left of a run's time to publish what is checked already, rather than to end without.
+const TIME_TO_PUBLISH: Duration = Duration::from_secs(30);
+const LATE: &str = "the run's time was nearly up";
+
+/// How many of the paths that are in the way are named.
+const MAX_NAMED: usize = 10;
+
+/// What is pushed instead of the work on its base.
+#[derive(Clone)]
+pub(super) struct CaughtUp {
+    onto: Base,
+    work: Work,
+}
+
+/// What is about to be pushed, as the log has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pushing {
+    /// The tree.
+    pub(super) tree: String,
+    /// The commit that it is put on, where that is not the one that the run began on.
+    pub(super) onto: Option<String>,
+    /// The fork that it is pushed to, if to one.
+    pub(super) fork: Option<ForgeRepository>,
+    /// What became of the base branch.
+    pub(super) moved: Option<BaseMove>,
+}
+
+/// What came of one attempt.
+enum Attempt {
+    /// The change is on the newest commit, which may not be it any more.
+    CaughtUp,
+    /// There is nothing more to be done.
+    Over,
+}
+
+impl CaughtUp {
+    pub(super) fn onto(&self) -> &str {
+        &self.onto.commit
+    }
+
+    pub(super) fn work(&self) -> &Work {
+        &self.work
+    }
+
+    pub(super) fn moved(&self, policy: MovedBase) -> Moved<'_> {
+        Moved {
+            onto: &self.onto,
+            work: &self.work,
+            merges: policy == MovedBase::Merge,
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Brings checked work onto the newest commit of its base branch, where that is clean and breaks no check.
+    pub(super) async fn catch_up(&mut self, base: &Base, commands: &Commands) -> Result<(), Halt> {
+        (self.caught_up, self.base_move) = (None, None);
+        let Some(work) = self
+            .work
+            .clone()
+            .filter(|work| self.is_to_catch_up(base, work))
+        else {
+            return Ok(());
+        };
+        for _ in 0..MAX_TIMES {
+            match self.try_to_catch_up(base, &work, commands).await? {
+                Attempt::CaughtUp => {}
+                Attempt::Over => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn is_to_catch_up(&self, base: &Base, work: &Work) -> bool {
+        let is_published = !matches!(self.way, Way::Patch(_)) && work.refusals.is_empty();
+        let keeps = self.parts.config.repositories.moved_base == MovedBase::Keep;
+        let is_sound = check::broken(&self.before, &self.after).is_empty();
+        is_published && !keeps && is_sound && !work.is_empty() && self.grows(base).is_none()
+    }
+
+    async fn try_to_catch_up(
+        &mut self,
+        base: &Base,
+        work: &Work,
+        commands: &Commands,
+    ) -> Result<Attempt, Halt> {
+        let at = self
+            .caught_up
+            .as_ref()
+            .map_or(&base.commit, |there| &there.onto.commit);
+        let newest = match self.newest(base).await {
+            Ok(newest) if newest.commit == *at => return Ok(Attempt::Over),
+            Ok(newest) => newest,
+            Err(Halt::Failed(FailureKind::Repository, reason)) => {
+                self.tell_gone(base, &reason).await;
+                return Ok(Attempt::Over);
+            }
+            Err(Halt::Failed(_, reason)) => {
+                let message = format!(
+                    "whether branch `{}` has moved is not known: {reason}",
+                    base.branch
+                );
+                self.status(Stage::Publish, message).await;
+                return Ok(Attempt::Over);
+            }
+            Err(halt) => return Err(halt),
+        };
+        let place = Place::of(base, &newest);
+        self.status(Stage::Publish, place.begins()).await;
+        let brought = match self.parts.source.bring_onto(base, work, &newest).await {
+            Ok(brought) => brought,
+            Err(error) => {
+                let told = place.stays(&format!("it could not be brought there: {error}"));
+                self.tell_move(&newest, told, false).await;
+                return Ok(Attempt::Over);
+            }
+        };
+        self.try_brought(place, newest, brought, commands).await
+    }
+
+    async fn try_brought(
+        &mut self,
+        place: Place,
+        newest: Base,
+        brought: Brought,
+        commands: &Commands,
+    ) -> Result<Attempt, Halt> {
+        // What was taken out of the branch would come back with the change.
+        let comes_back = !brought.follows && self.caught_up.is_none();
+        let place = place.rewritten(comes_back);
+        let work = match brought.work {
+            Ok(work) => work,
+            Err(paths) => {
+                let told = place.stays(&format!(
+                    "the change conflicts with it in {}",
+                    named(&paths)
+                ));
+                self.tell_move(&newest, told, comes_back).await;
+                return Ok(Attempt::Over);
+            }
+        };
+        if work.is_empty() {
+            let told = place.stays("it holds the same change already");
+            self.tell_move(&newest, told, comes_back).await;
+            return Ok(Attempt::Over);
+        }
+        if !work.refusals.is_empty() {
+            let told = place.stays(&format!(
+                "there it may not be pushed: {}",
+                work.refusals.join("; ")
+            ));
+            self.tell_move(&newest, told, comes_back).await;
+            return Ok(Attempt::Over);
+        }
+        let after = match self.check_brought(&newest, &work, commands).await {
+            Ok(after) => after,
+            Err(Halt::Failed(_, reason)) => {
+                let told = place.stays(&format!("the checks could not run there: {reason}"));
+                self.tell_move(&newest, told, comes_back).await;
+                return Ok(Attempt::Over);
+            }
+            Err(halt) => return Err(halt),
+        };
+        let broken = check::broken(&self.before, &after);
+        if !broken.is_empty() {
+            let commands: Vec<String> = broken.into_iter().map(|report| report.command).collect();
+            let told = place.stays(&format!("there these checks fail: {}", named(&commands)));
+            self.tell_move(&newest, told, true).await;
+            return Ok(Attempt::Over);
+        }
+        let told = place.brought(!commands.checks.is_empty());
+        self.tell_move(&newest, told, false).await;
+        self.after = after;
+        self.caught_up = Some(CaughtUp { onto: newest, work });
+        Ok(Attempt::CaughtUp)
+    }
+
+    /// The base branch as it is now.
+    async fn newest(&self, base: &Base) -> Result<Base, Halt> {
+        let credential = self.credential(&base.repository).await?;
+        let fetch = Fetch {
+            repository: &base.repository,
+            branch: Some(&base.branch),
+            commit: None,
+            credential: credential.as_ref(),
+        };
+        Ok(self.parts.source.fetch(fetch).await?)
+    }
+
+    /// The checks on the work there, in a sandbox of its own, which is not left behind.
+    async fn check_brought(
+        &mut self,
+        newest: &Base,
+        work: &Work,
+        commands: &Commands,
+    ) -> Result<Vec<CheckReport>, Halt> {
+        if commands.checks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let deadline = self.budget.deadline();
+        let until = deadline.checked_sub(TIME_TO_PUBLISH).unwrap_or(deadline);
+        self.close_sandbox().await?;
+        self.is_elsewhere = true;
+        let checking = self.check_there(newest, work, commands);
+        let checked = match tokio::time::timeout_at(until.into(), checking).await {
+            Ok(checked) => checked,
+            Err(_) => Err(Halt::Failed(FailureKind::Limit, LATE.to_owned())),
+        };
+        let closed = self.close_sandbox().await;
+        self.is_elsewhere = false;
+        let reports = checked?;
+        closed?;
+        Ok(reports)
+    }
+
+    async fn check_there(
+        &mut self,
+        newest: &Base,
+        work: &Work,
+        commands: &Commands,
+    ) -> Result<Vec<CheckReport>, Halt> {
+        self.open_sandbox(newest, Some(work), commands).await?;
+        self.set_up(commands).await?;
+        self.run_checks(commands, &work.tree, CheckPhase::After)
+            .await
+    }
+
+    async fn tell_gone(&mut self, base: &Base, reason: &str) {
+        let told = format!(
+            "Branch `{}`, to which the change was to be proposed, is not there any more ({reason}).",
+            base.branch
+        );
+        self.status(Stage::Publish, told.clone()).await;
+        self.base_move = Some(BaseMove {
+            to: None,
+            told,
+            is_in_the_way: false,
+        });
+    }
+
+    async fn tell_move(&mut self, newest: &Base, told: String, is_in_the_way: bool) {
+        self.status(Stage::Publish, told.clone()).await;
+        self.base_move = Some(BaseMove {
+            to: Some(newest.commit.clone()),
+            told,
+            is_in_the_way,
+        });
+    }
+
+    /// What an earlier owner was about to push, and may have pushed: the same again, if it can be made again.
+    pub(super) async fn catch_up_again(&mut self, base: &Base) {
+        let Some(pushing) = self.pushing.clone() else {
+            return;
+        };
+        if self.pushed.is_some() {
+            return;
+        }
+        match self.made_again(base, &pushing).await {
+            Ok(caught_up) => self.caught_up = caught_up,
+            Err(reason) => {
+                self.status(Stage::Publish, reason).await;
+                (self.pushing, self.base_move) = (None, None);
+                self.after.clear();
+            }
+        }
+    }
+
+    async fn made_again(&self, base: &Base, pushing: &Pushing) -> Result<Option<CaughtUp>, String> {
+        let failed = |why: &str| {
+            format!("the change cannot be brought again to where it was to be pushed: {why}")
+        };
+        let work = self
+            .work
+            .as_ref()
+            .ok_or_else(|| failed("it is not there"))?;
+        let Some(onto) = &pushing.onto else {
+            let is_same = work.tree == pushing.tree;
+            return is_same
+                .then_some(None)
+                .ok_or_else(|| failed("it is another one"));
+        };
+        let credential = self.credential(&base.repository).await;
+        let credential = credential.map_err(|halt| failed(&halt.to_string()))?;
+        let fetch = Fetch {
+            repository: &base.repository,
+            branch: Some(&base.branch),
+            commit: Some(onto),
+            credential: credential.as_ref(),
+        };
+        let onto = self.parts.source.fetch(fetch).await;
+        let onto = onto.map_err(|error| failed(&error.message))?;
+        let brought = self.parts.source.bring_onto(base, work, &onto).await;
+        let brought = brought.map_err(|error| failed(&error.message))?;
+        match brought.work {
+            Ok(work) if work.tree == pushing.tree => Ok(Some(CaughtUp { onto, work })),
+            _ => Err(failed("another tree came of it")),
+        }
+    }
+}
+
+/// A branch and where it was and is.
+struct Place {
+    branch: String,
+    from: String,
+    to: String,
+    is_rewritten: bool,
+}
+
+impl Place {
+    fn of(base: &Base, newest: &Base) -> Self {
+        Self {
+            branch: base.branch.clone(),
+            from: short(&base.commit).to_owned(),
+            to: short(&newest.commit).to_owned(),
+            is_rewritten: false,
+        }
+    }
+
+    fn rewritten(self, is_rewritten: bool) -> Self {
+        Self {
+            is_rewritten,
+            ..self
+        }
+    }
+
+    fn begins(&self) -> String {
+        let Self { branch, to, .. } = self;
+        format!("branch `{branch}` has moved to {to}; the change is brought onto it")
+    }
+
+    fn happened(&self) -> String {
+        let Self { branch, from, .. } = self;
+        match self.is_rewritten {
+            true => format!(
+                "Branch `{branch}` was rewritten during the run, and commit {from}, on which the change was \
+                 made, is not in it any more"
+            ),
+            false => format!("Branch `{branch}` moved during the run"),
+        }
+    }
+
+    fn brought(&self, is_checked: bool) -> String {
+        let checked = match is_checked {
+            true => ", and the checks ran there again",
+            false => "",
+        };
+        format!(
+            "{}: the change was brought onto it at {}{checked}.",
+            self.happened(),
+            self.to
+        )
+    }
+
+    fn stays(&self, why: &str) -> String {
+        let place = match self.is_rewritten {
+            true => format!("commit {}, which would come back with it", self.from),
+            false => "the commit on which it was checked".to_owned(),
+        };
+        format!(
+            "{}; at {} {why}. It stays on {place}.",
+            self.happened(),
+            self.to
+        )
+    }
+}
+
+/// Paths or commands, as code, whatever they hold.
+fn named(names: &[String]) -> String {
+    let plain = |name: &String| -> String {
+        let chars = name.chars();
+        chars
+            .map(|c| {
+                if c.is_control() || c == '`' {
+                    '\u{fffd}'
+                } else {
+                    c
+                }
+            })
+            .collect()
+    };
+    let shown: Vec<String> = names
+        .iter()
+        .take(MAX_NAMED)
+        .map(|name| format!("`{}`", plain(name)))
+        .collect();
+    let more = match names.len().saturating_sub(MAX_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{}{more}", shown.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_few_and_harmless() {
+        let names: Vec<String> = (0..12).map(|number| format!("a{number}`\n")).collect();
+        let text = named(&names);
+        assert!(text.starts_with("`a0\u{fffd}\u{fffd}`, "), "{text}");
+        assert!(text.ends_with(" and 2 more"), "{text}");
+    }
+}

@@ -1,0 +1,226 @@
+//! Labels and people of a pull request. What GitHub does not take is said, and the rest is put there all the same.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use pullwright_tool_kit::protocol::forge::{DetailsSet, PullRequestDetails};
+use pullwright_tool_kit::{Call, Output, Refusal};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+
+use crate::api::{Fault, Reason};
+use crate::github::{Github, structured, until_cancelled};
+use crate::model::{Label, User};
+use crate::repository::Repo;
+
+#[derive(Serialize)]
+struct Labels<'a> {
+    labels: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Assignees<'a> {
+    assignees: &'a [String],
+}
+
+#[derive(Clone, Copy, Default, Serialize)]
+struct Reviewers<'a> {
+    reviewers: &'a [String],
+    team_reviewers: &'a [String],
+}
+
+#[derive(Deserialize)]
+struct Assigned {
+    #[serde(default)]
+    assignees: Vec<User>,
+}
+
+/// A pull request, and what was not taken for it.
+struct Setting<'a> {
+    github: &'a Github,
+    repo: Repo,
+    number: u64,
+    warnings: Vec<String>,
+}
+
+impl Github {
+    /// Adds what is not there yet; the same twice is the same as once.
+    pub(crate) async fn pull_request_details(
+        self: Arc<Self>,
+        wanted: PullRequestDetails,
+        call: Call,
+    ) -> Result<Output, Refusal> {
+        let mut setting = Setting {
+            github: &self,
+            repo: self.repo(&wanted.repository)?,
+            number: wanted.number,
+            warnings: Vec::new(),
+        };
+        until_cancelled(&call, async {
+            setting.label(&wanted.labels).await;
+            setting.assign(&wanted.assignees).await;
+            setting.ask(&wanted.reviewers, &wanted.team_reviewers).await;
+            structured(&DetailsSet {
+                warnings: setting.warnings,
+            })
+        })
+        .await
+    }
+}
+
+impl Setting<'_> {
+    /// GitHub would make labels that do not exist, which a slip of the pen should not.
+    async fn label(&mut self, labels: &[String]) {
+        let mut known = Vec::new();
+        for label in labels {
+            let route = self.repo.path(format_args!("/labels/{}", in_path(label)));
+            match self.github.api.get::<IgnoredAny>(&self.repo, &route).await {
+                Ok(_) => known.push(label.clone()),
+                Err(fault) if fault.reason() == Some(&Reason::NotFound) => self.warn(format!(
+                    "there is no label `{label}` in {}; make it there, or correct `labels` in [pull_request]",
+                    self.repo
+                )),
+                Err(fault) => self.failed(&format!("looking for the label `{label}`"), &fault),
+            }
+        }
+        if known.is_empty() {
+            return;
+        }
+        let body = Labels { labels: &known };
+        let there: Result<Vec<Label>, Fault> = self.post("issues", "labels", &body).await;
+        match there {
+            Err(fault) => self.failed("labelling the pull request", &fault),
+            Ok(there) => {
+                let is_there = |name: &String| {
+                    there
+                        .iter()
+                        .any(|label| label.name.eq_ignore_ascii_case(name))
+                };
+                self.warn_of_dropped("the label", known.iter().filter(|name| !is_there(name)));
+            }
+        }
+    }
+
+    async fn assign(&mut self, people: &[String]) {
+        if people.is_empty() {
+            return;
+        }
+        let body = Assignees { assignees: people };
+        let there: Result<Assigned, Fault> = self.post("issues", "assignees", &body).await;
+        match there {
+            Err(fault) => self.failed("assigning the pull request", &fault),
+            Ok(Assigned { assignees }) => {
+                let is_there = |name: &String| {
+                    assignees
+                        .iter()
+                        .any(|user| user.login.eq_ignore_ascii_case(name))
+                };
+                self.warn_of_dropped("the assignee", people.iter().filter(|name| !is_there(name)));
+            }
+        }
+    }
+
+    /// One name that GitHub does not take has it take none, so each is then asked alone.
+    async fn ask(&mut self, people: &[String], teams: &[String]) {
+        let all = Reviewers {
+            reviewers: people,
+            team_reviewers: teams,
+        };
+        if people.is_empty() && teams.is_empty() {
+            return;
+        }
+        let Err(fault) = self.ask_for(all).await else {
+            return;
+        };
+        let is_one = people.len() + teams.len() == 1;
+        if is_one || !matches!(fault.reason(), Some(Reason::Invalid { .. })) {
+            return self.failed("asking for a review", &fault);
+        }
+        for person in people {
+            let reviewers = std::slice::from_ref(person);
+            let one = Reviewers {
+                reviewers,
+                ..Reviewers::default()
+            };
+            self.ask_alone(person, one).await;
+        }
+        for team in teams {
+            let team_reviewers = std::slice::from_ref(team);
+            let one = Reviewers {
+                team_reviewers,
+                ..Reviewers::default()
+            };
+            self.ask_alone(team, one).await;
+        }
+    }
+
+    async fn ask_alone(&mut self, name: &str, reviewer: Reviewers<'_>) {
+        if let Err(fault) = self.ask_for(reviewer).await {
+            self.failed(&format!("asking `{name}` for a review"), &fault);
+        }
+    }
+
+    async fn ask_for(&self, reviewers: Reviewers<'_>) -> Result<(), Fault> {
+        let asked: Result<IgnoredAny, Fault> =
+            self.post("pulls", "requested_reviewers", &reviewers).await;
+        asked.map(drop)
+    }
+
+    async fn post<T: serde::de::DeserializeOwned>(
+        &self,
+        kind: &str,
+        what: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Fault> {
+        let route = self
+            .repo
+            .path(format_args!("/{kind}/{}/{what}", self.number));
+        self.github.post_repeatedly(&self.repo, &route, body).await
+    }
+
+    /// GitHub says nothing of a name that it does not know here, or that the token may not put there.
+    fn warn_of_dropped<'n>(&mut self, what: &str, names: impl Iterator<Item = &'n String>) {
+        for name in names {
+            self.warn(format!(
+                "GitHub did not take {what} `{name}`: either it is not known in {}, or the token may not set it",
+                self.repo
+            ));
+        }
+    }
+
+    fn failed(&mut self, doing: &str, fault: &Fault) {
+        let who = self.github.account.to_string();
+        self.warn(format!("{doing} failed: {}", fault.explain(&who)));
+    }
+
+    fn warn(&mut self, warning: String) {
+        self.warnings.push(warning);
+    }
+}
+
+/// Text as one segment of a path.
+fn in_path(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'-' | b'_' | b'~' => safe.push(char::from(byte)),
+            plain if plain.is_ascii_alphanumeric() => safe.push(char::from(plain)),
+            other => {
+                let _ = write!(safe, "%{other:02X}");
+            }
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_is_one_segment() {
+        assert_eq!(in_path("good first/issue?"), "good%20first%2Fissue%3F");
+        assert_eq!(in_path(".."), "%2E%2E");
+        assert_eq!(in_path("ü"), "%C3%BC");
+    }
+}

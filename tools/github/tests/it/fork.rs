@@ -1,0 +1,176 @@
+//! The account's fork is found, or made once and waited for.
+
+use pullwright_github::Secret;
+use pullwright_tool_kit::protocol::forge::{ForgeRepository, Forked};
+use serde_json::{Value, json};
+
+use crate::client::{Client, config, repository};
+use crate::fault_server::{FaultServer, Reply, Seen, Step, ok, status, with_headers};
+
+const USER: &str = "GET /user";
+const USUAL: &str = "GET /repos/robot/demo";
+const MAKE: &str = "POST /repos/octo/demo/forks";
+const LOOK: &str = "GET /repos/robot/demo-1";
+const BRANCH: &str = "GET /repos/robot/demo-1/git/ref/heads/trunk";
+
+fn fork(name: &str, parent: &str) -> Value {
+    json!({
+        "full_name": format!("robot/{name}"), "default_branch": "trunk", "fork": true,
+        "parent": {"full_name": parent}, "source": {"full_name": parent},
+        "permissions": {"push": true}
+    })
+}
+
+fn user() -> Step {
+    (USER, ok(json!({"login": "robot"})))
+}
+
+fn missing() -> Reply {
+    status(404, json!({"message": "Not Found"}))
+}
+
+fn made() -> Step {
+    (MAKE, status(202, fork("demo-1", "Octo/demo")))
+}
+
+fn ready() -> [Step; 2] {
+    [
+        (LOOK, ok(fork("demo-1", "octo/demo"))),
+        (BRANCH, ok(json!({"ref": "refs/heads/trunk"}))),
+    ]
+}
+
+async fn run(script: Vec<Step>) -> (Result<Forked, String>, Vec<Seen>) {
+    let peer = FaultServer::start(script).await;
+    let client = Client::start(config(&peer.url)).await;
+    let answer = client.pipeline("fork", &repository()).await;
+    (answer, peer.finish())
+}
+
+fn named(name: &str, is_new: bool) -> Forked {
+    Forked {
+        repository: ForgeRepository {
+            owner: "robot".to_owned(),
+            name: name.to_owned(),
+            ..repository()
+        },
+        is_new,
+    }
+}
+
+#[tokio::test]
+async fn one_that_is_there_is_used() {
+    let script = vec![user(), (USUAL, ok(fork("demo", "octo/Demo")))];
+    assert_eq!(run(script).await.0, Ok(named("demo", false)));
+}
+
+#[tokio::test]
+async fn a_new_one_is_waited_for() {
+    let empty = status(409, json!({"message": "Git Repository is empty."}));
+    let mut script = vec![
+        user(),
+        (USUAL, missing()),
+        made(),
+        (LOOK, missing()),
+        (LOOK, ok(fork("demo-1", "octo/demo"))),
+        (BRANCH, empty),
+    ];
+    script.extend(ready());
+    let (answer, seen) = run(script).await;
+    assert_eq!(answer, Ok(named("demo-1", true)));
+    assert_eq!(seen[2].body, json!({"default_branch_only": true}));
+}
+
+#[tokio::test]
+async fn a_repository_of_that_name_that_is_no_fork_is_left_alone() {
+    for other in [
+        json!({"full_name": "robot/demo", "default_branch": "trunk", "fork": false}),
+        fork("demo", "somebody/demo"),
+        fork("renamed", "octo/demo"),
+    ] {
+        let mut script = vec![user(), (USUAL, ok(other)), made()];
+        script.extend(ready());
+        assert_eq!(run(script).await.0, Ok(named("demo-1", true)));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_fork_of_it_is_not_used() {
+    for other in [fork("demo-1", "somebody/demo"), fork("..", "octo/demo")] {
+        let script = vec![user(), (USUAL, missing()), (MAKE, status(202, other))];
+        let message = run(script).await.0.unwrap_err();
+        assert!(message.contains("no fork of that"), "{message}");
+    }
+}
+
+/// GitHub answers with the same fork again.
+#[tokio::test]
+async fn making_one_is_tried_again() {
+    let mut script = vec![
+        user(),
+        (USUAL, missing()),
+        (MAKE, Reply::HangUp),
+        (MAKE, status(502, json!({"message": "Server Error"}))),
+        made(),
+    ];
+    script.extend(ready());
+    assert_eq!(run(script).await.0, Ok(named("demo-1", true)));
+}
+
+#[tokio::test]
+async fn what_forbids_one_is_said() {
+    let forbidden = || {
+        status(
+            403,
+            json!({"message": "Resource not accessible by personal access token"}),
+        )
+    };
+    let own = vec![(USER, ok(json!({"login": "Octo"})))];
+    let table: [(Vec<Step>, &str); 4] = [
+        (own, "cannot fork its own repository"),
+        (
+            vec![(USER, status(401, json!({"message": "Bad credentials"})))],
+            "MY_TOKEN",
+        ),
+        (
+            vec![user(), (USUAL, missing()), (MAKE, forbidden())],
+            "forking octo/demo failed",
+        ),
+        (
+            vec![user(), (USUAL, missing()), made(), (LOOK, forbidden())],
+            "looking at the fork robot/demo-1",
+        ),
+    ];
+    for (script, expected) in table {
+        let message = run(script).await.0.unwrap_err();
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_moved_name_is_no_fork_and_github_says_which_is() {
+    let moved = with_headers(
+        301,
+        &[("location", "/repositories/9")],
+        json!({"message": "Moved"}),
+    );
+    let mut script = vec![user(), (USUAL, moved), made()];
+    script.extend(ready());
+    assert_eq!(run(script).await.0, Ok(named("demo-1", true)));
+}
+
+#[tokio::test]
+async fn who_cannot_propose_from_one_makes_none() {
+    for token in ["github_pat_sesame0123456789", "ghs_sesame0123456789"] {
+        let peer = FaultServer::start([]).await;
+        let mut config = config(&peer.url);
+        config.token = Some(Secret::new(token));
+        let client = Client::start(config).await;
+        let message = client
+            .pipeline::<Forked>("fork", &repository())
+            .await
+            .unwrap_err();
+        assert!(message.contains("classic token"), "{message}");
+        assert!(peer.finish().is_empty());
+    }
+}
