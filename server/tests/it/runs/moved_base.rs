@@ -151,7 +151,7 @@ async fn it_stays_where_that_is_configured() {
     let config = format!("{CHECKS}[repositories]\nHOSTS_HERE\nmoved_base = \"keep\"\n");
     let moved = Moved::play(&config, their_file).await;
     moved.played.ended("branch only");
-    assert_eq!(moved.parents(), [moved.base.clone()]);
+    assert_eq!(moved.parents(), [&*moved.base]);
     assert_eq!(moved.checked().await.len(), 1);
 }
 
@@ -159,7 +159,7 @@ async fn it_stays_where_that_is_configured() {
 async fn a_conflict_is_said_and_the_change_stays_where_it_was_made() {
     let moved = Moved::play(CHECKS, |lab| push(lab, "src/greeting.txt", "good day\n")).await;
     moved.played.ended("branch only");
-    assert_eq!(moved.parents(), [moved.base.clone()]);
+    assert_eq!(moved.parents(), [&*moved.base]);
     let summary = moved.played.summary();
     assert!(
         summary.contains("the change conflicts with it in `src/greeting.txt`"),
@@ -180,7 +180,7 @@ async fn a_change_that_breaks_a_check_there_stays_where_it_was_checked() {
     let config = format!("[checks]\nrun = [\"{check}\"]\n");
     let moved = Moved::play(&config, their_file).await;
     moved.played.ended("branch only");
-    assert_eq!(moved.parents(), [moved.base.clone()]);
+    assert_eq!(moved.parents(), [&*moved.base]);
     let summary = moved.played.summary();
     assert!(summary.contains("there these checks fail: "), "{summary}");
     assert!(
@@ -196,7 +196,7 @@ async fn a_base_branch_that_is_gone_is_said() {
     })
     .await;
     moved.played.ended("branch only");
-    assert_eq!(moved.parents(), [moved.base.clone()]);
+    assert_eq!(moved.parents(), [&*moved.base]);
     let summary = moved.played.summary();
     assert!(summary.contains("is not there any more"), "{summary}");
 }

@@ -1,6 +1,6 @@
 //! Work that is brought onto another commit, and pushed there.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use pullwright_core::source::{Base, Brought, Moved, Push, Pushed, Source, SourceError, Work};
 use pullwright_source::GitSource;
@@ -64,7 +64,7 @@ async fn push(
         .await
 }
 
-fn parents(bare: &PathBuf, commit: &str) -> String {
+fn parents(bare: &Path, commit: &str) -> String {
     text(bare, &["log", "-1", "--format=%P", commit])
 }
 

@@ -171,7 +171,10 @@ async fn fork(State(pulls): State<Pulls>, Path((owner, name)): Path<(String, Str
     let folder = |owner: &str| forks.remotes.join(format!("{owner}/{name}.git"));
     let (from, to) = (folder(&owner), folder("robot"));
     let [from, to] = [&from, &to].map(|path| path.to_str().expect("UTF-8"));
-    git(&forks.remotes, &["clone", "--quiet", "--bare", "--single-branch", from, to]);
+    git(
+        &forks.remotes,
+        &["clone", "--quiet", "--bare", "--single-branch", from, to],
+    );
     forks.made += 1;
     (StatusCode::ACCEPTED, Json(forked(&name)))
 }

@@ -205,3 +205,61 @@ async fn details_that_github_refuses_do_not_end_the_run() {
         assert!(stream.contains(words), "{words}: {stream}");
     }
 }
+
+/// A model that waits in the middle of its change.
+const SLOWLY: &str = r#"
+[[replies]]
+steps = [{ tool_call = { name = "bash", arguments = { command = "echo hi > src/greeting.txt; until [ -e go ]; do sleep 0.05; done; rm go", timeout_sec = 100 } } }]
+[[replies]]
+steps = [{ text = "Greet shortly" }]
+"#;
+
+/// A run to this end, during which somebody does something to the repository.
+async fn meanwhile(office: &Office, act: impl FnOnce(&Office), outcome: &str) -> String {
+    let run = office.start(json!({})).await;
+    office.until_logged(&run, "\"type\":\"tool_started\"").await;
+    act(office);
+    let workspace = office.desk.path.join("data/runs").join(&run);
+    std::fs::write(workspace.join("workspace/go"), "").expect("let it go on");
+    office.ends(&run, outcome).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_became_of_the_base_is_in_the_pull_request() {
+    let checks = "[checks]\nrun = [\"[ ! -e theirs.txt ] || [ ! -e mine.txt ]\", \"[ ! -e mine.txt ] || grep -q hello src/greeting.txt\"]\n";
+    let office = Office::with_github(SLOWLY, checks).await;
+    let their = |office: &Office| office.commit_as_a_person("main", "theirs.txt");
+    meanwhile(&office, their, "pull request").await;
+    let branch = office.branch();
+    let main = office.git(&["rev-parse", "main"]);
+    assert_eq!(office.git(&["rev-parse", &format!("{branch}^")]), main);
+    let pull = office.github().pulls().remove(0);
+    assert_eq!(pull["draft"], false);
+    let body = pull["body"].as_str().expect("a body");
+    let tree = office.git(&["rev-parse", &format!("{branch}^{{tree}}")]);
+    for part in ["### Base", "was brought onto it", &tree] {
+        assert!(body.contains(part), "{part}: {body}");
+    }
+    // The second one breaks a check where the branch has moved to.
+    let mine = |office: &Office| office.commit_as_a_person("main", "mine.txt");
+    let fresh = Office::with_github(SLOWLY, checks).await;
+    meanwhile(&fresh, mine, "pull request").await;
+    let pull = fresh.github().pulls().remove(0);
+    assert_eq!(pull["draft"], true, "{pull:#}");
+    let body = pull["body"].as_str().expect("a body");
+    assert!(body.contains("there these checks fail"), "{body}");
+    let parent = fresh.git(&["rev-parse", &format!("{}^", fresh.branch())]);
+    assert_eq!(parent, fresh.git(&["rev-parse", "main^"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_without_a_base_is_a_branch_and_says_so() {
+    let office = Office::with_github(SLOWLY, "").await;
+    let gone = |office: &Office| {
+        office.git(&["update-ref", "-d", "refs/heads/main"]);
+    };
+    let stream = meanwhile(&office, gone, "branch only").await;
+    assert!(stream.contains("is not there any more"), "{stream}");
+    assert_eq!(office.branches().len(), 1);
+    assert!(office.github().pulls().is_empty());
+}
