@@ -57,8 +57,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use roles::{ForgeRole, forge_roles};
 use crate::request::RunId;
+pub use roles::{ForgeRole, forge_roles};
 
 /// Role of the tool that takes [`ForgeRepository`] and answers [`Preflight`].
 pub const PREFLIGHT_ROLE: &str = "forge.preflight";
