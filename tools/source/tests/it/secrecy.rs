@@ -117,6 +117,8 @@ async fn a_token_that_a_server_echoes_is_not_told() {
         run: &run(),
         base: &base,
         work: &work,
+        moved: None,
+        to: None,
         branch: "pullwright/secret-1",
         grows: false,
         message: "Add new",

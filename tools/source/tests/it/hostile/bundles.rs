@@ -204,6 +204,8 @@ async fn foreign_history_does_not_come_along() {
         run: &run,
         base: &base,
         work: &work,
+        moved: None,
+        to: None,
         branch: "pullwright/foreign",
         grows: false,
         message: "Change",

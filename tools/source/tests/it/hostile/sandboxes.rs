@@ -80,6 +80,8 @@ async fn a_poisoned_repository_is_never_opened() {
         run: &run(),
         base: &base,
         work: &work,
+        moved: None,
+        to: None,
         branch: "pullwright/hostile",
         grows: false,
         message: "Change",
