@@ -47,7 +47,7 @@ pub struct ServerConfig {
     pub archive_dir: Option<PathBuf>,
 }
 
-const OWN_KEYS: [&str; 13] = [
+const OWN_KEYS: [&str; 14] = [
     "max_concurrent_runs",
     "lease_sec",
     "max_queued_runs",
