@@ -7,6 +7,7 @@
 
 mod access;
 mod app;
+mod change;
 mod document;
 mod error;
 mod forge_hosts;
@@ -18,6 +19,7 @@ mod publishing;
 mod sandbox;
 mod schema;
 mod secret;
+mod secrets;
 mod section;
 mod server;
 mod tool;
@@ -28,6 +30,7 @@ use std::path::Path;
 
 pub use access::AccessConfig;
 pub use app::{AppConfig, AppKey};
+pub use change::{Notable, PolicyConfig};
 pub use error::ConfigError;
 pub use policy::{AgentConfig, BudgetConfig, ChecksConfig, RepositoriesConfig, SetupConfig};
 pub use provider::{Compaction, EditTool, KeyCommand, ProviderConfig, ProviderLink, WireLink};
@@ -59,6 +62,8 @@ pub struct Config {
     pub setup: SetupConfig,
     /// What proves a change.
     pub checks: ChecksConfig,
+    /// What a change may hold.
+    pub policy: PolicyConfig,
     /// The models, by row name.
     pub providers: BTreeMap<String, ProviderConfig>,
     /// The tool servers, by row name.
@@ -80,6 +85,7 @@ const KEYS: &[&str] = &[
     "pull_request",
     "setup",
     "checks",
+    "policy",
     "providers",
     "tools",
     "sandbox",
@@ -114,6 +120,7 @@ impl Config {
             pull_request: PullRequestConfig::read(&root)?,
             setup: SetupConfig::read(&root)?,
             checks: ChecksConfig::read(&root)?,
+            policy: PolicyConfig::read(&root)?,
             providers: root.rows("providers", ProviderConfig::read)?,
             tools: root.rows("tools", ToolConfig::read)?,
             sandbox: SandboxConfig::read(&root)?,

@@ -456,7 +456,12 @@ impl<'a> Run<'a> {
             self.start_conversation(prepared, &tools).await?;
         }
         self.last_words = self.work(prepared, &tools).await?;
-        self.take_in(&prepared.base, Taking::AtEnd).await
+        self.take_in(&prepared.base, Taking::AtEnd).await?;
+        let notices = self.work.as_ref().map(|work| work.notices.clone());
+        for notice in notices.into_iter().flatten() {
+            self.status(Stage::Check, notice).await;
+        }
+        Ok(())
     }
 
     fn no_changes(&self) -> Ended {

@@ -139,6 +139,9 @@ pub struct Work {
     pub patch: Vec<u8>,
     /// Why the policy forbids pushing it; empty when it may be pushed.
     pub refusals: Vec<String>,
+    /// What whoever reads the pull request should know of it, one sentence each.
+    #[serde(default)]
+    pub notices: Vec<String>,
     /// The quarantine repository that holds it.
     pub quarantine: PathBuf,
 }
@@ -248,4 +251,9 @@ pub trait RepositoryFiles: Send + Sync {
         path: &str,
         max_bytes: usize,
     ) -> Result<Option<Vec<u8>>, SourceError>;
+
+    /// What a checkout of the base commit will not have, one sentence each; nothing unless it is known.
+    async fn notices(&self, _base: &Base) -> Result<Vec<String>, SourceError> {
+        Ok(Vec::new())
+    }
 }

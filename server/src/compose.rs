@@ -2,12 +2,14 @@
 
 mod executor;
 mod host_tools;
+mod known_secrets;
 mod lock_file;
 mod providers;
 mod reload;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use pullwright_core::config::{Config, Runs, SandboxConfig, ToolLink};
@@ -26,6 +28,9 @@ use crate::traces::Traces;
 
 /// The largest bundle that is taken out of a sandbox, in bytes.
 const MAX_BUNDLE_BYTES: u64 = 512 * 1024 * 1024;
+
+/// How long after the longest run a mirror may still be wanted, by what a run does when its time is over.
+const MIRROR_GRACE: Duration = Duration::from_secs(15 * 60);
 
 /// What differs between the commands that run runs.
 #[derive(Clone, Debug, Default)]
@@ -169,7 +174,12 @@ fn source_config(config: &Config, setting: &Setting) -> SourceConfig {
         hosts: config.repositories.hosts.clone(),
         allow_local_paths: setting.allow_local_paths,
         max_clone_bytes: config.repositories.max_clone_mb * 1024 * 1024,
+        mirror_cache_bytes: config.repositories.mirror_cache_mb * 1024 * 1024,
+        min_free_bytes: config.repositories.min_free_mb * 1024 * 1024,
+        mirror_idle: Duration::from_secs_f64(config.budget.max_minutes * 60.0) + MIRROR_GRACE,
         max_bundle_bytes: MAX_BUNDLE_BYTES,
+        policy: config.policy.clone(),
+        secrets: known_secrets::of(config),
         identity: Identity {
             name: config.commit.name.clone(),
             email: config.commit.email.clone(),

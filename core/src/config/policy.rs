@@ -39,6 +39,10 @@ pub struct RepositoriesConfig {
     pub hosts: Vec<String>,
     /// The size of a clone beyond which it is given up, in megabytes.
     pub max_clone_mb: u64,
+    /// The room of all mirrors together, in megabytes.
+    pub mirror_cache_mb: u64,
+    /// What a fetch leaves free of the disk, in megabytes.
+    pub min_free_mb: u64,
     /// How changes reach a repository; a request may only be more careful.
     pub publish: Publish,
     /// What becomes of a change whose base branch has moved meanwhile.
@@ -73,7 +77,14 @@ const MAX_LIMIT: u64 = i64::MAX as u64;
 
 pub(super) const AGENT_KEYS: &[&str] = &["provider", "fallback"];
 pub(super) const BUDGET_KEYS: &[&str] = &["max_usd", "max_tokens", "max_turns", "max_minutes"];
-pub(super) const REPOSITORIES_KEYS: &[&str] = &["hosts", "max_clone_mb", "publish", "moved_base"];
+pub(super) const REPOSITORIES_KEYS: &[&str] = &[
+    "hosts",
+    "max_clone_mb",
+    "mirror_cache_mb",
+    "min_free_mb",
+    "publish",
+    "moved_base",
+];
 pub(super) const SETUP_KEYS: &[&str] = &["run", "allow", "timeout_sec"];
 pub(super) const CHECKS_KEYS: &[&str] = &["run", "timeout_sec", "max_repairs"];
 
@@ -136,6 +147,10 @@ impl RepositoriesConfig {
             max_clone_mb: section
                 .integer("max_clone_mb", 1..=1 << 20)?
                 .unwrap_or(2048),
+            mirror_cache_mb: section
+                .integer("mirror_cache_mb", 0..=1 << 30)?
+                .unwrap_or(20 * 1024),
+            min_free_mb: section.integer("min_free_mb", 0..=1 << 30)?.unwrap_or(1024),
             publish: section.publish("publish")?,
             moved_base: section.moved_base("moved_base")?,
         })

@@ -49,6 +49,7 @@ struct File {
     pull_request: Option<PullRequest>,
     setup: Option<Setup>,
     checks: Option<Checks>,
+    policy: Option<Policy>,
     /// The models, by a name of your own.
     providers: BTreeMap<String, Provider>,
     /// The tool servers, by a name of your own.
@@ -107,6 +108,11 @@ struct Repositories {
     hosts: Option<Vec<String>>,
     /// The largest clone, in MiB. Default 2048.
     max_clone_mb: Option<u64>,
+    /// The room that the mirrors of all repositories may take together, in MiB. When they take more, those that were
+    /// used longest ago go. Default 20480.
+    mirror_cache_mb: Option<u64>,
+    /// What a fetch leaves free of the disk, in MiB. Default 1024.
+    min_free_mb: Option<u64>,
     /// How changes reach a repository: auto (a branch where the token may push, else a fork; default),
     /// branch, fork or patch. A request may only be more careful.
     publish: Option<Publish>,
@@ -178,6 +184,38 @@ struct Checks {
     timeout_sec: Option<u64>,
     /// How often a broken check, or a change that may not be pushed, goes back to the model. Default 2.
     max_repairs: Option<u32>,
+}
+
+/// What a change may hold, if it is to be pushed.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only described")]
+struct Policy {
+    /// Files that a run may not change, as globs from the repository's root, such as infra/**; one without a
+    /// slash is a name in any folder, such as CODEOWNERS. Beside .github/workflows/**, .github/actions/** and
+    /// .gitmodules.
+    protected: Option<Vec<String>>,
+    /// Those of them, or of the ones protected by default, that it may change.
+    allow: Option<Vec<String>>,
+    /// The largest file, in MiB. Default 90.
+    max_file_mb: Option<u64>,
+    /// All changed files together, in MiB. Default 256.
+    max_change_mb: Option<u64>,
+    /// How many files may change. Default 10000.
+    max_files: Option<u64>,
+    /// What becomes of changed files that are not text. Default: report, in the pull request.
+    binary: Option<Notable>,
+    /// What becomes of files that look generated or left behind, such as node_modules. Default: report.
+    noise: Option<Notable>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only described")]
+enum Notable {
+    Report,
+    Refuse,
+    Allow,
 }
 
 /// A model: exactly one of wire_api, preset, command, url and library.
@@ -519,7 +557,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::config::{policy, provider, publishing, sandbox, server, tool};
+    use crate::config::{change, policy, provider, publishing, sandbox, server, tool};
 
     /// The committed schema; with this variable set, a test writes it.
     const WRITE: &str = "PULLWRIGHT_WRITE_SCHEMA";
@@ -549,6 +587,7 @@ mod tests {
             ("/properties/pull_request", publishing::PULL_REQUEST_KEYS),
             ("/properties/setup", policy::SETUP_KEYS),
             ("/properties/checks", policy::CHECKS_KEYS),
+            ("/properties/policy", change::KEYS),
             ("/properties/providers/additionalProperties", provider::KEYS),
             ("/properties/tools/additionalProperties", tool::KEYS),
             ("/properties/sandbox", sandbox::KEYS),

@@ -38,11 +38,19 @@ pub(super) enum Proposed<'w> {
     Commit(&'w str),
 }
 
-/// `check_files` are those of the checks themselves that the whole change touches.
+/// What is told beside the checks.
+#[derive(Clone, Copy)]
+pub(super) struct Beside<'t> {
+    /// The files of the checks themselves that the whole change touches.
+    pub(super) check_files: &'t [String],
+    /// What is to be known of the commit that it is made on.
+    pub(super) of_base: &'t [String],
+}
+
 pub(super) fn markdown(
     run: &OwnedRun,
     proposed: Proposed<'_>,
-    check_files: &[String],
+    beside: Beside<'_>,
     before: &[CheckReport],
     after: &[CheckReport],
     moved: Option<&BaseMove>,
@@ -57,7 +65,12 @@ pub(super) fn markdown(
     for report in after.iter().filter(|report| !report.passed()) {
         write_output(&mut text, report);
     }
-    write_check_files(&mut text, check_files);
+    write_check_files(&mut text, beside.check_files);
+    let of_work = match proposed {
+        Proposed::Work(work) => &work.notices[..],
+        Proposed::Commit(_) => &[],
+    };
+    write_notices(&mut text, of_work.iter().chain(beside.of_base));
     if let Some(moved) = moved {
         let _ = writeln!(text, "\n### Base\n\n{}", moved.told);
     }
@@ -136,6 +149,16 @@ fn write_how_to_steer(text: &mut String, run: &OwnedRun, public_url: Option<&str
     );
 }
 
+fn write_notices<'n>(text: &mut String, notices: impl Iterator<Item = &'n String>) {
+    let mut notices = notices.peekable();
+    if notices.peek().is_some() {
+        text.push_str("\nWorth a look:\n");
+    }
+    for notice in notices {
+        let _ = writeln!(text, "- {}", one_line(notice));
+    }
+}
+
 fn belongs_to_checks(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     let lower = path.to_ascii_lowercase();
@@ -152,12 +175,14 @@ fn verdict(report: &CheckReport) -> String {
 
 /// Text as inline code in a table cell, whatever it holds.
 fn code_span(text: &str) -> String {
-    let one_line: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let one_line = one_line(text);
     let ticks = "`".repeat(fence_for(&one_line).len());
     format!("{ticks} {} {ticks}", one_line.replace('|', "\\|"))
+}
+
+fn one_line(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().map(plain).collect()
 }
 
 #[expect(
@@ -203,7 +228,10 @@ mod tests {
         let text = markdown(
             &owned,
             commit,
-            &check_files,
+            Beside {
+                check_files: &check_files,
+                of_base: &["2 files are\nodd".to_owned()],
+            },
             &[],
             &[report],
             None,
@@ -212,8 +240,22 @@ mod tests {
         assert!(text.contains("make test"), "{text}");
         assert!(text.contains(" Makefile "), "{text}");
         assert!(
+            text.contains("Worth a look:\n- 2 files are odd\n"),
+            "{text}"
+        );
+        assert!(
             text.contains("on the tree of commit abc: each check"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn what_is_worth_a_look_is_said_on_one_line_each() {
+        let mut text = String::new();
+        write_notices(&mut text, std::iter::empty());
+        assert_eq!(text, "");
+        let notices = ["a\n# b".to_owned(), "c".to_owned()];
+        write_notices(&mut text, notices.iter());
+        assert_eq!(text, "\nWorth a look:\n- a # b\n- c\n");
     }
 }

@@ -108,6 +108,10 @@ impl Run<'_> {
             return Ok(());
         };
         let rights = forge.preflight().await?.clone();
+        let max_mb = self.parts.config.repositories.max_clone_mb;
+        if let Some(too_large) = rights.size_kib.and_then(|kib| too_large(kib, max_mb)) {
+            return Err(Halt::Failed(FailureKind::Limit, too_large));
+        }
         for warning in &rights.warnings {
             self.status(Stage::Clone, warning.clone()).await;
         }
@@ -141,6 +145,9 @@ impl Run<'_> {
         self.log.emit(fetched).await;
         let message = format!("at {} of branch {}", short(&base.commit), base.branch);
         self.status(Stage::Clone, message).await;
+        for notice in self.parts.files.notices(&base).await? {
+            self.status(Stage::Clone, notice).await;
+        }
         self.base = Some(base.clone());
         Ok(base)
     }
@@ -382,4 +389,27 @@ impl Run<'_> {
 
 pub(super) fn short(commit: &str) -> &str {
     commit.get(..12).unwrap_or(commit)
+}
+
+/// What is told of a repository that is not even begun to be fetched.
+fn too_large(kib: u64, max_mb: u64) -> Option<String> {
+    let mb = kib.div_ceil(1024);
+    (mb > max_mb).then(|| {
+        format!(
+            "the repository has {mb} MiB, as its code host says, more than {max_mb} MiB; raise `[repositories] \
+             max_clone_mb` if it is meant to be fetched"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repository_is_too_large_from_the_first_megabyte_too_much() {
+        assert_eq!(too_large(2048 * 1024, 2048), None);
+        let told = too_large(2048 * 1024 + 1, 2048).unwrap_or_default();
+        assert!(told.contains("has 2049 MiB"), "{told}");
+    }
 }

@@ -6,7 +6,7 @@ use pullwright_protocol::forge::{ForgeRepository, OpenPullRequest};
 use pullwright_protocol::{Event, FailureKind, Outcome, Stage};
 
 use super::catch_up::{CaughtUp, Pushing};
-use super::evidence::Proposed;
+use super::evidence::{Beside, Proposed};
 use super::forge::git_url;
 use super::summary::Summary;
 use super::way::Way;
@@ -201,10 +201,15 @@ impl Run<'_> {
         let before = earlier.iter().flat_map(|earlier| &earlier.check_files);
         let check_files: BTreeSet<&String> = before.chain(&self.check_files).collect();
         let check_files: Vec<String> = check_files.into_iter().cloned().collect();
+        // What cannot be read any more is not worth the pull request.
+        let of_base = self.parts.files.notices(base).await.unwrap_or_default();
         let evidence = evidence::markdown(
             &self.owned,
             proposed,
-            &check_files,
+            Beside {
+                check_files: &check_files,
+                of_base: &of_base,
+            },
             &self.before,
             &self.after,
             self.base_move.as_ref(),

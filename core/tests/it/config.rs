@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use pullwright_core::config::{
-    AppConfig, AppKey, Config, ConfigError, ModalConfig, MovedBase, ProviderLink, Runs,
-    SandboxKind, ToolConfig, ToolLink,
+    AppConfig, AppKey, Config, ConfigError, ModalConfig, MovedBase, Notable, PolicyConfig,
+    ProviderLink, Runs, SandboxKind, ToolConfig, ToolLink,
 };
 use pullwright_protocol::Publish;
 
@@ -613,4 +613,46 @@ fn what_cannot_be_published_so_is_refused() {
         many.join(", ")
     );
     assert!(parse(&many).unwrap_err().to_string().contains("at most 15"));
+}
+
+#[test]
+fn a_change_may_hold_what_most_changes_hold() {
+    let policy = with("").policy;
+    assert_eq!(policy, PolicyConfig::default());
+    assert_eq!(policy.max_file_mb, 90);
+    let text = "[policy]\nprotected = ['CODEOWNERS']\nallow = ['.github/**']\nmax_files = 7\nbinary = 'refuse'\n\
+                noise = 'allow'";
+    let policy = with(text).policy;
+    assert_eq!(policy.protected, ["CODEOWNERS"]);
+    assert_eq!(policy.allow, [".github/**"]);
+    assert_eq!(policy.max_files, 7);
+    assert_eq!(policy.binary, Notable::Refuse);
+    assert_eq!(policy.noise, Notable::Allow);
+}
+
+#[test]
+fn the_variables_that_hold_secrets_are_known() {
+    let text = "[providers.a]\nwire_api = 'openai_chat'\nenv_key = 'A_VALUE'\nenv_http_headers = { X-Team = 'TEAM' }\n\
+        [providers.b]\ncommand = 'b'\nenv_vars = ['B_TOKEN', 'LANG']\n\
+        [tools.c]\nurl = 'https://c.example'\nbearer_token_env_var = 'C'\nenv_http_headers = { X-D = 'D' }\n\
+        [tools.github]\nbuiltin = 'github'\nruns = 'host'\nenv_vars = ['GITHUB_TOKEN', 'HOME']\napp_id = 1\n\
+        app_key_env = 'PEM'\n[server]\ntoken_key_env = 'SEAL'";
+    let config = with(text);
+    let variables: Vec<&str> = config.secret_variables().into_iter().collect();
+    let expected = [
+        "A_VALUE",
+        "B_TOKEN",
+        "C",
+        "D",
+        "GITHUB_TOKEN",
+        "PEM",
+        "SEAL",
+        "TEAM",
+    ];
+    assert_eq!(variables, expected);
+    let config = with(
+        "[tools.github]\nbuiltin = 'github'\nruns = 'host'\napp_id = 1\napp_key_file = '/etc/app.pem'",
+    );
+    let files: Vec<_> = config.secret_files().into_iter().collect();
+    assert_eq!(files, [Path::new("/etc/app.pem")]);
 }

@@ -15,6 +15,7 @@ mod faults;
 mod follow_ups;
 mod foreign_tools;
 mod forges;
+mod hostile;
 mod inside;
 pub(crate) mod lab;
 mod links;

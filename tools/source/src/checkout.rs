@@ -12,7 +12,7 @@ use pullwright_protocol::FailureKind;
 
 use crate::git::Call;
 use crate::source::GitSource;
-use crate::{kept_pack, objects, refname};
+use crate::{damage, kept_pack, objects, refname, shelf};
 
 pub(crate) async fn checkout(
     source: &GitSource,
@@ -59,6 +59,7 @@ async fn fill(
 ) -> Result<(), SourceError> {
     refname::check(&base.branch)?;
     objects::id(&base.commit)?;
+    shelf::note_use(&base.mirror);
     kept_pack::prepare(source, base).await?;
     let git_dir = into.join(".git");
     init(source, &base.branch, into).await?;
@@ -68,11 +69,19 @@ async fn fill(
         objects::id(&work.tree)?;
     }
     // Both come to their end before one of them is heard: a folder that is still written to cannot be removed.
+    let lent = lent_objects(work.map_or(base.mirror.as_path(), |work| &work.quarantine));
     let (packed, written) = tokio::join!(
         pack_all(source, base, work, &git_dir),
-        write(source, base, work, files, into),
+        write(source, base, work, files, into, Some(&lent)),
     );
-    packed.and(written)
+    packed?;
+    match written {
+        // The mirror's own objects are damaged, and what was packed of them is not.
+        Err(error) if damage::is_likely(&error) => {
+            write(source, base, work, files, into, None).await
+        }
+        written => written,
+    }
 }
 
 /// Packs what the checkout's own repository holds.
@@ -89,22 +98,23 @@ async fn pack_all(
     }
 }
 
-/// Writes the index, and the files if they are wanted.
+/// Writes the index, and the files if they are wanted, from objects that are lent or the checkout's own.
 async fn write(
     source: &GitSource,
     base: &Base,
     work: Option<&Work>,
     files: CheckoutFiles,
     into: &Path,
+    lent: Option<&OsString>,
 ) -> Result<(), SourceError> {
-    // A quarantine borrows the mirror's objects in its turn.
-    let lender = work.map_or(base.mirror.as_path(), |work| &work.quarantine);
-    let lent = lent_objects(lender);
     let on = |args: &[&str]| {
-        Call::local(source.config(), args.iter().copied())
+        let call = Call::local(source.config(), args.iter().copied())
             .git_dir(&into.join(".git"))
-            .env("GIT_WORK_TREE", into)
-            .env("GIT_ALTERNATE_OBJECT_DIRECTORIES", &lent)
+            .env("GIT_WORK_TREE", into);
+        match lent {
+            Some(lent) => call.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", lent),
+            None => call,
+        }
     };
     let index = || on(&["read-tree", "--reset", &base.commit]);
     match (work, files) {
@@ -191,7 +201,7 @@ fn point_head(base: &Base, git_dir: &Path) -> Result<(), SourceError> {
     })
 }
 
-/// Lent for one call; the checkout keeps no trace of them. Quoted, since a colon would end the path.
+/// Lent for one call; the checkout keeps no trace of them. A quarantine lends those of its mirror, too. Quoted, since a colon would end the path.
 fn lent_objects(lender: &Path) -> OsString {
     let mut quoted = vec![b'"'];
     for byte in lender.join("objects").as_os_str().as_bytes() {

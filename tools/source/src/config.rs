@@ -3,10 +3,21 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use pullwright_core::config::PolicyConfig;
+
+use crate::known_secret::KnownSecret;
+
 /// Default cap of one mirror, against a clone that fills the disk: 4 GiB.
 const DEFAULT_MAX_CLONE_BYTES: u64 = 4 << 30;
 /// Default cap of one bundle, against a sandbox that sends without end: 512 MiB.
 const DEFAULT_MAX_BUNDLE_BYTES: u64 = 512 << 20;
+
+/// Default room of all mirrors together: 20 GiB.
+const DEFAULT_MIRROR_CACHE_BYTES: u64 = 20 << 30;
+/// Default of what a fetch leaves free, for the runs under way: 1 GiB.
+const DEFAULT_MIN_FREE_BYTES: u64 = 1 << 30;
+/// Default of how long a run may be silent about its mirror: as long as a run may take.
+const DEFAULT_MIRROR_IDLE: Duration = Duration::from_secs(2 * 3600);
 
 /// The control plane's git, configured.
 #[derive(Clone, Debug)]
@@ -21,8 +32,19 @@ pub struct SourceConfig {
     pub allow_local_paths: bool,
     /// The largest size of a mirror, in bytes.
     pub max_clone_bytes: u64,
+    /// The room of all mirrors together, in bytes. When they have more, those that were used longest ago go.
+    pub mirror_cache_bytes: u64,
+    /// What a fetch leaves free of the disk, in bytes.
+    pub min_free_bytes: u64,
+    /// How long after its last use a mirror may still be somebody's.
+    pub mirror_idle: Duration,
     /// The largest size of a bundle taken in, in bytes.
     pub max_bundle_bytes: u64,
+    /// What a change may hold.
+    pub policy: PolicyConfig,
+    /// The secrets of this server, which no change may hold. The credentials that it fetches and pushes with are
+    /// looked for as well.
+    pub secrets: Vec<KnownSecret>,
     /// Author and committer of what is pushed.
     pub identity: Identity,
     /// The git program: a path, or a name found in `PATH`.
@@ -67,7 +89,12 @@ impl SourceConfig {
             private_hosts: Vec::new(),
             allow_local_paths: false,
             max_clone_bytes: DEFAULT_MAX_CLONE_BYTES,
+            mirror_cache_bytes: DEFAULT_MIRROR_CACHE_BYTES,
+            min_free_bytes: DEFAULT_MIN_FREE_BYTES,
+            mirror_idle: DEFAULT_MIRROR_IDLE,
             max_bundle_bytes: DEFAULT_MAX_BUNDLE_BYTES,
+            policy: PolicyConfig::default(),
+            secrets: Vec::new(),
             identity: Identity {
                 name: "Pullwright".into(),
                 email: "pullwright@localhost".into(),

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use git2::{ObjectType, Repository, Tree, TreeWalkMode, TreeWalkResult};
 use pullwright_core::source::{Base, RepositoryFiles, SourceError};
 
-use crate::objects;
 use crate::source::GitSource;
+use crate::{absent, objects};
 
 /// A blob of more bytes is not read at all: only its beginning is wanted, but objects come whole.
 const MAX_BLOB_BYTES: usize = 16 << 20;
@@ -56,6 +56,10 @@ impl RepositoryFiles for GitSource {
             Ok(Some(content[..content.len().min(max_bytes)].to_vec()))
         })
         .await
+    }
+
+    async fn notices(&self, base: &Base) -> Result<Vec<String>, SourceError> {
+        absent::notices(base.mirror.clone(), &base.tree).await
     }
 }
 

@@ -7,11 +7,13 @@
 //! credential is ever in an argument, the environment, a URL or a file, no redirect is followed, and
 //! no history made in a sandbox is ever pushed.
 
+mod absent;
 mod address;
 mod bundle;
 mod checkout;
 mod config;
 mod credential;
+mod damage;
 mod diff;
 mod extent;
 mod failure;
@@ -19,6 +21,7 @@ mod files;
 mod git;
 mod host;
 mod kept_pack;
+mod known_secret;
 mod locks;
 mod mirror;
 mod objects;
@@ -31,11 +34,14 @@ mod refname;
 mod remote;
 mod restore;
 mod run_folder;
+mod shelf;
 mod source;
 mod url;
+mod used_credentials;
 mod version;
 
 pub use config::{Identity, SourceConfig, Timeouts};
+pub use known_secret::KnownSecret;
 pub use mirror::mirrored;
 pub use refname::is_branch_name;
 pub use source::GitSource;

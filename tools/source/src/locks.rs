@@ -16,10 +16,10 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 type Slot = Arc<tokio::sync::Mutex<()>>;
 
-/// The locks of all mirrors in use.
-#[derive(Debug, Default)]
+/// The locks of all mirrors in use. Clones share them.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Locks {
-    slots: Mutex<HashMap<PathBuf, Slot>>,
+    slots: Arc<Mutex<HashMap<PathBuf, Slot>>>,
 }
 
 /// A held lock; dropping it releases it.
@@ -52,6 +52,17 @@ impl Locks {
                 Err(TryLockError::Error(error)) => return Err(broken(mirror, &error)),
             }
         }
+    }
+
+    /// The mirror's lock, if nobody has it.
+    pub(crate) fn try_hold(&self, mirror: &Path) -> Option<Held> {
+        let slot = self.slot(mirror).try_lock_owned().ok()?;
+        let file = open(mirror).ok()?;
+        file.try_lock().ok()?;
+        Some(Held {
+            _file: file,
+            _slot: slot,
+        })
     }
 
     fn slot(&self, mirror: &Path) -> Slot {

@@ -13,10 +13,9 @@ use sha2::{Digest, Sha256};
 
 use crate::failure::Doing;
 use crate::git::{Call, folder_size};
-use crate::objects;
-use crate::refname;
 use crate::remote::Remote;
 use crate::source::GitSource;
+use crate::{damage, kept_pack, objects, refname, shelf};
 
 /// How much of a hash names a mirror or a branch's reference, in bytes.
 const NAME_HASH_BYTES: usize = 12;
@@ -69,37 +68,91 @@ pub(crate) async fn fetch(source: &GitSource, fetch: Fetch<'_>) -> Result<Base, 
     if let Some(branch) = fetch.branch {
         refname::check(branch)?;
     }
-    let config = source.config();
+    let mirror = path(&source.config().data_dir, fetch.repository);
+    shelf::note_use(&mirror);
     let remote = source.remote(fetch.repository, fetch.credential).await?;
     let tip = ask(source, &remote, fetch.branch).await?;
-    let mirror = path(&config.data_dir, fetch.repository);
-    if let (Some(branch), Some(commit)) = (fetch.branch, fetch.commit) {
-        // The branch may be gone by now; the run is none the worse for it.
-        let known = Wanted::Commit(commit.to_owned());
-        if let Some(base) = base(fetch.repository, branch, &mirror, known).await? {
-            return Ok(base);
-        }
+    // The branch may be gone by now; a run that goes on from a commit is none the worse for it.
+    if let Some(base) = known(source, fetch, &mirror).await {
+        return Ok(base);
     }
     let tip = tip.ok_or_else(|| no_branch(&remote.url, fetch.branch))?;
-    let wanted = match fetch.commit {
-        Some(commit) => Wanted::Commit(commit.to_owned()),
-        None => Wanted::Tip(tip.commit.clone()),
+    let order = Order {
+        source,
+        fetch,
+        remote: &remote,
+        tip: &tip,
+        mirror: &mirror,
     };
-    let found = |wanted| base(fetch.repository, &tip.branch, &mirror, wanted);
-    if let Some(base) = found(wanted.clone()).await? {
-        return Ok(base);
+    match order.fill().await {
+        // Killed in the middle of a write, cut off by a full disk, or thrown away since it was looked at.
+        Err(error) if damage::is_likely(&error) => {
+            tracing::warn!(mirror = %mirror.display(), %error, "a damaged mirror is fetched anew");
+            shelf::throw_away(source, &mirror).await?;
+            order.fill().await
+        }
+        filled => filled,
     }
-    let _held = source.locks().hold(&mirror, config.timeouts.fetch).await?;
-    if let Some(base) = found(wanted.clone()).await? {
-        return Ok(base);
+}
+
+/// The base of a run that goes on from a commit, if it is here and whole. What is wrong with it otherwise is found
+/// again, and mended, by the fetch that follows.
+async fn known(source: &GitSource, fetch: Fetch<'_>, mirror: &Path) -> Option<Base> {
+    let wanted = Wanted::Commit(fetch.commit?.to_owned());
+    let base = base(fetch.repository, fetch.branch?, mirror, wanted).await;
+    let base = base.ok().flatten()?;
+    kept_pack::prepare(source, &base).await.ok()?;
+    Some(base)
+}
+
+/// A fetch, once the remote has said where the branch is.
+struct Order<'o> {
+    source: &'o GitSource,
+    fetch: Fetch<'o>,
+    remote: &'o Remote<'o>,
+    tip: &'o Tip,
+    mirror: &'o Path,
+}
+
+impl Order<'_> {
+    /// Answers the base, from which a checkout can be made.
+    async fn fill(&self) -> Result<Base, SourceError> {
+        let base = self.find_or_bring().await?;
+        // Reads every object of it, while there is somebody to ask for what is missing.
+        kept_pack::prepare(self.source, &base).await?;
+        Ok(base)
     }
-    bring(source, &remote, &tip.branch, &mirror).await?;
-    let brought = match wanted {
-        Wanted::Commit(_) => found(wanted).await?,
-        // It may have moved since it was asked for.
-        Wanted::Tip(_) | Wanted::Any => found(Wanted::Any).await?,
-    };
-    brought.ok_or_else(|| not_brought(fetch, &tip, &remote.url))
+
+    async fn find_or_bring(&self) -> Result<Base, SourceError> {
+        let wanted = match self.fetch.commit {
+            Some(commit) => Wanted::Commit(commit.to_owned()),
+            None => Wanted::Tip(self.tip.commit.clone()),
+        };
+        if let Some(base) = self.find(wanted.clone()).await? {
+            return Ok(base);
+        }
+        let source = self.source;
+        let limit = source.config().timeouts.fetch;
+        let held = source.locks().hold(self.mirror, limit).await?;
+        if let Some(base) = self.find(wanted.clone()).await? {
+            return Ok(base);
+        }
+        shelf::make_room(source).await?;
+        bring(source, self.remote, &self.tip.branch, self.mirror).await?;
+        // While the lock is held, this one is not among those that go.
+        shelf::tidy_up(source).await;
+        drop(held);
+        let brought = match wanted {
+            Wanted::Commit(_) => self.find(wanted).await?,
+            // It may have moved since it was asked for.
+            Wanted::Tip(_) | Wanted::Any => self.find(Wanted::Any).await?,
+        };
+        brought.ok_or_else(|| not_brought(self.fetch, self.tip, &self.remote.url))
+    }
+
+    async fn find(&self, wanted: Wanted) -> Result<Option<Base>, SourceError> {
+        base(self.fetch.repository, &self.tip.branch, self.mirror, wanted).await
+    }
 }
 
 /// The base at a commit of a branch, if the mirror below `data_dir` (see [`SourceConfig`]) holds it. No

@@ -29,32 +29,46 @@ const MAX_NAMED: usize = 50;
 /// What goes into the patch.
 pub(crate) struct Plan {
     tree: Oid,
-    left_out: Vec<String>,
+    too_large: Vec<String>,
+    /// How many are left out because they hold a secret of this server.
+    leaks: usize,
 }
 
-/// Chooses what fits and makes the tree that has just that.
-pub(crate) fn plan(git: &Repository, new: Oid, changes: &[Change]) -> Result<Plan, SourceError> {
-    let left_out = too_much(git, changes)?;
-    if left_out.is_empty() {
-        return Ok(Plan {
-            tree: new,
-            left_out: Vec::new(),
-        });
+/// Chooses what fits and shows no secret of this server, and makes the tree that has just that.
+pub(crate) fn plan(
+    git: &Repository,
+    new: Oid,
+    changes: &[Change],
+    leaks: &[Vec<u8>],
+) -> Result<Plan, SourceError> {
+    let (leaking, rest): (Vec<&Change>, Vec<&Change>) = changes
+        .iter()
+        .partition(|change| leaks.contains(&change.path));
+    let too_large = too_much(git, &rest)?;
+    let mut plan = Plan {
+        tree: new,
+        too_large: too_large.iter().map(|change| change.shown()).collect(),
+        leaks: leaking.len(),
+    };
+    if !plan.is_whole() {
+        let mut update = TreeUpdateBuilder::new();
+        for change in too_large.into_iter().chain(leaking) {
+            match change.old {
+                Some(old) => update.upsert(change.path.clone(), old.id, file_mode(old)),
+                None => update.remove(change.path.clone()),
+            };
+        }
+        let tree = git.find_tree(new);
+        let tree = tree.and_then(|tree| update.create_updated(git, &tree));
+        plan.tree = tree.map_err(|error| objects::broken(git.path(), &error))?;
     }
-    let mut update = TreeUpdateBuilder::new();
-    for change in &left_out {
-        match change.old {
-            Some(old) => update.upsert(change.path.clone(), old.id, file_mode(old)),
-            None => update.remove(change.path.clone()),
-        };
+    Ok(plan)
+}
+
+impl Plan {
+    fn is_whole(&self) -> bool {
+        self.too_large.is_empty() && self.leaks == 0
     }
-    let tree = git
-        .find_tree(new)
-        .and_then(|tree| update.create_updated(git, &tree));
-    Ok(Plan {
-        tree: tree.map_err(|error| objects::broken(git.path(), &error))?,
-        left_out: left_out.iter().map(|change| change.shown()).collect(),
-    })
 }
 
 /// The patch from the base to the plan's tree. Attributes in the trees start nothing: there is no
@@ -66,7 +80,7 @@ pub(crate) async fn make(
     plan: &Plan,
 ) -> Result<Vec<u8>, SourceError> {
     let tree = plan.tree.to_string();
-    if tree == base && plan.left_out.is_empty() {
+    if tree == base && plan.is_whole() {
         return Ok(Vec::new());
     }
     let args = [
@@ -96,18 +110,18 @@ pub(crate) async fn make(
             ),
         ));
     }
-    Ok([preamble(&plan.left_out).into_bytes(), output.stdout].concat())
+    Ok([preamble(plan).into_bytes(), output.stdout].concat())
 }
 
 /// The changes that do not fit, the largest first to go.
-fn too_much<'c>(git: &Repository, changes: &'c [Change]) -> Result<Vec<&'c Change>, SourceError> {
+fn too_much<'c>(git: &Repository, changes: &[&'c Change]) -> Result<Vec<&'c Change>, SourceError> {
     let mut sized = Vec::with_capacity(changes.len());
     for change in changes {
         let mut size = PATH_OVERHEAD_BYTES;
         for entry in [change.old, change.new].into_iter().flatten() {
             size = size.saturating_add(policy::size(git, entry)?);
         }
-        sized.push((size, change));
+        sized.push((size, *change));
     }
     sized.sort_by_key(|(size, _)| *size);
     let mut total = 0_usize;
@@ -121,19 +135,25 @@ fn too_much<'c>(git: &Repository, changes: &'c [Change]) -> Result<Vec<&'c Chang
         .collect())
 }
 
-fn preamble(left_out: &[String]) -> String {
-    if left_out.is_empty() {
-        return String::new();
+fn preamble(plan: &Plan) -> String {
+    let mut text = match plan.leaks {
+        0 => String::new(),
+        leaks => format!(
+            "{leaks} of the changed files hold a secret of the server and were left out.\n\n"
+        ),
+    };
+    let too_large = &plan.too_large;
+    if too_large.is_empty() {
+        return text;
     }
-    let mut text = format!(
-        "{} of the changed files are too large for this patch and were left out:\n",
-        left_out.len()
-    );
-    for path in left_out.iter().take(MAX_NAMED) {
+    let count = too_large.len();
+    text +=
+        &format!("{count} of the changed files are too large for this patch and were left out:\n");
+    for path in too_large.iter().take(MAX_NAMED) {
         text += &format!("  {}\n", path.escape_debug());
     }
-    if left_out.len() > MAX_NAMED {
-        text += &format!("  and {} more\n", left_out.len() - MAX_NAMED);
+    if count > MAX_NAMED {
+        text += &format!("  and {} more\n", count - MAX_NAMED);
     }
     text + "\n"
 }

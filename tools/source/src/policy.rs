@@ -1,71 +1,148 @@
 //! What may be pushed. A refusal never loses work: it ends as a patch, with the reason.
 
 mod attributes;
+mod content;
+mod known;
+mod notable;
 mod path;
+mod protected;
 mod secrets;
 mod symlink;
 
-use git2::{ObjectType, Oid, Repository};
+use git2::{Oid, Repository};
+use pullwright_core::config::{Notable, PolicyConfig};
 use pullwright_core::source::SourceError;
+use pullwright_protocol::FailureKind;
 
-use crate::bundle::unsound;
+pub(crate) use content::size;
+use protected::Protected;
+
 use crate::diff::{Change, EXECUTABLE, Entry, FILE, GITLINK, SYMLINK};
+use crate::known_secret::Finder;
 
-/// Hosts refuse a file of 100 MB; this leaves room for how they count, in bytes.
-const MAX_FILE_BYTES: usize = 95_000_000;
-/// Against a build folder or data set that was added by mistake, in bytes.
-const MAX_TOTAL_BYTES: usize = 256 << 20;
-/// Against the same, in files.
-const MAX_FILES: usize = 10_000;
-/// How many reasons are told one by one.
+/// How many reasons are told one by one, and how many files of one notice.
 const MAX_TOLD: usize = 20;
+const MAX_TOLD_FILES: usize = 5;
 
-/// Why the change must not be pushed; empty when it may.
-pub(crate) fn refusals(
+/// The rules of a configuration, ready to be applied.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    protected: Protected,
+    max_file_bytes: usize,
+    max_change_bytes: usize,
+    max_files: usize,
+    binary: Notable,
+    noise: Notable,
+}
+
+/// What the rules say of a change.
+pub(crate) struct Verdict {
+    /// Why it must not be pushed; empty when it may.
+    pub(crate) refusals: Vec<String>,
+    /// What whoever reads the pull request should know.
+    pub(crate) notices: Vec<String>,
+    /// The changed files that hold a secret of this server.
+    pub(crate) leaks: Vec<Vec<u8>>,
+}
+
+impl Rules {
+    pub(crate) fn new(config: &PolicyConfig) -> Result<Self, SourceError> {
+        let bytes = |mb: u64| usize::try_from(mb << 20).unwrap_or(usize::MAX);
+        let protected = Protected::new(&config.protected, &config.allow);
+        Ok(Self {
+            protected: protected.map_err(|why| {
+                SourceError::new(FailureKind::Config, format!("in `[policy]`, {why}"))
+            })?,
+            max_file_bytes: bytes(config.max_file_mb),
+            max_change_bytes: bytes(config.max_change_mb),
+            max_files: usize::try_from(config.max_files).unwrap_or(usize::MAX),
+            binary: config.binary,
+            noise: config.noise,
+        })
+    }
+}
+
+/// Applies the rules.
+pub(crate) fn judge(
     git: &Repository,
-    old: Oid,
-    new: Oid,
+    rules: &Rules,
+    finder: &Finder,
+    (old, new): (Oid, Oid),
     changes: &[Change],
-) -> Result<Vec<String>, SourceError> {
+) -> Result<Verdict, SourceError> {
     let mut refusals = Vec::new();
+    let (mut binary, mut noise, mut leaks) = (Vec::new(), Vec::new(), Vec::new());
     for change in changes {
-        let found = path::refusal(change).or(mode_refusal(change));
+        let leak = known::refusal(git, finder, change, rules.max_file_bytes)?;
+        if leak.is_some() {
+            leaks.push(change.path.clone());
+        }
+        let found = path::refusal(change)
+            .or(rules.protected.refusal(change))
+            .or(mode_refusal(change))
+            .or(leak);
         let found = match found {
             Some(found) => Some(found),
-            None => content_refusal(git, change)?,
+            None => content_refusal(git, rules, change)?,
         };
-        refusals.extend(found.map(|why| format!("`{}` {why}", change.shown().escape_debug())));
+        let path = || finder.redact(&change.shown()).escape_debug().to_string();
+        if let Some(why) = found {
+            refusals.push(format!("`{}` {why}", path()));
+            continue;
+        }
+        let looks = notable::noise(git, old, new, change)?;
+        match (looks, rules.noise) {
+            (Some(how), Notable::Refuse) => refusals.push(format!(
+                "`{}` looks generated or left behind ({how}), which `[policy] noise` refuses",
+                path()
+            )),
+            (Some(_), Notable::Report) => noise.push(path()),
+            _ => {}
+        }
+        match (notable::is_not_text(git, change)?, rules.binary) {
+            (true, Notable::Refuse) => {
+                refusals.push(format!(
+                    "`{}` is not text, which `[policy] binary` refuses",
+                    path()
+                ));
+            }
+            (true, Notable::Report) => binary.push(path()),
+            _ => {}
+        }
     }
     refusals.extend(symlink::refusals(git, old, new, changes)?);
-    refusals.extend(total_refusal(git, changes)?);
-    Ok(told(refusals))
+    refusals.extend(total_refusal(git, rules, changes)?);
+    let notices = [
+        notice(
+            &noise,
+            "looks generated or left behind by mistake",
+            "look generated or left behind by mistake",
+        ),
+        notice(&binary, "is not text", "are not text"),
+    ];
+    Ok(Verdict {
+        refusals: told(refusals),
+        notices: notices.into_iter().flatten().collect(),
+        leaks,
+    })
 }
 
-/// The size of an object, without unpacking it.
-pub(crate) fn size(git: &Repository, entry: Entry) -> Result<usize, SourceError> {
-    if entry.mode == GITLINK {
-        return Ok(0);
+/// One sentence about some changed files.
+fn notice(paths: &[String], one: &str, many: &str) -> Option<String> {
+    let named = paths.iter().take(MAX_TOLD_FILES);
+    let named: Vec<String> = named.map(|path| format!("`{path}`")).collect();
+    let named = named.join(", ");
+    match paths.len() {
+        0 => None,
+        1 => Some(format!("1 changed file {one}: {named}")),
+        all if all > MAX_TOLD_FILES => {
+            let more = all - MAX_TOLD_FILES;
+            Some(format!(
+                "{all} changed files {many}: {named} and {more} more"
+            ))
+        }
+        all => Some(format!("{all} changed files {many}: {named}")),
     }
-    let header = git.odb().and_then(|odb| odb.read_header(entry.id));
-    match header {
-        Ok((size, ObjectType::Blob)) => Ok(size),
-        Ok(_) => Err(unsound("a tree entry's mode does not fit its object")),
-        Err(error) => Err(unsound(&format!(
-            "an object cannot be read: {}",
-            error.message()
-        ))),
-    }
-}
-
-/// A blob of at most `max` bytes; none if it is larger.
-fn small_blob(git: &Repository, entry: Entry, max: usize) -> Result<Option<Vec<u8>>, SourceError> {
-    if size(git, entry)? > max {
-        return Ok(None);
-    }
-    let blob = git
-        .find_blob(entry.id)
-        .map_err(|error| unsound(&format!("a file cannot be read: {}", error.message())))?;
-    Ok(Some(blob.content().to_vec()))
 }
 
 fn mode_refusal(change: &Change) -> Option<String> {
@@ -79,38 +156,48 @@ fn mode_refusal(change: &Change) -> Option<String> {
     }
 }
 
-fn content_refusal(git: &Repository, change: &Change) -> Result<Option<String>, SourceError> {
+fn content_refusal(
+    git: &Repository,
+    rules: &Rules,
+    change: &Change,
+) -> Result<Option<String>, SourceError> {
     let Some(new) = change.new else {
         return Ok(None);
     };
     let size = size(git, new)?;
-    if size > MAX_FILE_BYTES {
-        let (size, max) = (size / 1_000_000, MAX_FILE_BYTES / 1_000_000);
+    if size > rules.max_file_bytes {
         return Ok(Some(format!(
-            "has {size} MB, more than the {max} MB that code hosts take"
+            "has {} MiB, more than the {} MiB of `[policy] max_file_mb`",
+            size >> 20,
+            rules.max_file_bytes >> 20
         )));
     }
     if attributes::is_attributes_file(&change.path) {
         return attributes::refusal(git, change);
     }
-    secrets::refusal(git, change)
+    secrets::refusal(git, change, rules.max_file_bytes)
 }
 
-fn total_refusal(git: &Repository, changes: &[Change]) -> Result<Option<String>, SourceError> {
+fn total_refusal(
+    git: &Repository,
+    rules: &Rules,
+    changes: &[Change],
+) -> Result<Option<String>, SourceError> {
     let mut total = 0_usize;
     for entry in changes.iter().filter_map(|change| change.new) {
         total = total.saturating_add(size(git, entry)?);
     }
-    Ok(if changes.len() > MAX_FILES {
+    Ok(if changes.len() > rules.max_files {
         Some(format!(
-            "{} files change, more than {MAX_FILES}",
-            changes.len()
+            "{} files change, more than the {} of `[policy] max_files`",
+            changes.len(),
+            rules.max_files
         ))
-    } else if total > MAX_TOTAL_BYTES {
+    } else if total > rules.max_change_bytes {
         Some(format!(
-            "the changed files have {} MiB, more than {} MiB",
+            "the changed files have {} MiB, more than the {} MiB of `[policy] max_change_mb`",
             total >> 20,
-            MAX_TOTAL_BYTES >> 20
+            rules.max_change_bytes >> 20
         ))
     } else {
         None

@@ -16,8 +16,9 @@ use tokio::time::timeout;
 use crate::bundle::{self, unsound};
 use crate::diff::{self, Change};
 use crate::git::Call;
+use crate::known_secret::Finder;
 use crate::source::GitSource;
-use crate::{failure, objects, patch, policy, run_folder};
+use crate::{failure, objects, patch, policy, run_folder, shelf};
 
 /// Against a sandbox that goes silent in the middle of a bundle.
 const BUNDLE_IDLE: Duration = Duration::from_secs(60);
@@ -98,6 +99,7 @@ pub(crate) async fn repository(
 ) -> Result<PathBuf, SourceError> {
     let repository = folder.join(REPOSITORY);
     source.init_bare(&repository).await?;
+    shelf::note_use(&base.mirror);
     borrow_mirror(base, &repository)?;
     Ok(repository)
 }
@@ -150,6 +152,25 @@ fn borrow_mirror(base: &Base, quarantine: &Path) -> Result<(), SourceError> {
                 ),
             )
         })
+}
+
+/// The mirrors that the quarantines of a run borrow from.
+pub(crate) fn lenders(run: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(run).into_iter().flatten().flatten();
+    let quarantines = entries.filter(|entry| {
+        let name = entry.file_name();
+        name.to_string_lossy().starts_with(FOLDER_PREFIX)
+    });
+    let lender = |entry: std::fs::DirEntry| {
+        let alternates = entry
+            .path()
+            .join(REPOSITORY)
+            .join("objects/info/alternates");
+        let text = std::fs::read_to_string(alternates).ok()?;
+        let objects = Path::new(text.trim_end());
+        objects.parent().map(Path::to_owned)
+    };
+    quarantines.filter_map(lender).collect()
 }
 
 /// Checks every object of the bundle and answers the tree of its tip.
@@ -208,29 +229,34 @@ pub(crate) async fn judge(
     tree: String,
 ) -> Result<Work, SourceError> {
     let (repository, trees) = (quarantine.clone(), (base.tree.clone(), tree.clone()));
-    let (changes, refusals, plan) = objects::blocking(move || {
+    let (rules, finder) = (source.rules(), source.finder());
+    let (changed, verdict, plan) = objects::blocking(move || {
         let git = objects::open(&repository)?;
         let (old, new) = (objects::id(&trees.0)?, objects::id(&trees.1)?);
         let changes = diff::trees(&git, old, new)?;
-        let refusals = policy::refusals(&git, old, new, &changes)?;
-        let plan = patch::plan(&git, new, &changes)?;
-        Ok((changes, refusals, plan))
+        let verdict = policy::judge(&git, &rules, &finder, (old, new), &changes)?;
+        let plan = patch::plan(&git, new, &changes, &verdict.leaks)?;
+        let changed: Vec<_> = changes
+            .iter()
+            .map(|change| shown(change, &finder))
+            .collect();
+        Ok((changed, verdict, plan))
     })
     .await?;
     let patch = patch::make(source, &quarantine, &base.tree, &plan).await?;
-    let changed = changes.iter().map(shown).collect();
     Ok(Work {
         tree,
         changed,
         patch,
-        refusals,
+        refusals: verdict.refusals,
+        notices: verdict.notices,
         quarantine,
     })
 }
 
-fn shown(change: &Change) -> ChangedPath {
+fn shown(change: &Change, finder: &Finder) -> ChangedPath {
     ChangedPath {
-        path: change.shown(),
+        path: finder.redact(&change.shown()),
         status: change.status(),
     }
 }

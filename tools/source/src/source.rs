@@ -16,11 +16,14 @@ use tokio::sync::OnceCell;
 use crate::config::SourceConfig;
 use crate::git::Call;
 use crate::host::{Host, HostRule};
+use crate::known_secret::Finder;
 use crate::locks::Locks;
+use crate::policy::Rules;
 use crate::remote::Remote;
 use crate::url::UrlPolicy;
+use crate::used_credentials::UsedCredentials;
 use crate::{
-    checkout, failure, mirror, objects, onto, push, quarantine, restore, run_folder, version,
+    checkout, failure, mirror, objects, onto, push, quarantine, restore, run_folder, shelf, version,
 };
 
 /// The control plane's git. Cheap to clone; clones share the mirrors' locks.
@@ -28,7 +31,9 @@ use crate::{
 pub struct GitSource {
     config: Arc<SourceConfig>,
     policy: Arc<UrlPolicy>,
-    locks: Arc<Locks>,
+    rules: Arc<Rules>,
+    used: Arc<UsedCredentials>,
+    locks: Locks,
     version: Arc<OnceCell<String>>,
 }
 
@@ -36,12 +41,17 @@ impl GitSource {
     /// Checks the configuration and makes the data folder.
     pub fn new(mut config: SourceConfig) -> Result<Self, SourceError> {
         let policy = url_policy(&config)?;
+        let rules = Rules::new(&config.policy)?;
         config.data_dir = prepare(&config.data_dir)?;
         run_folder::sweep(&config.data_dir);
+        let locks = Locks::default();
+        shrink_aside(&config, &locks);
         Ok(Self {
             config: Arc::new(config),
             policy: Arc::new(policy),
-            locks: Arc::default(),
+            rules: Arc::new(rules),
+            used: Arc::default(),
+            locks,
             version: Arc::default(),
         })
     }
@@ -64,6 +74,16 @@ impl GitSource {
         &self.config
     }
 
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules)
+    }
+
+    /// Finds the secrets that a change must not hold.
+    pub(crate) fn finder(&self) -> Finder {
+        let used = self.used.all();
+        Finder::new(self.config.secrets.iter().chain(&used))
+    }
+
     pub(crate) fn locks(&self) -> &Locks {
         &self.locks
     }
@@ -74,6 +94,7 @@ impl GitSource {
         credential: Option<&'a ForgeCredential>,
     ) -> Result<Remote<'a>, SourceError> {
         self.git_version().await?;
+        self.used.note(credential);
         Remote::open(&self.config, &self.policy, repository, credential).await
     }
 
@@ -171,6 +192,12 @@ impl Source for GitSource {
         let (config, run) = (Arc::clone(&self.config), run.clone());
         objects::blocking(move || run_folder::remove(&config.data_dir, &run)).await
     }
+}
+
+/// A full shelf takes its time to look through, and nobody waits for it.
+fn shrink_aside(config: &SourceConfig, locks: &Locks) {
+    let (config, locks) = (config.clone(), locks.clone());
+    std::thread::spawn(move || shelf::shrink(&config, &locks));
 }
 
 fn url_policy(config: &SourceConfig) -> Result<UrlPolicy, SourceError> {

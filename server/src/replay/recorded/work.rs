@@ -48,6 +48,7 @@ impl RecordedWork {
             changed: changed.collect(),
             patch: self.patch.clone(),
             refusals: Vec::new(),
+            notices: Vec::new(),
             quarantine: base.mirror.clone(),
         }
     }

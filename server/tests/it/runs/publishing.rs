@@ -85,6 +85,61 @@ async fn a_secret_that_stays_is_not_pushed() {
     is_refused(&lab, &played, "`.env` seems to hold a secret: line 1").await;
 }
 
+/// Any variable that a row names will do, and this one has a value everywhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_of_the_server_is_not_pushed() {
+    let value = std::env::var("PATH").expect("a path");
+    let script = format!(
+        "[[replies]]\nsteps = [{{ tool_call = {{ name = \"write\", arguments = {{ path = \"notes.txt\", content = \
+         'it is {value}' }} }} }}]\n[[replies]]\nsteps = [{{ text = \"Note it\" }}]\n{KEPT}{KEPT}"
+    );
+    let lab = Lab::start(Plan {
+        script: &script,
+        config: "[providers.other]\nwire_api = \"anthropic_messages\"\nmodel = \"m\"\nenv_key = \"PATH\"\n",
+        ..Plan::default()
+    })
+    .await;
+    let played = lab.run().await;
+    is_refused(
+        &lab,
+        &played,
+        "`notes.txt` holds the value of `PATH` in line 1",
+    )
+    .await;
+    let patch = lab.patch(&played.id).await.expect("a patch");
+    assert!(!patch.contains(&value), "{patch}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_wrote_is_pushed_and_said() {
+    let (lab, played) = bash("mkdir node_modules && echo x > node_modules/a.js").await;
+    played.ended("branch only");
+    let told = "1 changed file looks generated or left behind by mistake: `node_modules/a.js`";
+    assert!(played.text.contains(told), "{}", played.text);
+    assert_eq!(lab.pushed_paths(), "A\tnode_modules/a.js\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_configuration_protects_is_not_pushed() {
+    let script = format!(
+        "[[replies]]\nsteps = [{{ tool_call = {{ name = \"write\", arguments = {{ path = \"src/greeting.txt\", \
+         content = \"x\" }} }} }}]\n[[replies]]\nsteps = [{{ text = \"Change it\" }}]\n{KEPT}{KEPT}"
+    );
+    let lab = Lab::start(Plan {
+        script: &script,
+        config: "[policy]\nprotected = [\"src/**\"]\n",
+        ..Plan::default()
+    })
+    .await;
+    let played = lab.run().await;
+    is_refused(
+        &lab,
+        &played,
+        "`src/greeting.txt` is protected by `[policy]` (`src/**`)",
+    )
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_remote_that_takes_nothing_leaves_the_patch() {
     let lab = Lab::start(Plan {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use git2::Repository;
 use pullwright_core::source::SourceError;
 
-use super::small_blob;
+use super::content::small_blob;
 use crate::diff::{Change, Entry};
 
 /// A larger attributes file is refused unread, in bytes.

@@ -1,4 +1,4 @@
-//! Paths that a run may not change.
+//! Paths that no run may change, whatever is configured.
 
 use crate::diff::{Change, SYMLINK};
 
@@ -11,17 +11,6 @@ pub(crate) fn refusal(change: &Change) -> Option<String> {
         .any(|part| is_dot_git(part) || matches!(*part, b"" | b"." | b".."))
     {
         return Some("is a name that git keeps for itself".into());
-    }
-    if parts
-        .first()
-        .is_some_and(|part| part.eq_ignore_ascii_case(b".github"))
-    {
-        return Some(
-            "is under `.github/`, where a change may run with the repository's rights".into(),
-        );
-    }
-    if last.eq_ignore_ascii_case(b".gitmodules") {
-        return Some("declares submodules, which a run may not change".into());
     }
     let symlink = change.new.is_some_and(|entry| entry.mode == SYMLINK);
     if symlink

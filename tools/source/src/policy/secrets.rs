@@ -13,17 +13,18 @@ use git2::Repository;
 use pullwright_core::source::SourceError;
 
 use crate::diff::{Change, EXECUTABLE, FILE};
-use crate::policy::{MAX_FILE_BYTES, small_blob};
+use crate::policy::content::{is_binary, lines, small_blob};
 
 /// How many lines of a file are told.
 const MAX_TOLD: usize = 3;
 
-/// What git looks through for a zero byte, to tell a binary file, in bytes.
-const BINARY_PROBE_BYTES: usize = 8000;
-
 /// Why the file's content must not be pushed.
-pub(super) fn refusal(git: &Repository, change: &Change) -> Result<Option<String>, SourceError> {
-    let text = |entry| small_blob(git, entry, MAX_FILE_BYTES);
+pub(super) fn refusal(
+    git: &Repository,
+    change: &Change,
+    max_bytes: usize,
+) -> Result<Option<String>, SourceError> {
+    let text = |entry| small_blob(git, entry, max_bytes);
     let Some(new) = change
         .new
         .filter(|new| matches!(new.mode, FILE | EXECUTABLE))
@@ -52,17 +53,6 @@ fn told(found: &[scan::Finding]) -> String {
         "seems to hold a secret: {}{more}; read it from the environment, or write a placeholder",
         named.join(", ")
     )
-}
-
-fn is_binary(content: &[u8]) -> bool {
-    content
-        .iter()
-        .take(BINARY_PROBE_BYTES)
-        .any(|byte| *byte == 0)
-}
-
-fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {
-    content.split(|byte| *byte == b'\n')
 }
 
 #[cfg(test)]

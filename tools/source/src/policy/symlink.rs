@@ -5,8 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use git2::{Oid, Repository};
 use pullwright_core::source::SourceError;
 
+use super::content::small_blob;
 use super::path::is_dot_git;
-use super::small_blob;
 use crate::diff::{self, Change, Entry, SYMLINK, TREE};
 
 /// The longest target a file system takes, in bytes.

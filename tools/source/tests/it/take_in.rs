@@ -212,8 +212,8 @@ async fn what_policy_forbids_ends_as_a_patch_with_the_reason() {
             "submodules",
         ),
         ("104755", "setuid", "x", "file mode 104755"),
-        ("040000", ".github", "CODEOWNERS", "is under `.github/`"),
-        ("040000", ".GitHub", "CODEOWNERS", "is under `.github/`"),
+        ("120000", ".github", "src", "place of a file that git reads"),
+        ("120000", ".GitHub", "src", "place of a file that git reads"),
     ] {
         let work = bench
             .planted(&[(mode, name, content.as_bytes())])
@@ -378,7 +378,7 @@ async fn large_files_are_left_out_of_the_patch_or_refused() {
     let work = bench.committed().await;
     assert_eq!(work.refusals.len(), 1, "{:?}", work.refusals);
     assert!(
-        work.refusals[0].starts_with("`huge` has 96 MB"),
+        work.refusals[0].starts_with("`huge` has 91 MiB"),
         "{:?}",
         work.refusals
     );
@@ -413,7 +413,7 @@ async fn deleting_a_submodule_or_a_workflow_is_refused_too() {
         .await
         .unwrap();
     assert_eq!(work.changed[0].status, 'D');
-    assert!(work.refusals[0].contains("`.github/workflows/ci.yml` is under `.github/`"));
+    assert!(work.refusals[0].contains("`.github/workflows/ci.yml` may run with the"));
 }
 
 /// Ten folders in each of ten folders, twelve times over, of one object each.

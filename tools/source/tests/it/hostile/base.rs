@@ -346,14 +346,10 @@ async fn what_unfolds_without_end_is_not_written() {
         (deep, "nested more than 512 deep"),
         (long, "bytes, more than 4000"),
     ] {
-        let (source, base) = trap.base_of(entries).await;
-        let into = trap.lab.path("checkout");
-        let base = base.unwrap();
-        let made = source.checkout(&base, None, CheckoutFiles::Written, &into);
-        let error = made.await.expect_err(reason);
+        let (_, base) = trap.base_of(entries).await;
+        let error = base.expect_err(reason);
         assert_eq!(error.kind, FailureKind::Limit, "{error}");
         assert!(error.message.contains(reason), "{error}");
-        assert!(!into.exists());
     }
     trap.assert_untouched();
 }
