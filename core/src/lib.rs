@@ -10,6 +10,7 @@ pub mod budget;
 pub mod caller_token;
 pub mod config;
 pub mod conversation;
+pub mod forge;
 pub mod log;
 pub mod provider;
 pub mod removal;

@@ -14,6 +14,8 @@
 //! | [`FIND_PULL_REQUEST_ROLE`] | may be left out | [`ForgeBranch`] | [`FoundPullRequest`] | when a run follows another, to see whether its pull request is still open |
 //! | [`FORK_ROLE`] | may be left out | [`ForgeRepository`] | [`Forked`] | before the push, where a change is proposed from a fork |
 //! | [`PULL_REQUEST_DETAILS_ROLE`] | may be left out | [`PullRequestDetails`] | [`DetailsSet`] | after the pull request was opened, where `[pull_request]` asks for people or labels |
+//! | [`PERMISSION_ROLE`] | may be left out; nobody starts a run by a word there then | [`ForgeUser`] | [`ForgePermission`] | for each delivery of a webhook that a person has caused |
+//! | [`PULL_REQUEST_HEAD_ROLE`], [`COMMENT_ROLE`], [`FAILED_CHECKS_ROLE`], [`CHECK_RUN_ROLE`] | may be left out | see there | | for runs that webhooks have started |
 //!
 //! **Arguments and results** are JSON objects; results are `structuredContent`. The contract grows: a forge
 //! ignores fields of arguments that it does not know, as the framework does with results. What is an `Option`
@@ -52,6 +54,8 @@
 
 mod roles;
 
+mod thread;
+
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -59,6 +63,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::request::RunId;
 pub use roles::{ForgeRole, forge_roles};
+pub use thread::{
+    CHECK_RUN_ROLE, COMMENT_ROLE, FAILED_CHECKS_ROLE, FailedCheck, FailedChecks, ForgeCheckRun,
+    ForgeComment, ForgeCommit, ForgePermission, ForgeThread, ForgeUser, PERMISSION_ROLE,
+    PULL_REQUEST_HEAD_ROLE, PostedCheckRun, PostedComment, PullRequestHead,
+};
 
 /// Role of the tool that takes [`ForgeRepository`] and answers [`Preflight`].
 pub const PREFLIGHT_ROLE: &str = "forge.preflight";

@@ -16,6 +16,8 @@ pub struct AppConfig {
     pub key: AppKey,
     /// Whether its tokens may push files under `.github/workflows`.
     pub workflows: bool,
+    /// Whether its tokens are for talking with people, and not for pushing. No key says so: whoever talks does.
+    pub talks: bool,
 }
 
 /// Where an App's private key is, in PEM.
@@ -66,6 +68,7 @@ pub(super) fn read(
         id,
         key: read_key(section)?,
         workflows: section.boolean(WORKFLOWS)?.unwrap_or(false),
+        talks: false,
     }))
 }
 

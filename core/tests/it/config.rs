@@ -201,6 +201,7 @@ fn github_may_be_worked_on_as_an_app() {
         id: "123456".to_owned(),
         key: AppKey::Variable("APP_KEY".to_owned()),
         workflows: false,
+        talks: false,
     };
     assert_eq!(by_variable, expected);
     assert_eq!(by_variable.variable().unwrap(), "APP_KEY");
@@ -209,6 +210,7 @@ fn github_may_be_worked_on_as_an_app() {
         id: "Iv23abc".to_owned(),
         key: AppKey::File("conf/app.pem".into()),
         workflows: true,
+        talks: false,
     };
     assert_eq!(by_file, Some(expected));
 }

@@ -35,6 +35,8 @@ pub struct AppConfig {
     pub key_source: String,
     /// Whether files under `.github/workflows` may be pushed, which the App must have the right to.
     pub workflows: bool,
+    /// Whether its tokens are for comments and checks, and not for pushing.
+    pub talks: bool,
 }
 
 /// How long to wait for what.

@@ -8,7 +8,8 @@ mod shorten;
 use pullwright_tool_kit::protocol::RunId;
 
 use self::neutral::neutral;
-use self::shorten::{shorten_lines, shorten_markdown};
+use self::shorten::shorten_lines;
+pub(crate) use self::shorten::shorten_markdown;
 
 /// GitHub refuses a longer description.
 const MAX_DESCRIPTION_CHARS: usize = 65_536;
@@ -120,7 +121,7 @@ fn our_part(ours: Ours<'_>, room: usize) -> String {
 }
 
 /// The model's words in a fence that they cannot close.
-fn quoted_summary(summary: &str) -> String {
+pub(crate) fn quoted_summary(summary: &str) -> String {
     let summary = shorten_lines(neutral(summary).trim(), MAX_SUMMARY_CHARS);
     if summary.is_empty() {
         return String::new();

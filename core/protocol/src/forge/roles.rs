@@ -4,9 +4,12 @@ use schemars::{JsonSchema, schema_for};
 use serde_json::Value;
 
 use super::{
-    CREDENTIAL_ROLE, DetailsSet, FIND_PULL_REQUEST_ROLE, FORK_ROLE, ForgeBranch, ForgeCredential,
-    ForgeRepository, Forked, FoundPullRequest, OpenPullRequest, OpenedPullRequest, PREFLIGHT_ROLE,
-    PULL_REQUEST_DETAILS_ROLE, PULL_REQUEST_ROLE, Preflight, PullRequestDetails,
+    CHECK_RUN_ROLE, COMMENT_ROLE, CREDENTIAL_ROLE, DetailsSet, FAILED_CHECKS_ROLE,
+    FIND_PULL_REQUEST_ROLE, FORK_ROLE, FailedChecks, ForgeBranch, ForgeCheckRun, ForgeComment,
+    ForgeCommit, ForgeCredential, ForgePermission, ForgeRepository, ForgeThread, ForgeUser, Forked,
+    FoundPullRequest, OpenPullRequest, OpenedPullRequest, PERMISSION_ROLE, PREFLIGHT_ROLE,
+    PULL_REQUEST_DETAILS_ROLE, PULL_REQUEST_HEAD_ROLE, PULL_REQUEST_ROLE, PostedCheckRun,
+    PostedComment, Preflight, PullRequestDetails, PullRequestHead,
 };
 
 /// A role of the contract.
@@ -32,6 +35,11 @@ pub fn forge_roles() -> Vec<ForgeRole> {
         role::<ForgeBranch, FoundPullRequest>(FIND_PULL_REQUEST_ROLE, false),
         role::<ForgeRepository, Forked>(FORK_ROLE, false),
         role::<PullRequestDetails, DetailsSet>(PULL_REQUEST_DETAILS_ROLE, false),
+        role::<ForgeUser, ForgePermission>(PERMISSION_ROLE, false),
+        role::<ForgeThread, PullRequestHead>(PULL_REQUEST_HEAD_ROLE, false),
+        role::<ForgeComment, PostedComment>(COMMENT_ROLE, false),
+        role::<ForgeCommit, FailedChecks>(FAILED_CHECKS_ROLE, false),
+        role::<ForgeCheckRun, PostedCheckRun>(CHECK_RUN_ROLE, false),
     ]
 }
 

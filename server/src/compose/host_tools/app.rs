@@ -21,6 +21,7 @@ pub(super) fn read(row: &AppConfig) -> Result<pullwright_github::AppConfig, Stri
         key,
         key_source,
         workflows: row.workflows,
+        talks: row.talks,
     })
 }
 
@@ -64,6 +65,7 @@ mod tests {
             id: "4711".to_owned(),
             key,
             workflows: true,
+            talks: false,
         }
     }
 

@@ -21,6 +21,7 @@ fn as_app(url: &str, key: &str) -> GithubConfig {
             key: Secret::new(key),
             key_source: "MY_APP_KEY".to_owned(),
             workflows: false,
+            talks: false,
         }),
         ..config(url)
     }

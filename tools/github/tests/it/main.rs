@@ -12,4 +12,5 @@ mod neutral;
 mod peers;
 mod preflight;
 mod pull_request;
+mod talk;
 mod transport;

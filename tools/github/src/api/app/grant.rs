@@ -26,6 +26,14 @@ const NEEDED: [(&str, &str); 4] = [
 ];
 /// What pushing files under `.github/workflows` needs besides.
 const WORKFLOWS: (&str, &str) = ("workflows", "write");
+/// What talking with people needs, and no more: nothing is pushed meanwhile.
+const TO_TALK: [(&str, &str); 3] = [
+    ("issues", "write"),
+    ("metadata", "read"),
+    ("pull_requests", "write"),
+];
+/// What is asked for besides where it was granted: checks are read, and one of ours is written.
+const CHECKS: &str = "checks";
 /// GitHub allows a clock to be about this wrong.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
@@ -35,16 +43,23 @@ pub(super) struct Granter {
     key: AppKey,
     key_source: String,
     needed: BTreeMap<&'static str, &'static str>,
+    /// Whether it is for talking with people.
+    talks: bool,
 }
 
 impl Granter {
     pub(super) fn new(config: &AppConfig) -> Result<Self, GithubError> {
         let workflows = config.workflows.then_some(WORKFLOWS);
+        let needed = match config.talks {
+            true => TO_TALK.into_iter().collect(),
+            false => NEEDED.into_iter().chain(workflows).collect(),
+        };
         Ok(Self {
             id: config.id.clone(),
             key: AppKey::new(config)?,
             key_source: config.key_source.clone(),
-            needed: NEEDED.into_iter().chain(workflows).collect(),
+            needed,
+            talks: config.talks,
         })
     }
 
@@ -53,7 +68,7 @@ impl Granter {
         let installation = self.installation(wire, repo).await?;
         let wanted = Wanted {
             repositories: [repo.name.as_str()],
-            permissions: &self.needed,
+            permissions: &self.wanted(&installation),
         };
         let route = format!("/app/installations/{}/access_tokens", installation.id);
         let asked = self.ask(wire, Method::POST, &route, Some(&wanted)).await;
@@ -63,6 +78,20 @@ impl Granter {
         tracing::info!(app = self.id, %repo, life_sec = life.as_secs(), "a token was granted");
         Token::new(&granted.token, life)
             .ok_or_else(|| Fault::Nonsense("it holds no token".to_owned()))
+    }
+
+    /// What is needed, and of what is of use what was granted.
+    fn wanted(&self, installation: &Installation) -> BTreeMap<&'static str, &'static str> {
+        let mut wanted = self.needed.clone();
+        let granted = installation.permissions.as_ref();
+        let checks = granted.and_then(|granted| granted.get(CHECKS));
+        match checks.map_or(0, |level| rank(level)) {
+            0 => {}
+            _ if !self.talks => {}
+            1 => drop(wanted.insert(CHECKS, "read")),
+            _ => drop(wanted.insert(CHECKS, "write")),
+        }
+        wanted
     }
 
     async fn installation(&self, wire: &Wire, repo: &Repo) -> Result<Installation, Fault> {

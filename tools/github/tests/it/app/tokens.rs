@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use pullwright_github::Secret;
 use pullwright_tool_kit::protocol::forge::{
-    ForgeCredential, OpenPullRequest, OpenedPullRequest, Preflight,
+    ForgeCredential, ForgePermission, ForgeUser, OpenPullRequest, OpenedPullRequest, Preflight,
 };
 use serde_json::json;
 
@@ -75,6 +75,40 @@ async fn workflows_are_asked_for_only_where_the_row_says_so() {
         double.state().wanted[0]["permissions"]["workflows"],
         "write"
     );
+}
+
+#[tokio::test]
+async fn whoever_only_talks_is_not_given_the_right_to_push() {
+    let granted = json!({"contents": "write", "issues": "write", "metadata": "read",
+        "pull_requests": "write"});
+    for (checks, expected) in [
+        (None, None),
+        (Some("read"), Some("read")),
+        (Some("admin"), Some("write")),
+    ] {
+        let mut permissions = granted.clone();
+        permissions["checks"] = json!(checks);
+        let mut state = State::default();
+        let is_granted = |(_, level): &(&String, &serde_json::Value)| !level.is_null();
+        let kept = permissions.as_object().unwrap().iter().filter(is_granted);
+        state.permissions = kept
+            .map(|(name, level)| (name.clone(), level.clone()))
+            .collect();
+        let double = Double::start(state).await;
+        let mut config = as_app(&double.url, &keys::ours());
+        config.app.as_mut().unwrap().talks = true;
+        let client = Client::start(config).await;
+        let user = ForgeUser {
+            repository: repository(),
+            login: "ann".to_owned(),
+        };
+        let _: Result<ForgePermission, String> = client.pipeline("permission", &user).await;
+        let mut needed = json!({"issues": "write", "metadata": "read", "pull_requests": "write"});
+        if let Some(expected) = expected {
+            needed["checks"] = json!(expected);
+        }
+        assert_eq!(double.state().wanted[0]["permissions"], needed);
+    }
 }
 
 #[tokio::test]
