@@ -24,6 +24,7 @@ mod section;
 mod server;
 mod tool;
 mod value;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -41,6 +42,7 @@ pub use sandbox::{
 pub use schema::config_schema;
 pub use server::ServerConfig;
 pub use tool::{Runs, ToolConfig, ToolLink};
+pub use webhooks::{GithubWebhookConfig, WebhooksConfig};
 
 use document::Document;
 use section::Section;
@@ -72,6 +74,8 @@ pub struct Config {
     pub sandbox: SandboxConfig,
     /// The limits of `serve`.
     pub server: ServerConfig,
+    /// Whose webhooks start runs.
+    pub webhooks: WebhooksConfig,
 }
 
 /// A longer file is not a configuration; the cap keeps a wrong path from filling the memory.
@@ -90,6 +94,7 @@ const KEYS: &[&str] = &[
     "tools",
     "sandbox",
     "server",
+    "webhooks",
 ];
 
 impl Config {
@@ -125,9 +130,13 @@ impl Config {
             tools: root.rows("tools", ToolConfig::read)?,
             sandbox: SandboxConfig::read(&root)?,
             server: ServerConfig::read(&root)?,
+            webhooks: WebhooksConfig::read(&root)?,
         };
         config.agent.check_rows(&root, &config.providers)?;
         forge_hosts::check(&root, &config.tools)?;
+        config
+            .webhooks
+            .check_rows(&root, |row| config.providers.contains_key(row))?;
         config
             .sandbox
             .check_lifetime(&root, config.budget.max_minutes)?;

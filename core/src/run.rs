@@ -12,6 +12,7 @@ mod keep;
 mod left;
 mod mend;
 mod notices;
+mod origin;
 mod past;
 mod prepare;
 mod prompt;

@@ -15,6 +15,7 @@ mod query;
 mod serve;
 mod status;
 mod streams;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,17 +31,20 @@ use crate::access::{Access, gate};
 use crate::metrics::Metrics;
 use crate::runs::Runs;
 use crate::traces::Traces;
+use crate::webhooks::Webhooks;
 
 pub use crate::problem::ApiProblem;
 pub use openapi::document;
 pub use serve::{ListenError, check_listen, is_public, serve};
 
-/// The routes of the server. All but the open ones are behind the gate, the unknown ones, too.
+/// The routes of the server. All but the open ones are behind the gate, the unknown ones, too. Of those, one
+/// takes what is signed by a secret.
 pub fn router(state: ApiState) -> Router {
     let open = Router::new()
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz))
         .route("/openapi.json", get(openapi::serve))
+        .route("/webhooks/github", post(webhooks::github))
         .method_not_allowed_fallback(wrong_method);
     let gated = Router::new()
         .route("/code", post(handlers::code))
@@ -91,6 +95,8 @@ pub struct ApiConfig {
     pub metrics: Metrics,
     /// What is traced.
     pub traces: Traces,
+    /// Whose webhooks are taken.
+    pub webhooks: Webhooks,
 }
 
 impl Default for ApiConfig {
@@ -104,6 +110,7 @@ impl Default for ApiConfig {
             heartbeat: Duration::from_secs(15),
             metrics: Metrics::default(),
             traces: Traces::default(),
+            webhooks: Webhooks::default(),
         }
     }
 }

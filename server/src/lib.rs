@@ -13,6 +13,7 @@
 //! - [`traces`]: a trace of each run, for OpenTelemetry.
 //! - [`logging`]: the lines of the log.
 //! - [`compose`]: the parts, put together by a configuration.
+//! - [`webhooks`]: runs that begin on a code host.
 //! - [`cli`]: the command line.
 
 pub mod access;
@@ -29,3 +30,4 @@ pub mod runtime;
 pub mod store;
 pub mod tokens;
 pub mod traces;
+pub mod webhooks;

@@ -5,6 +5,7 @@
 //! who watches a run, and a run's last events in memory.
 
 mod access_rows;
+mod delivery_rows;
 mod failure;
 mod messages;
 mod op;
@@ -17,12 +18,13 @@ mod watchers;
 mod writer;
 
 use crate::access::AccessStore;
+use crate::webhooks::DeliveryStore;
 
 pub use postgres::{AddressError, PostgresAddress, PostgresError, PostgresStore};
 pub use retention::{KeptStore, Retention, Turn};
 pub use sqlite::{OpenError, SqliteStore, StoreOptions};
 
-/// All that a server keeps: runs, keys, and the record of what was done.
-pub trait Store: KeptStore + AccessStore {}
+/// All that a server keeps: runs, keys, the record of what was done, and deliveries of webhooks.
+pub trait Store: KeptStore + AccessStore + DeliveryStore {}
 
-impl<S: KeptStore + AccessStore> Store for S {}
+impl<S: KeptStore + AccessStore + DeliveryStore> Store for S {}

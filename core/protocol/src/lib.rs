@@ -32,6 +32,6 @@ pub use network::{NetworkAccess, NetworkVerdict};
 pub use outcome::{FailureKind, Outcome};
 pub use publish::Publish;
 pub use raw_json::RawJson;
-pub use request::{BudgetLimits, RunId, RunRequest};
+pub use request::{BudgetLimits, RunId, RunOrigin, RunRequest};
 pub use tool::{ToolSpec, ToolView};
 pub use usage::{RunUsage, SandboxUsage};

@@ -76,6 +76,28 @@ pub struct RunRequest {
     #[serde(default, skip_serializing_if = "is_false")]
     #[schemars(skip_deserializing)]
     pub caller_token: bool,
+    /// The conversation on a code host that it comes from. Requests over the API have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip_deserializing)]
+    pub origin: Option<RunOrigin>,
+}
+
+/// Where a run comes from that was asked for on a code host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RunOrigin {
+    /// Who asked for it, by the login there; absent where a failed check did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<String>,
+    /// The number of the issue or pull request where its progress is told.
+    pub thread: u64,
+    /// The issue that its change is to settle, if it is for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issue: Option<u64>,
+    /// Which attempt it is to repair a failed check of its own pull request, from 1, since people last said
+    /// something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<u32>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
@@ -87,9 +109,14 @@ impl RunRequest {
     /// What is asked for by a message to a run that has ended: the same as of that one, but for the task.
     #[must_use]
     pub fn following(&self, run: &RunId, message: String) -> Self {
+        let said = |origin: RunOrigin| RunOrigin {
+            repair: None,
+            ..origin
+        };
         Self {
             prompt: message,
             follows: Some(run.clone()),
+            origin: self.origin.clone().map(said),
             ..self.clone()
         }
     }

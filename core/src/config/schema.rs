@@ -56,6 +56,7 @@ struct File {
     tools: Option<BTreeMap<String, Tool>>,
     sandbox: Option<Sandbox>,
     server: Option<Server>,
+    webhooks: Option<Webhooks>,
 }
 
 /// Which model works.
@@ -544,6 +545,37 @@ struct Server {
     token_key_env: Option<String>,
 }
 
+/// Whose webhooks start runs. Changes wait for a restart.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only described")]
+struct Webhooks {
+    github: Option<GithubWebhook>,
+}
+
+/// What GitHub's deliveries to POST /webhooks/github may start.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only described")]
+struct GithubWebhook {
+    /// The names of the variables that hold the webhook's secret; several while one replaces another.
+    secret_env: Vec<String>,
+    /// The label that starts a run for an issue. Default: pullwright.
+    label: Option<String>,
+    /// The name, with its @, by which people call. Default: @pullwright.
+    mention: Option<String>,
+    /// How often a failed check on one of its own pull requests is repaired without a word from people. Default 2.
+    repair_attempts: Option<u32>,
+    /// The repositories, as HOST/OWNER/NAME with *. Default: all that the server takes.
+    repositories: Option<Vec<String>>,
+    /// A row of [providers] for these runs.
+    provider: Option<String>,
+    /// The most that one of these runs may cost, in US dollars.
+    max_usd: Option<f64>,
+    /// How many of these runs may be under way at once.
+    max_runs: Option<u32>,
+}
+
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 #[expect(dead_code, reason = "only described")]
@@ -557,7 +589,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::config::{change, policy, provider, publishing, sandbox, server, tool};
+    use crate::config::{change, policy, provider, publishing, sandbox, server, tool, webhooks};
 
     /// The committed schema; with this variable set, a test writes it.
     const WRITE: &str = "PULLWRIGHT_WRITE_SCHEMA";
@@ -592,6 +624,7 @@ mod tests {
             ("/properties/tools/additionalProperties", tool::KEYS),
             ("/properties/sandbox", sandbox::KEYS),
             ("/properties/server", &server::keys()),
+            ("/properties/webhooks", webhooks::KEYS),
         ] {
             let known: BTreeSet<String> = known.iter().map(|key| (*key).to_owned()).collect();
             assert_eq!(keys(pointer), known, "{pointer}");
@@ -607,6 +640,7 @@ mod tests {
             provider::AUTH_KEYS,
             sandbox::NETWORK_KEYS,
             sandbox::modal::KEYS,
+            webhooks::GITHUB_KEYS,
         ]
         .concat();
         for key in known(&nested) {

@@ -215,6 +215,8 @@ impl Run<'_> {
             self.base_move.as_ref(),
             self.parts.config.server.public_url.as_deref(),
         );
+        let asked_for = super::origin::asked_for(self.owned.request.origin.as_ref());
+        let evidence = format!("{asked_for}{evidence}");
         let whole = match earlier {
             Some(earlier) if self.adds_nothing() => &Summary::of_pushed(&earlier.summaries),
             Some(earlier) => &Summary::of_all(&earlier.summaries, summary),

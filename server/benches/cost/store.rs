@@ -86,6 +86,7 @@ async fn create(store: &Arc<dyn RunStore>, run: &RunId) -> Epoch {
             checks: None,
             follows: None,
             caller_token: false,
+            origin: None,
         },
         owner: None,
         idempotency_key: None,

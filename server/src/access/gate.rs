@@ -42,6 +42,22 @@ impl fmt::Debug for Access {
     }
 }
 
+/// Whoever calls a route that has a proof of its own instead of a key.
+pub(crate) struct Stranger(IpAddr);
+
+impl Stranger {
+    /// Counts and records that the proof was not good. Answers what the caller is told.
+    pub(crate) fn refuse(&self, access: &Access, problem: ApiProblem) -> ApiProblem {
+        if access.shared.keys.is_none() {
+            return problem;
+        }
+        let refused = AuditEntry::now(None, Action::AccessRefused).from(self.0);
+        access.record_refusal(refused.refused().saying(&problem.message));
+        let counted = access.shared.rates.failure(self.0);
+        counted.err().unwrap_or(problem)
+    }
+}
+
 struct Shared {
     keys: Option<Keys>,
     is_public: bool,
@@ -118,6 +134,18 @@ impl Access {
         if let Some(keys) = &self.shared.keys {
             keys.recorder.flush().await;
         }
+    }
+
+    /// Lets in a request to a route that has a proof of its own instead of a key.
+    ///
+    /// # Errors
+    /// When its address asks too often.
+    pub(crate) fn stranger(&self, request: &Request) -> Result<Stranger, ApiProblem> {
+        let address = self.client(request);
+        if self.shared.keys.is_some() {
+            self.shared.rates.address(address)?;
+        }
+        Ok(Stranger(address))
     }
 
     fn client(&self, request: &Request) -> IpAddr {

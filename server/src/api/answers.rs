@@ -59,6 +59,30 @@ impl MessageAccepted {
     }
 }
 
+/// A delivery of a webhook is taken.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct DeliveryTaken {
+    /// Its id.
+    pub(super) id: String,
+    /// What becomes of it.
+    pub(super) status: DeliveryStatus,
+    /// Why nothing does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<&'static str>,
+}
+
+/// What becomes of a delivery.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum DeliveryStatus {
+    /// What it asks for will be done.
+    Accepted,
+    /// It came before, and is done once.
+    Known,
+    /// It asks for nothing.
+    Ignored,
+}
+
 /// A page of runs, newest first.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct RunPage {

@@ -73,7 +73,7 @@ pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> S
 }
 
 /// Other types are what a web page can send to another site without asking.
-fn check_content_type(headers: &HeaderMap) -> Result<(), ApiProblem> {
+pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), ApiProblem> {
     let content_type = headers.get(header::CONTENT_TYPE);
     let essence = content_type.and_then(|value| value.to_str().ok()?.split(';').next());
     if essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json")) {
@@ -86,7 +86,11 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), ApiProblem> {
     ))
 }
 
-async fn read(body: Body, most: usize, timeout: Duration) -> Result<axum::body::Bytes, ApiProblem> {
+pub(super) async fn read(
+    body: Body,
+    most: usize,
+    timeout: Duration,
+) -> Result<axum::body::Bytes, ApiProblem> {
     match tokio::time::timeout(timeout, to_bytes(body, most)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) if is_over_limit(&error) => Err(ApiProblem::too_large(format!(
@@ -140,6 +144,11 @@ fn check_names(
         Some(name) if name == "follows" => {
             let message = "field `follows` is not for requests: say what is to be done to the run itself, by \
                            POST /v1/runs/{id}/messages, and a run that follows it is started";
+            Err(ApiProblem::bad_request(message))
+        }
+        Some(name) if name == "origin" => {
+            let message = "field `origin` is not for requests: a webhook of the code host says where a run comes \
+                           from";
             Err(ApiProblem::bad_request(message))
         }
         Some(name) => {

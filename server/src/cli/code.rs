@@ -76,6 +76,7 @@ impl Code {
             checks: (!self.checks.is_empty()).then_some(self.checks),
             follows: None,
             caller_token: false,
+            origin: None,
         })
     }
 }

@@ -133,6 +133,7 @@ fn request(remote: &str) -> RunRequest {
         checks: None,
         follows: None,
         caller_token: false,
+        origin: None,
     }
 }
 

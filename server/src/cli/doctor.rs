@@ -49,6 +49,7 @@ impl Doctor {
         let data_dir = data_dir(config.as_ref(), &mut report)?;
         if let Some(config) = &config {
             report.add("configuration", configured::keys(config));
+            report.add("configuration", configured::webhooks(config));
             report.add("configuration", configured::hosts(config).await);
             report.open_sandbox(configured::sandbox(config, &data_dir).await);
         }

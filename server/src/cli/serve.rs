@@ -26,6 +26,7 @@ use crate::runs::{RequestLimits, Runs, RunsConfig};
 use crate::store::{PostgresAddress, Store};
 use crate::tokens::TokenKeys;
 use crate::traces::Traces;
+use crate::webhooks::{DeliveryStore, WebhookSettings, Webhooks, Worker};
 use signals::Signals;
 
 /// How long the last spans may take to be sent.
@@ -83,6 +84,11 @@ impl Serve {
             traces: setting.traces.clone(),
             ..ApiConfig::default()
         };
+        let webhooks = webhooks(&config, Arc::clone(&store) as _)?;
+        let api = ApiConfig {
+            webhooks: webhooks.clone(),
+            ..api
+        };
         let traces = setting.traces.clone();
         let retirement = Retirement::of(&config.server, Arc::clone(&store) as _)?;
         let executor = Executor::new(compose::parts_with(store, config, sandboxes, &setting)?);
@@ -92,8 +98,16 @@ impl Serve {
         let retiring =
             retirement.map(|retirement| AbortOnDropHandle::new(tokio::spawn(retirement.go_on())));
         let store = Arc::clone(&executor.parts().store);
-        let runs = Runs::new(store, Arc::clone(&executor) as _, executor, runs_config);
+        let lease = runs_config.lease;
+        let carry_out = Arc::clone(&executor) as _;
+        let runs = Runs::new(store, carry_out, Arc::clone(&executor) as _, runs_config);
+        let worker = webhooks.github().map(|reception| {
+            let (runs, access) = (runs.clone(), access.clone());
+            let worker = Worker::new(Arc::clone(reception), runs, executor, access, lease);
+            AbortOnDropHandle::new(tokio::spawn(worker.go_on()))
+        });
         let ended = self.listen(runs, api, grace).await;
+        drop(worker);
         access.flush().await;
         drop((watching, retiring));
         traces.shut_down(TRACES_GRACE).await;
@@ -170,6 +184,16 @@ impl Serve {
 pub(super) fn token_keys(server: &ServerConfig) -> anyhow::Result<Option<TokenKeys>> {
     let variable = server.token_key_env.as_deref();
     Ok(variable.map(TokenKeys::from_env).transpose()?)
+}
+
+/// The webhooks that are configured.
+fn webhooks(config: &Config, store: Arc<dyn DeliveryStore>) -> anyhow::Result<Webhooks> {
+    let Some(github) = &config.webhooks.github else {
+        return Ok(Webhooks::default());
+    };
+    let variable = |name: &str| std::env::var(name).ok();
+    let settings = WebhookSettings::read(github, &config.server, variable)?;
+    Ok(Webhooks::of_github(settings, store))
 }
 
 fn runs_config(server: &ServerConfig) -> RunsConfig {

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use pullwright_core::config::{
-    AppConfig, AppKey, Config, EditTool, MovedBase, ProviderConfig, ProviderLink, Runs,
-    SandboxConfig, ToolConfig, ToolLink, WireLink, config_schema,
+    AppConfig, AppKey, Config, EditTool, GithubWebhookConfig, MovedBase, ProviderConfig,
+    ProviderLink, Runs, SandboxConfig, ToolConfig, ToolLink, WireLink, config_schema,
 };
 use serde_json::{Value, json};
 
@@ -139,6 +139,20 @@ fn effective(config: &Config) -> Value {
             "archive_dir": config.server.archive_dir,
             "token_key_env": config.server.token_key_env,
         },
+        "webhooks": { "github": config.webhooks.github.as_ref().map(github_webhook) },
+    })
+}
+
+fn github_webhook(webhook: &GithubWebhookConfig) -> Value {
+    json!({
+        "secret_env": webhook.secret_env,
+        "label": webhook.label,
+        "mention": webhook.mention,
+        "repair_attempts": webhook.repair_attempts,
+        "repositories": webhook.repositories,
+        "provider": webhook.provider,
+        "max_usd": webhook.max_usd,
+        "max_runs": webhook.max_runs,
     })
 }
 

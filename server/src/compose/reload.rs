@@ -90,6 +90,10 @@ impl Reload {
             tracing::warn!("changes in [server] wait for a restart");
             config.server = current.config.server.clone();
         }
+        if config.webhooks != current.config.webhooks {
+            tracing::warn!("changes in [webhooks] wait for a restart");
+            config.webhooks = current.config.webhooks.clone();
+        }
         let sandboxes = self.sandboxes(&config, &current).await?;
         parts_on(Arc::clone(&current.store), config, sandboxes, &self.setting)
     }

@@ -10,6 +10,7 @@ mod address;
 mod appends;
 mod connection;
 mod create;
+mod deliveries;
 mod follow;
 mod grace;
 mod group;

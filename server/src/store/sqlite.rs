@@ -6,6 +6,7 @@
 
 mod access;
 mod apply;
+mod deliveries;
 mod follow;
 mod messages;
 mod owned;

@@ -14,5 +14,5 @@ mod polling;
 mod rates;
 mod retired;
 mod secret_holder;
-mod server;
+pub(crate) mod server;
 mod streaming;

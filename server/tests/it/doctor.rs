@@ -55,6 +55,34 @@ fn state<'v>(report: &'v Value, name: &str) -> &'v Value {
 }
 
 #[test]
+fn it_says_whether_webhooks_can_start_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = |secrets: &str, forge: &str| {
+        let section = format!("[webhooks.github]\nsecret_env = [{secrets}]\n{forge}");
+        format!("{}{section}", CONFIG.replace("KIND", "none"))
+    };
+    let forge = "[tools.github]\nbuiltin = \"github\"\nruns = \"host\"\n";
+    let set = "\"PULLWRIGHT_TEST_FIRST_KEY\"";
+    let unset = "\"PULLWRIGHT_TEST_SECOND_KEY\"";
+    for (secrets, forge, expected) in [
+        (set, forge, "ok"),
+        (&format!("{set}, {unset}"), forge, "partial"),
+        (set, "", "partial"),
+        (unset, forge, "no"),
+    ] {
+        let ran = doctor(&folder, &config(secrets, forge), &["--json"]);
+        let text = String::from_utf8(ran.stdout).unwrap();
+        let report: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            state(&report, "webhooks of GitHub"),
+            expected,
+            "{secrets} {text}"
+        );
+        assert!(!text.contains("hunter2"));
+    }
+}
+
+#[test]
 fn it_says_what_is_there_and_never_what_a_key_is() {
     let folder = tempfile::tempdir().unwrap();
     let config = CONFIG.replace("KIND", "none");

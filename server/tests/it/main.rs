@@ -36,4 +36,5 @@ mod support;
 mod tool_host;
 mod tool_http;
 mod traces;
+mod webhooks;
 mod wires;

@@ -8,6 +8,7 @@ pub(crate) mod aimock;
 pub(crate) mod conformance;
 pub(crate) mod emulate;
 pub(crate) mod forge;
+pub(crate) mod front;
 #[path = "../../../tools/source/tests/it/http_backend.rs"]
 pub(crate) mod http_backend;
 pub(crate) mod inspector;

@@ -12,7 +12,7 @@ mod demo;
 mod edit_tool;
 mod endings;
 mod faults;
-mod follow_ups;
+pub(crate) mod follow_ups;
 mod foreign_tools;
 mod forges;
 mod hostile;

@@ -2,6 +2,7 @@
 
 mod access_contract;
 mod contract;
+mod deliveries;
 mod follow;
 mod messages;
 mod owners;

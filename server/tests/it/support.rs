@@ -24,6 +24,7 @@ pub(crate) fn request(prompt: &str) -> RunRequest {
         checks: None,
         follows: None,
         caller_token: false,
+        origin: None,
     }
 }
 

@@ -64,6 +64,23 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         method: "post",
+        path: "/webhooks/github",
+        id: "takeGithubDelivery",
+        summary: "Take a delivery of a GitHub webhook",
+        description: "Its signature is its key. What it asks for is done afterwards, once, however often it \
+                      comes; what asks for nothing is taken, too.",
+        is_open: true,
+        parameters: &["githubEvent", "githubDelivery", "githubSignature"],
+        body: Some("GithubDelivery"),
+        answers: &[Answer {
+            status: 202,
+            ..json("It is taken.", &[Content::Json("DeliveryTaken")])
+        }],
+        refusals: &[401, 404, 408, 413, 415, 429, 503],
+        ..NOTHING
+    },
+    Operation {
+        method: "post",
         path: "/code",
         id: "code",
         summary: "Start a run and stream its frames",

@@ -19,14 +19,17 @@ const PROBLEMS: [(u16, &str); 12] = [
         400,
         "The request is malformed, or a parameter or field is not good.",
     ),
-    (401, "An API key is needed, or the one given is not good."),
+    (
+        401,
+        "An API key is needed, or the one given is not good; or a delivery's signature is not.",
+    ),
     (
         403,
         "The key lacks the right, or the request comes from a foreign page or by a foreign name.",
     ),
     (
         404,
-        "There is no such run, or it belongs to another key, or it has none of what was asked for.",
+        "There is no such run, or it belongs to another key, or it has none of what was asked for; or webhooks are not configured.",
     ),
     (408, "The body did not arrive in time."),
     (
@@ -139,6 +142,26 @@ pub(super) fn parameters() -> BTreeMap<&'static str, Value> {
             ),
         ),
         (
+            "githubEvent",
+            needed_header("X-GitHub-Event", "What has happened.", &text),
+        ),
+        (
+            "githubDelivery",
+            needed_header(
+                "X-GitHub-Delivery",
+                "The delivery's id, the same each time it comes.",
+                &text,
+            ),
+        ),
+        (
+            "githubSignature",
+            needed_header(
+                "X-Hub-Signature-256",
+                "The body's HMAC-SHA-256 with the webhook's secret, as `sha256=` and hexadecimal digits.",
+                &text,
+            ),
+        ),
+        (
             "traceparent",
             header(
                 "traceparent",
@@ -219,6 +242,12 @@ fn query(name: &str, description: &str, schema: &Value) -> Value {
 
 fn header(name: &str, description: &str, schema: &Value) -> Value {
     parameter("header", name, description, schema)
+}
+
+fn needed_header(name: &str, description: &str, schema: &Value) -> Value {
+    let mut needed = header(name, description, schema);
+    needed["required"] = json!(true);
+    needed
 }
 
 fn parameter(place: &str, name: &str, description: &str, schema: &Value) -> Value {

@@ -7,7 +7,8 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
 use crate::api::answers::{
-    AuditPage, CancelAccepted, EventPage, Health, MessageAccepted, RunAccepted, RunPage, Version,
+    AuditPage, CancelAccepted, DeliveryTaken, EventPage, Health, MessageAccepted, RunAccepted,
+    RunPage, Version,
 };
 use crate::api::body::SaidToRun;
 use crate::problem::Problem;
@@ -19,6 +20,7 @@ pub(super) fn all() -> Map<String, Value> {
     add::<RunAccepted>(&mut written);
     add::<CancelAccepted>(&mut written);
     add::<MessageAccepted>(&mut written);
+    add::<DeliveryTaken>(&mut written);
     add::<EventPage>(&mut written);
     add::<LoggedEvent>(&mut written);
     add::<Frame>(&mut written);
@@ -29,6 +31,7 @@ pub(super) fn all() -> Map<String, Value> {
     let mut schemas = written.take_definitions(true);
     schemas.insert("NewRun".to_owned(), read::<RunRequest>());
     schemas.insert("SaidToRun".to_owned(), read::<SaidToRun>());
+    schemas.insert("GithubDelivery".to_owned(), json!({ "type": "object" }));
     schemas.insert("Document".to_owned(), json!({ "type": "object" }));
     schemas
 }

@@ -4,11 +4,14 @@ use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
-use pullwright_core::config::{AppConfig, AppKey, Config, SandboxConfig, ToolLink};
+use pullwright_core::config::{
+    AppConfig, AppKey, Config, Runs, SandboxConfig, ToolConfig, ToolLink,
+};
 use pullwright_sandbox::machine::Finding;
 use pullwright_sandbox::modal;
 
 use crate::compose;
+use crate::webhooks::WebhookSettings;
 
 /// A name server that takes longer does not answer at all.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
@@ -90,6 +93,44 @@ fn key_file(row: &str, file: &Path, needed: bool) -> Finding {
     }
     .remedy(format!(
         "put the App's private key into {shown}, readable for Pullwright"
+    ))
+}
+
+/// Whether the webhooks that are configured can start runs.
+pub(super) fn webhooks(config: &Config) -> Option<Finding> {
+    const NAME: &str = "webhooks of GitHub";
+    let github = config.webhooks.github.as_ref()?;
+    let variable = |name: &str| std::env::var(name).ok();
+    if let Err(error) = WebhookSettings::read(github, &config.server, variable) {
+        return Some(Finding::no(
+            NAME,
+            format!("{error}: `serve` does not start"),
+        ));
+    }
+    let is_forge = |row: &ToolConfig| {
+        row.runs == Runs::Host && !matches!(&row.link, ToolLink::Builtin(name) if name != "github")
+    };
+    if !config.tools.values().any(is_forge) {
+        let missing = Finding::partial(
+            NAME,
+            "no row of [tools] is a forge: deliveries start nothing",
+        );
+        return Some(
+            missing.remedy("add [tools.github] with `builtin = \"github\"` and `runs = \"host\"`"),
+        );
+    }
+    let unset = github.secret_env.iter();
+    let unset = unset.filter(|name| variable(name).is_none_or(|value| value.trim().is_empty()));
+    let unset: Vec<&str> = unset.map(String::as_str).collect();
+    if !unset.is_empty() {
+        let meaning = format!("{} is not set: what it signs is refused", unset.join(", "));
+        return Some(
+            Finding::partial(NAME, meaning).remedy("set it, or take it out of `secret_env`"),
+        );
+    }
+    Some(Finding::ok(
+        NAME,
+        "signed deliveries to POST /webhooks/github start runs",
     ))
 }
 

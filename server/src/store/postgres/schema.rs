@@ -102,6 +102,29 @@ const STEPS: &[&str] = &[
     "
     ALTER TABLE runs ADD COLUMN sealed_token bytea;
 ",
+    // As with the repository of a request: what it gives does not change.
+    "
+    CREATE TABLE deliveries (
+        id        text PRIMARY KEY,
+        digest    bytea NOT NULL UNIQUE,
+        asked     text NOT NULL,
+        at_ms     bigint NOT NULL,
+        due_at_ms bigint NOT NULL,
+        attempts  bigint NOT NULL DEFAULT 0,
+        run       text,
+        outcome   text
+    );
+    CREATE INDEX deliveries_due ON deliveries (due_at_ms) WHERE outcome IS NULL;
+    CREATE INDEX deliveries_by_age ON deliveries (at_ms);
+    CREATE INDEX deliveries_by_run ON deliveries (run) WHERE run IS NOT NULL;
+    CREATE FUNCTION text_of_event(event text, field text) RETURNS text
+        LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+        AS $$ SELECT replace(event, '\\u0000', '\\uFFFD')::json ->> field $$;
+    CREATE INDEX events_proposing ON events (text_of_event(event, 'url'), at_ms)
+        WHERE left(event, 30) = '{\"type\":\"pull_request_opened\",';
+    CREATE INDEX events_pushing ON events (text_of_event(event, 'commit'), at_ms)
+        WHERE left(event, 24) = '{\"type\":\"branch_pushed\",';
+",
 ];
 
 /// The version that this code writes.

@@ -98,6 +98,25 @@ const STEPS: &[&str] = &[
     "
     ALTER TABLE runs ADD COLUMN sealed_token BLOB;
 ",
+    "
+    CREATE TABLE deliveries (
+        id        TEXT PRIMARY KEY,
+        digest    BLOB NOT NULL UNIQUE,
+        asked     TEXT NOT NULL,
+        at_ms     INTEGER NOT NULL,
+        due_at_ms INTEGER NOT NULL,
+        attempts  INTEGER NOT NULL DEFAULT 0,
+        run       TEXT,
+        outcome   TEXT
+    ) STRICT;
+    CREATE INDEX deliveries_due ON deliveries (due_at_ms) WHERE outcome IS NULL;
+    CREATE INDEX deliveries_by_age ON deliveries (at_ms);
+    CREATE INDEX deliveries_by_run ON deliveries (run) WHERE run IS NOT NULL;
+    CREATE INDEX events_proposing ON events (event ->> 'url', at_ms)
+        WHERE substr(event, 1, 30) = '{\"type\":\"pull_request_opened\",';
+    CREATE INDEX events_pushing ON events (event ->> 'commit', at_ms)
+        WHERE substr(event, 1, 24) = '{\"type\":\"branch_pushed\",';
+",
 ];
 
 /// The version that this code writes.

@@ -9,6 +9,7 @@ use pullwright::access::{Access, AccessStore};
 use pullwright::api::{self, ApiConfig, ApiProblem, ApiState};
 use pullwright::runs::{Execute, Runs, RunsConfig};
 use pullwright::store::{KeptStore, SqliteStore, StoreOptions};
+use pullwright::webhooks::{DeliveryStore, WebhookSettings, Webhooks};
 use pullwright_core::config::AccessConfig;
 use pullwright_core::log::stamp;
 use pullwright_core::run::{Executed, OwnedRun};
@@ -22,25 +23,28 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{done, http_client, in_time, status};
 
-pub(super) struct Server {
-    pub(super) address: SocketAddr,
-    pub(super) runs: Runs,
-    pub(super) store: Arc<dyn KeptStore>,
-    pub(super) client: Client,
-    pub(super) keys: Arc<dyn AccessStore>,
-    pub(super) access: Access,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) runs: Runs,
+    pub(crate) store: Arc<dyn KeptStore>,
+    pub(crate) client: Client,
+    pub(crate) keys: Arc<dyn AccessStore>,
+    pub(crate) access: Access,
+    pub(crate) deliveries: Arc<dyn DeliveryStore>,
     _folder: TempDir,
 }
 
-pub(super) struct Setup {
-    pub(super) runs: RunsConfig,
-    pub(super) max_pages: Option<u32>,
-    pub(super) heartbeat: Duration,
+pub(crate) struct Setup {
+    pub(crate) runs: RunsConfig,
+    pub(crate) max_pages: Option<u32>,
+    pub(crate) heartbeat: Duration,
     /// How long a request's body may take to arrive.
-    pub(super) body_timeout: Duration,
+    pub(crate) body_timeout: Duration,
     /// Whether other machines could reach the server, so that keys are needed.
-    pub(super) is_public: bool,
-    pub(super) access: AccessConfig,
+    pub(crate) is_public: bool,
+    pub(crate) access: AccessConfig,
+    /// What deliveries of GitHub may start, if they are taken.
+    pub(crate) webhooks: Option<WebhookSettings>,
 }
 
 impl Default for Setup {
@@ -57,12 +61,13 @@ impl Default for Setup {
             body_timeout: Duration::from_secs(15),
             is_public: false,
             access: AccessConfig::default(),
+            webhooks: None,
         }
     }
 }
 
 impl Setup {
-    pub(super) fn with_places(max_concurrent: usize) -> Self {
+    pub(crate) fn with_places(max_concurrent: usize) -> Self {
         let mut setup = Self::default();
         setup.runs.max_concurrent = max_concurrent;
         setup
@@ -70,11 +75,11 @@ impl Setup {
 }
 
 impl Server {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(Setup::default()).await
     }
 
-    pub(super) async fn start_with(setup: Setup) -> Self {
+    pub(crate) async fn start_with(setup: Setup) -> Self {
         let folder = TempDir::new().expect("a folder");
         let options = StoreOptions {
             max_pages: setup.max_pages,
@@ -83,6 +88,10 @@ impl Server {
         let store = SqliteStore::open_with(path, options).await.expect("open");
         let both = Arc::new(store);
         let keys: Arc<dyn AccessStore> = Arc::clone(&both) as _;
+        let deliveries: Arc<dyn DeliveryStore> = Arc::clone(&both) as _;
+        let webhooks = setup
+            .webhooks
+            .map(|settings| Webhooks::of_github(settings, Arc::clone(&deliveries)));
         let store: Arc<dyn KeptStore> = both;
         let access = Access::with_keys(Arc::clone(&keys), setup.is_public, &setup.access);
         let player = Arc::new(Player {
@@ -102,6 +111,7 @@ impl Server {
             allowed_hosts: vec!["pullwright.example".to_owned()],
             allowed_origins: setup.access.allowed_origins.clone(),
             access: access.clone(),
+            webhooks: webhooks.unwrap_or_default(),
             ..ApiConfig::default()
         };
         let router = api::router(ApiState::with_config(runs.clone(), address, config));
@@ -113,31 +123,32 @@ impl Server {
             client: http_client(),
             keys,
             access,
+            deliveries,
             _folder: folder,
         }
     }
 
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    pub(super) fn get(&self, path: &str) -> RequestBuilder {
+    pub(crate) fn get(&self, path: &str) -> RequestBuilder {
         self.client.get(self.url(path))
     }
 
-    pub(super) fn post(&self, path: &str, body: &Value) -> RequestBuilder {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> RequestBuilder {
         let request = self.client.post(self.url(path));
         request
             .header("Content-Type", "application/json")
             .body(body.to_string())
     }
 
-    pub(super) fn code(&self, prompt: &str) -> RequestBuilder {
+    pub(crate) fn code(&self, prompt: &str) -> RequestBuilder {
         self.post("/code", &body(prompt))
     }
 
     /// Sends bytes as they are and returns everything the server answers until it closes.
-    pub(super) async fn raw(&self, request: &str) -> String {
+    pub(crate) async fn raw(&self, request: &str) -> String {
         let mut stream = TcpStream::connect(self.address).await.expect("connect");
         stream.write_all(request.as_bytes()).await.expect("write");
         let mut answer = String::new();
@@ -147,7 +158,7 @@ impl Server {
         answer
     }
 
-    pub(super) async fn until_ended(&self, run: &RunId) -> Outcome {
+    pub(crate) async fn until_ended(&self, run: &RunId) -> Outcome {
         let mut hint = self.store.watch(run);
         in_time(async {
             loop {
@@ -162,31 +173,31 @@ impl Server {
     }
 }
 
-pub(super) fn body(prompt: &str) -> Value {
+pub(crate) fn body(prompt: &str) -> Value {
     json!({ "repoUrl": "https://github.com/owner/repo", "prompt": prompt })
 }
 
-pub(super) async fn send(request: RequestBuilder) -> Response {
+pub(crate) async fn send(request: RequestBuilder) -> Response {
     in_time(request.send()).await.expect("an answer")
 }
 
-pub(super) async fn text(request: RequestBuilder) -> String {
+pub(crate) async fn text(request: RequestBuilder) -> String {
     in_time(send(request).await.text()).await.expect("a body")
 }
 
-pub(super) fn run_id(response: &Response) -> RunId {
+pub(crate) fn run_id(response: &Response) -> RunId {
     let header = response.headers().get("x-run-id").expect("X-Run-Id");
     RunId(header.to_str().expect("text").to_owned())
 }
 
 /// The `id:` lines of a stream.
-pub(super) fn ids(stream: &str) -> Vec<u64> {
+pub(crate) fn ids(stream: &str) -> Vec<u64> {
     let ids = stream.lines().filter_map(|line| line.strip_prefix("id: "));
     ids.map(|id| id.parse().expect("a number")).collect()
 }
 
 /// The `data:` lines of a stream.
-pub(super) fn data(stream: &str) -> Vec<Value> {
+pub(crate) fn data(stream: &str) -> Vec<Value> {
     let data = stream
         .lines()
         .filter_map(|line| line.strip_prefix("data: "));

@@ -39,6 +39,16 @@ impl Emulate {
 
     /// [`Emulate::start`] with these GitHub Apps.
     pub(crate) async fn start_with(peers: &Peers, auto_init: bool, apps: &[Value]) -> Self {
+        Self::start_behind(peers, auto_init, apps, None).await
+    }
+
+    /// The same, called by its clients as `address`.
+    pub(crate) async fn start_behind(
+        peers: &Peers,
+        auto_init: bool,
+        apps: &[Value],
+        address: Option<&str>,
+    ) -> Self {
         let home = tempfile::tempdir().unwrap();
         let seed = json!({
             "tokens": {TOKEN: {"login": OWNER, "scopes": ["repo", "user", "workflow"]}},
@@ -52,7 +62,7 @@ impl Emulate {
         std::fs::write(home.path().join("seed.yaml"), seed.to_string()).unwrap();
         let arguments = |port: u16| {
             let port = port.to_string();
-            [
+            let usual = [
                 "start",
                 "--service",
                 "github",
@@ -60,9 +70,14 @@ impl Emulate {
                 "seed.yaml",
                 "--port",
                 &port,
-            ]
-            .map(str::to_owned)
-            .to_vec()
+            ];
+            let behind = address.map(|address| ["--base-url", address]);
+            let behind = behind.iter().flatten();
+            usual
+                .iter()
+                .chain(behind)
+                .map(|word| (*word).to_owned())
+                .collect()
         };
         let script = "emulate/dist/index.js";
         let service = peers.start(script, home.path(), "Ready", arguments).await;

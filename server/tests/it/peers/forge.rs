@@ -59,6 +59,16 @@ impl Forge {
         Self::with(api, behaviour, peers, files).await
     }
 
+    /// [`Forge::start`], whose API is called as `address`.
+    pub(crate) async fn start_behind(peers: &Peers, files: &[(&str, &str)], address: &str) -> Self {
+        let behaviour = Behaviour::Password {
+            user: USER.to_owned(),
+            password: TOKEN.to_owned(),
+        };
+        let api = Emulate::start_behind(peers, false, &[], Some(address)).await;
+        Self::with(api, behaviour, peers, files).await
+    }
+
     async fn with(
         api: Emulate,
         behaviour: Behaviour,

@@ -1,8 +1,9 @@
 //! A message to a run that has ended: another one goes on with its change and its conversation.
 
-mod github;
-mod office;
+pub(crate) mod github;
+pub(crate) mod office;
 mod proposals;
+pub(crate) mod talk;
 
 use reqwest::StatusCode;
 use serde_json::json;

@@ -22,7 +22,7 @@ use pullwright::store::{PostgresAddress, PostgresError, PostgresStore};
 use pullwright_core::store::RunStore;
 
 use super::contract::{self, Store};
-use super::{access_contract, owners};
+use super::{access_contract, deliveries, owners};
 use crate::runs::command_line::Desk;
 use crate::support::in_time;
 pub(crate) use server::Server;
@@ -49,6 +49,19 @@ async fn postgres_keeps_the_contract_of_keys() {
         let url = server.database().await;
         let store = PostgresStore::open(&address(&url)).await.expect("open");
         Arc::new(store) as access_contract::Store
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_keeps_the_contract_of_deliveries() {
+    let Some(server) = Server::shared("the contract of deliveries on Postgres") else {
+        return;
+    };
+    deliveries::keeps(async || {
+        let url = server.database().await;
+        let store = PostgresStore::open(&address(&url)).await.expect("open");
+        Arc::new(store) as deliveries::Store
     })
     .await;
 }

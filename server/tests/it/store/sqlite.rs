@@ -6,7 +6,7 @@ use pullwright::store::{OpenError, SqliteStore, StoreOptions};
 use pullwright_core::store::StoreError;
 use tempfile::TempDir;
 
-use super::{access_contract, contract, owners};
+use super::{access_contract, contract, deliveries, owners};
 use crate::support::{in_time, status};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -29,6 +29,18 @@ async fn sqlite_keeps_the_contract_of_keys() {
         let store = SqliteStore::open(path(&folder)).await.expect("open");
         folders.lock().expect("lock").push(folder);
         Arc::new(store) as access_contract::Store
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sqlite_keeps_the_contract_of_deliveries() {
+    let folders = Mutex::new(Vec::new());
+    deliveries::keeps(async || {
+        let folder = TempDir::new().expect("a folder");
+        let store = SqliteStore::open(path(&folder)).await.expect("open");
+        folders.lock().expect("lock").push(folder);
+        Arc::new(store) as deliveries::Store
     })
     .await;
 }

@@ -67,6 +67,7 @@ pub(super) fn created() -> Event {
             checks: None,
             follows: None,
             caller_token: false,
+            origin: None,
         },
     }
 }

@@ -16,6 +16,7 @@ use super::exchange::Exchange;
 use super::operations;
 use crate::api::secret_holder::{Holder, key};
 use crate::api::server::{Server, Setup, body, run_id, send};
+use crate::webhooks::sender::{self, Delivery};
 
 const RUN: &[Scope] = &[Scope::Run, Scope::Read];
 
@@ -27,6 +28,7 @@ pub(super) fn is_rare((_, _, status): &(String, String, u16)) -> bool {
 /// Every answer, with and without a server's trouble.
 pub(super) async fn everything(document: &Value) -> Vec<Exchange> {
     let mut exchanges = successes().await;
+    exchanges.extend(deliveries().await);
     exchanges.extend(refusals().await);
     exchanges.extend(retired().await);
     exchanges.extend(common_refusals(document).await);
@@ -154,6 +156,53 @@ async fn successes() -> Vec<Exchange> {
     let more = json!({ "message": "hello" });
     tour.post("/v1/runs/{id}/messages", &run, &more).await;
     tour.post("/v1/runs/{id}/cancel", &waiting.0, &json!({}))
+        .await;
+    tour.exchanges
+}
+
+/// Deliveries of a webhook: taken, known, of no use, and refused for each reason there is.
+async fn deliveries() -> Vec<Exchange> {
+    const PATH: &str = "/webhooks/github";
+    let mut tour = Tour::start(RUN).await;
+    let delivery = Delivery::labeled("https://github.com/owner/repo.git", 1, "ann");
+    let unconfigured = delivery.request(&tour.server.url(""));
+    tour.ask("post", PATH, unconfigured).await;
+    let webhooks = || Some(sender::settings(""));
+    tour.server = Server::start_with(Setup {
+        webhooks: webhooks(),
+        ..Setup::default()
+    })
+    .await;
+    let large = delivery.request(&tour.server.url(""));
+    tour.ask("post", PATH, large.body("x".repeat(26 << 20)))
+        .await;
+    tour.server = Server::start_with(Setup {
+        webhooks: webhooks(),
+        body_timeout: Duration::from_millis(50),
+        ..Setup::default()
+    })
+    .await;
+    let url = tour.server.url("");
+    for request in [
+        delivery.request(&url),
+        delivery.request(&url),
+        Delivery::new("push", json!({})).request(&url),
+        delivery.request_as(&url, "text/plain"),
+        delivery.request(&url).body("other"),
+        tour.server.post(PATH, &json!({})),
+    ] {
+        tour.ask("post", PATH, request).await;
+    }
+    let never = futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>();
+    let endless = delivery
+        .request(&url)
+        .body(reqwest::Body::wrap_stream(never));
+    tour.ask("post", PATH, endless).await;
+    // As many wrong signatures as are taken in a minute, and one more.
+    for _ in 0..20 {
+        send(delivery.request(&url).body("other")).await;
+    }
+    tour.ask("post", PATH, delivery.request(&url).body("other"))
         .await;
     tour.exchanges
 }

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::routing::{get, patch, post};
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use super::talk::Talk;
 use crate::runs::project::git;
 
 type Pulls = Arc<Mutex<Known>>;
@@ -39,87 +40,125 @@ struct Forks {
 }
 
 /// A running double.
-pub(super) struct Github {
+pub(crate) struct Github {
     address: SocketAddr,
     pulls: Pulls,
+    /// What people say there.
+    pub(crate) talk: Talk,
 }
 
 impl Github {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("an address");
         let pulls = Pulls::default();
+        let talk = Talk::default();
         let router = Router::new()
             .route("/repos/{owner}/{name}", get(repository))
             .route("/repos/{owner}/{name}/pulls", get(list).post(open))
-            .route("/repos/{owner}/{name}/pulls/{number}", patch(change))
+            .route(
+                "/repos/{owner}/{name}/pulls/{number}",
+                get(pull).patch(change),
+            )
             .route("/user", get(async || Json(json!({ "login": "robot" }))))
             .route("/repos/{owner}/{name}/forks", post(fork))
             .route("/repos/{owner}/{name}/git/ref/heads/{branch}", get(branch))
             .route("/repos/{owner}/{name}/labels/{label}", get(label))
             .route("/repos/{owner}/{name}/issues/{number}/{what}", post(put))
             .route("/repos/{owner}/{name}/pulls/{number}/{what}", post(put))
-            .with_state(Arc::clone(&pulls));
+            .with_state(Arc::clone(&pulls))
+            .merge(talk.router());
         tokio::spawn(async move { axum::serve(listener, router).await.expect("serve") });
-        Self { address, pulls }
+        Self {
+            address,
+            pulls,
+            talk,
+        }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    pub(super) fn pulls(&self) -> Vec<Value> {
+    pub(crate) fn pulls(&self) -> Vec<Value> {
         self.pulls.lock().expect("the lock").pulls.clone()
     }
 
     /// Has it make forks among these repositories.
-    pub(super) fn forking_in(self, remotes: PathBuf) -> Self {
+    pub(crate) fn forking_in(self, remotes: PathBuf) -> Self {
         self.pulls.lock().expect("the lock").forks.remotes = remotes;
         self
     }
 
-    pub(super) fn forks_made(&self) -> usize {
+    pub(crate) fn forks_made(&self) -> usize {
         self.pulls.lock().expect("the lock").forks.made
     }
 
     /// Whether the token may push to the repository.
-    pub(super) fn lets_push(&self, lets_push: bool) {
+    pub(crate) fn lets_push(&self, lets_push: bool) {
         self.pulls.lock().expect("the lock").is_read_only = !lets_push;
     }
 
     /// Whether the repository may be forked.
-    pub(super) fn lets_fork(&self, lets_fork: bool) {
+    pub(crate) fn lets_fork(&self, lets_fork: bool) {
         self.pulls.lock().expect("the lock").has_no_forks = !lets_fork;
     }
 
     /// Has it take no labels and nobody.
-    pub(super) fn refuses_details(&self) {
+    pub(crate) fn refuses_details(&self) {
         self.pulls.lock().expect("the lock").refuses_details = true;
     }
 
     /// Takes labels and people from the first pull request, as a person does.
-    pub(super) fn undress(&self) {
+    pub(crate) fn undress(&self) {
         let pulls = &mut self.pulls.lock().expect("the lock").pulls;
         let pull = pulls[0].as_object_mut().expect("an object");
         pull.retain(|key, _| !["labels", "reviewers", "assignees"].contains(&key.as_str()));
     }
 
     /// Whether it lets pull requests be opened.
-    pub(super) fn opens(&self, opens: bool) {
+    pub(crate) fn opens(&self, opens: bool) {
         self.pulls.lock().expect("the lock").is_closed = !opens;
     }
 
     /// Has the first pull request merge into another branch, as a person does.
-    pub(super) fn retarget(&self, base: &str) {
+    pub(crate) fn retarget(&self, base: &str) {
         let mut known = self.pulls.lock().expect("the lock");
         known.pulls[0]["base"]["ref"] = json!(base);
     }
 
+    /// Opens a pull request from a branch of `repository`, as a person does.
+    pub(crate) fn propose(&self, branch: &str, repository: &str) -> usize {
+        let pulls = &mut self.pulls.lock().expect("the lock").pulls;
+        let number = pulls.len() + 1;
+        pulls.push(json!({
+            "number": number,
+            "html_url": format!("http://github.example/owner/project/pull/{number}"),
+            "title": "By a person", "body": null, "draft": false, "state": "open",
+            "head": { "ref": branch, "repo": { "full_name": repository } },
+            "base": { "ref": "main" },
+        }));
+        number
+    }
+
     /// Merges the first pull request, as a person does.
-    pub(super) fn merge(&self) {
+    pub(crate) fn merge(&self) {
         let pulls = &mut self.pulls.lock().expect("the lock").pulls;
         (pulls[0]["state"], pulls[0]["merged"]) = (json!("closed"), json!(true));
     }
+}
+
+async fn pull(
+    State(pulls): State<Pulls>,
+    Path((_, _, number)): Path<(String, String, usize)>,
+) -> Answer {
+    let pull = pulls
+        .lock()
+        .expect("the lock")
+        .pulls
+        .get(number - 1)
+        .cloned();
+    pull.map_or_else(not_found, |pull| (StatusCode::OK, Json(pull)))
 }
 
 type Answer = (StatusCode, Json<Value>);

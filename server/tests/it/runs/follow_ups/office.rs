@@ -13,10 +13,11 @@ use crate::runs::command_line::Desk;
 use crate::runs::lab::{in_time, write_config};
 use crate::runs::project;
 use crate::support::http_client;
+use crate::webhooks::sender;
 
-pub(super) struct Office {
-    pub(super) desk: Desk,
-    pub(super) github: Option<Github>,
+pub(crate) struct Office {
+    pub(crate) desk: Desk,
+    pub(crate) github: Option<Github>,
     backend: HttpBackend,
     process: Child,
     address: String,
@@ -24,12 +25,12 @@ pub(super) struct Office {
 
 impl Office {
     /// One without a code host.
-    pub(super) async fn plain(script: &str) -> Self {
+    pub(crate) async fn plain(script: &str) -> Self {
         Self::open(script, "", None).await
     }
 
     /// One whose code host is a GitHub.
-    pub(super) async fn with_github(script: &str, sections: &str) -> Self {
+    pub(crate) async fn with_github(script: &str, sections: &str) -> Self {
         Self::open(script, sections, Some(Github::start().await)).await
     }
 
@@ -61,15 +62,15 @@ impl Office {
     }
 
     /// Kills the server as `kill -9` does, and starts another one.
-    pub(super) fn kill_and_serve(&mut self) {
+    pub(crate) fn kill_and_serve(&mut self) {
         self.process.kill().expect("kill");
         self.process.wait().expect("wait");
         (self.process, self.address) = serve(&self.desk);
     }
 
     /// Starts a run, and answers its id.
-    pub(super) async fn start(&self, fields: Value) -> String {
-        let repository = self.backend.url("owner/project.git");
+    pub(crate) async fn start(&self, fields: Value) -> String {
+        let repository = self.repository();
         let mut body = json!({ "repoUrl": repository, "prompt": "Greet shortly" });
         let more = fields.as_object().expect("an object").clone();
         body.as_object_mut().expect("an object").extend(more);
@@ -79,33 +80,33 @@ impl Office {
     }
 
     /// Starts a run and sees it to this end.
-    pub(super) async fn run(&self, outcome: &str) -> String {
+    pub(crate) async fn run(&self, outcome: &str) -> String {
         let run = self.start(json!({})).await;
         self.ends(&run, outcome).await;
         run
     }
 
     /// Says something to a run that has ended, and sees the run that follows it to this end. Answers its id.
-    pub(super) async fn follow(&self, run: &str, message: &str, outcome: &str) -> String {
+    pub(crate) async fn follow(&self, run: &str, message: &str, outcome: &str) -> String {
         let follower = self.begin_to_follow(run, message).await;
         self.ends(&follower, outcome).await;
         follower
     }
 
-    pub(super) async fn begin_to_follow(&self, run: &str, message: &str) -> String {
+    pub(crate) async fn begin_to_follow(&self, run: &str, message: &str) -> String {
         let (status, answer) = self.say(run, message).await;
         assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
         assert!(answer["follows"].is_string(), "{answer}");
         answer["id"].as_str().expect("an id").to_owned()
     }
 
-    pub(super) async fn say(&self, run: &str, message: &str) -> (StatusCode, Value) {
+    pub(crate) async fn say(&self, run: &str, message: &str) -> (StatusCode, Value) {
         let path = format!("/v1/runs/{run}/messages");
         self.post(&path, &json!({ "message": message })).await
     }
 
     /// Waits for the run's end, and answers its whole stream.
-    pub(super) async fn ends(&self, run: &str, outcome: &str) -> String {
+    pub(crate) async fn ends(&self, run: &str, outcome: &str) -> String {
         let url = format!("{}/v1/runs/{run}/stream", self.address);
         let stream = in_time(http_client().get(url).send()).await;
         let text = in_time(stream.expect("a stream").text()).await;
@@ -116,12 +117,12 @@ impl Office {
     }
 
     /// Waits until the run's frames say this.
-    pub(super) async fn until_told(&self, run: &str, told: &str) {
+    pub(crate) async fn until_told(&self, run: &str, told: &str) {
         self.until(run, "stream", told).await;
     }
 
     /// Waits until the run's log says this.
-    pub(super) async fn until_logged(&self, run: &str, logged: &str) {
+    pub(crate) async fn until_logged(&self, run: &str, logged: &str) {
         self.until(run, "events", logged).await;
     }
 
@@ -136,14 +137,28 @@ impl Office {
         }
     }
 
-    pub(super) async fn record(&self, run: &str) -> Value {
-        let url = format!("{}/v1/runs/{run}", self.address);
+    /// The URL of the project.
+    pub(crate) fn repository(&self) -> String {
+        self.backend.url("owner/project.git")
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// What a route answers.
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let url = format!("{}{path}", self.address);
         let answer = in_time(http_client().get(url).send()).await;
         let text = answer.expect("an answer").text().await.expect("a body");
         serde_json::from_str(&text).expect("JSON")
     }
 
-    pub(super) async fn cancel(&self, run: &str) {
+    pub(crate) async fn record(&self, run: &str) -> Value {
+        self.get(&format!("/v1/runs/{run}")).await
+    }
+
+    pub(crate) async fn cancel(&self, run: &str) {
         let (status, answer) = self
             .post(&format!("/v1/runs/{run}/cancel"), &json!({}))
             .await;
@@ -161,25 +176,25 @@ impl Office {
         (status, serde_json::from_str(&text).expect("JSON"))
     }
 
-    pub(super) fn pullwright(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn pullwright(&self, arguments: &[&str]) -> Output {
         let config = ["--config", "plugins.toml"];
         self.desk.run(&[arguments, &config[..]].concat())
     }
 
     /// What the remote's git says.
-    pub(super) fn git(&self, arguments: &[&str]) -> String {
+    pub(crate) fn git(&self, arguments: &[&str]) -> String {
         project::git(&self.desk.remote, arguments).trim().to_owned()
     }
 
     /// The branches of the remote other than `main`, the oldest first.
-    pub(super) fn branches(&self) -> Vec<String> {
+    pub(crate) fn branches(&self) -> Vec<String> {
         let heads = self.git(&["for-each-ref", "--format=%(refname:short)", "refs/heads"]);
         let heads = heads.lines().filter(|name| *name != "main");
         heads.map(str::to_owned).collect()
     }
 
     /// The only branch of the remote other than `main`.
-    pub(super) fn branch(&self) -> String {
+    pub(crate) fn branch(&self) -> String {
         let branches = self.branches();
         let [branch] = &branches[..] else {
             panic!("{branches:?}");
@@ -188,27 +203,27 @@ impl Office {
     }
 
     /// The titles of the commits on a branch that `main` does not have, the oldest first.
-    pub(super) fn commits(&self, branch: &str) -> Vec<String> {
+    pub(crate) fn commits(&self, branch: &str) -> Vec<String> {
         let range = format!("main..{branch}");
         let log = self.git(&["log", "--reverse", "--format=%s", &range]);
         log.lines().map(str::to_owned).collect()
     }
 
-    pub(super) fn greeting(&self, branch: &str) -> String {
+    pub(crate) fn greeting(&self, branch: &str) -> String {
         self.git(&["show", &format!("{branch}:src/greeting.txt")])
     }
 
     /// The code host of an office that has one.
-    pub(super) fn github(&self) -> &Github {
+    pub(crate) fn github(&self) -> &Github {
         self.github.as_ref().expect("a GitHub")
     }
 
     /// Pushes a commit with one file to a branch, as a person does.
-    pub(super) fn commit_as_a_person(&self, branch: &str, file: &str) {
+    pub(crate) fn commit_as_a_person(&self, branch: &str, file: &str) {
         self.commit_as_a_person_at(branch, file, "mine\n");
     }
 
-    pub(super) fn commit_as_a_person_at(&self, branch: &str, file: &str, content: &str) {
+    pub(crate) fn commit_as_a_person_at(&self, branch: &str, file: &str, content: &str) {
         let remote = self.desk.remote.to_str().expect("UTF-8");
         let clone = self.desk.path.join("a-person-s");
         let _ = std::fs::remove_dir_all(&clone);
@@ -240,6 +255,7 @@ fn serve(desk: &Desk) -> (Child, String) {
     ];
     let mut command = desk.pullwright(&arguments);
     command.env("GITHUB_TOKEN", "token");
+    command.env(sender::VARIABLE, sender::SECRET);
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     let mut process = command.spawn().expect("start pullwright");
     let output = process.stderr.take().expect("stderr");

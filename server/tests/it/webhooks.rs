@@ -1,0 +1,9 @@
+//! Runs that begin on a code host.
+
+mod emulated;
+mod examples;
+mod people;
+mod reception;
+mod repairs;
+mod runs;
+pub(crate) mod sender;
