@@ -1,5 +1,6 @@
 //! A GitHub App as the account: proof, narrowing, renewal, and what keeps it from a token.
 
+mod checks;
 mod double;
 mod emulated;
 mod faults;
