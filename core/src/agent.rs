@@ -7,6 +7,7 @@ mod coalesce;
 mod compact;
 mod inbox;
 mod last_reply;
+mod later;
 mod reasoning;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub(crate) use answer::result_item;
 pub(crate) use inbox::SAYS_NOW;
 pub use inbox::{Inbox, heard_item};
 pub use last_reply::LastReply;
+pub use later::Later;
 
 use crate::budget::{Budget, BudgetReached};
 use crate::conversation::Conversation;
@@ -69,6 +71,9 @@ pub enum Halt {
     /// A budget was used up.
     #[error("{0}")]
     Budget(BudgetReached),
+    /// The code host asks to come back later, or is out of order.
+    #[error("{}", .0.reason)]
+    Later(Later),
     /// Another owner goes on with the run.
     #[error("another owner goes on with the run")]
     HandedOver,

@@ -24,6 +24,7 @@ mod section;
 mod server;
 mod tool;
 mod value;
+mod waits;
 mod webhooks;
 
 use std::collections::BTreeMap;
@@ -42,6 +43,7 @@ pub use sandbox::{
 pub use schema::config_schema;
 pub use server::ServerConfig;
 pub use tool::{Runs, ToolConfig, ToolLink};
+pub use waits::ForgeWaits;
 pub use webhooks::{GithubWebhookConfig, WebhooksConfig};
 
 use document::Document;

@@ -1,5 +1,6 @@
 //! A run: prepare → work → check → publish → finish.
 
+mod again;
 mod catch_up;
 mod check;
 mod command;
@@ -13,6 +14,7 @@ mod left;
 mod mend;
 mod notices;
 mod origin;
+mod park;
 mod past;
 mod prepare;
 mod prompt;
@@ -168,6 +170,8 @@ pub enum Executed {
     Ended,
     /// It stopped where another owner can go on.
     HandedOver,
+    /// It stopped where an owner can go on once this time has passed, and not before.
+    Parked(Duration),
 }
 
 /// Runs a run to its end, or until it can be handed over. Where it ends, its last event is `Done`,
@@ -267,6 +271,8 @@ struct Run<'a> {
     repairs: u32,
     /// The provider rows to go on with, in order.
     fallback: VecDeque<String>,
+    /// How long it was put aside so far.
+    parked: Duration,
 }
 
 /// How the stages ended, and why in a sentence.
@@ -348,6 +354,7 @@ impl<'a> Run<'a> {
             is_kept: Arc::default(),
             is_left_behind: false,
             repairs: 0,
+            parked: past.map_or(Duration::ZERO, |past| past.parked),
         };
         if let Some(past) = past {
             run.know(past);

@@ -218,6 +218,8 @@ pub struct SourceError {
     pub kind: FailureKind,
     /// What happened, to which thing, and what to do. Holds no credential.
     pub message: String,
+    /// Whether the same may succeed a little later: the remote broke, or the way to it.
+    pub passes: bool,
 }
 
 impl SourceError {
@@ -226,7 +228,14 @@ impl SourceError {
         Self {
             kind,
             message: message.into(),
+            passes: false,
         }
+    }
+
+    /// The same error as one that may pass, or may not.
+    #[must_use]
+    pub fn passing(self, passes: bool) -> Self {
+        Self { passes, ..self }
     }
 }
 

@@ -31,6 +31,10 @@ pub trait RunStore: Send + Sync {
     async fn heartbeat(&self, run: &RunId, epoch: Epoch, lease: Duration)
     -> Result<(), StoreError>;
 
+    /// Lets go of the run until `wait` has passed: before, nobody may claim it, unless somebody cancels it. The
+    /// owner is not taken for dead.
+    async fn park(&self, run: &RunId, epoch: Epoch, wait: Duration) -> Result<(), StoreError>;
+
     /// Commits events. They are durable, and visible to [`RunStore::read`], when this returns. Events
     /// that the same owner has committed already are not committed again, and are no error: after a
     /// failure, the same call is the way to find out.
@@ -209,6 +213,10 @@ pub struct RunRecord {
     /// How often in a row it was claimed from an owner that had died and had brought it no further.
     #[serde(skip)]
     pub stalled_claims: u64,
+    /// Until when nobody works on it, in milliseconds since the Unix epoch, because its forge asked to come back
+    /// later; absent where it was not put aside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parked_until_ms: Option<u64>,
     /// How its events and its patch left the store; absent while they are there. What this record says
     /// stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -16,6 +16,7 @@ use pullwright_core::config::{Config, Runs, SandboxConfig, ToolLink};
 use pullwright_core::run::{HostTools, Providers, RunParts};
 use pullwright_core::sandbox::SandboxHost;
 use pullwright_core::store::RunStore;
+use pullwright_github::Accounts;
 use pullwright_source::{GitSource, Identity, SourceConfig};
 
 pub use executor::Executor;
@@ -47,6 +48,8 @@ pub struct Setting {
     pub traces: Traces,
     /// Where the configuration was read, if from a file: the accepted tools are recorded beside it.
     pub config_file: Option<PathBuf>,
+    /// What is known of the accounts at GitHub, also after the configuration was read anew.
+    pub accounts: Accounts,
 }
 
 /// Everything runs share, on this machine and this configuration.
@@ -140,7 +143,9 @@ fn parts_on(
         source,
         sandboxes,
         providers: Arc::new(providers::ProviderRows::new(Arc::clone(&config))),
-        host_tools: Arc::new(host_tools::HostRows),
+        host_tools: Arc::new(host_tools::HostRows {
+            accounts: setting.accounts.clone(),
+        }),
         approval: Arc::new(LockFile::beside(setting.config_file.as_deref())),
         runs_dir: setting.data_dir.join("runs"),
         notice: None,
@@ -223,7 +228,7 @@ pub async fn sandbox_host(
 /// The links of the tool servers on the host.
 #[must_use]
 pub fn host_tools() -> Arc<dyn HostTools> {
-    Arc::new(host_tools::HostRows)
+    Arc::new(host_tools::HostRows::default())
 }
 
 /// Loads `plugins.toml` and completes its rows that name a preset.

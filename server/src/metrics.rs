@@ -134,6 +134,7 @@ impl Metrics {
                     progress.model = families.bounded(provider, model);
                 }
             }
+            What::Parked => drop(families.parked.inc()),
             What::StartedAnew => drop(families.resets.inc()),
             What::WentInCircles => drop(families.circles.inc()),
             What::Answered {

@@ -7,6 +7,7 @@
 mod access_rows;
 mod delivery_rows;
 mod failure;
+mod lease_row;
 mod messages;
 mod op;
 mod page;

@@ -92,6 +92,16 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         gives_up: bool,
     },
+    /// The forge asks to come back later, and nobody works on the run until then; it goes on with
+    /// [`Event::Resumed`].
+    Parked {
+        /// The stage that it goes on with.
+        stage: Stage,
+        /// Until when, in milliseconds since the Unix epoch.
+        until_ms: u64,
+        /// What is waited for, in a sentence.
+        reason: String,
+    },
     /// A stage begins, or has something to say.
     Status {
         /// The stage.

@@ -84,6 +84,21 @@ pub const FORK_ROLE: &str = "forge.fork";
 /// Role of the tool that takes [`PullRequestDetails`] and answers [`DetailsSet`]. A forge may be without it.
 pub const PULL_REQUEST_DETAILS_ROLE: &str = "forge.pull_request_details";
 
+/// What a tool of a forge answers, as the `structuredContent` of an error, where only the time is wrong and the same
+/// call may succeed later: a limit of the code host is reached, or the host is out of order. A run is put aside until
+/// then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ForgeLater {
+    /// How long to wait before the next call, in milliseconds.
+    pub retry_after_ms: u64,
+    /// What is to be waited for, in a sentence for a person.
+    pub reason: String,
+    /// Whether the host is out of order, or cannot be reached, and nobody knows for how long. A run that has made
+    /// nothing yet does not wait for that.
+    #[serde(default)]
+    pub is_outage: bool,
+}
+
 /// A repository on a forge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ForgeRepository {

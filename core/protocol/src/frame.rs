@@ -135,6 +135,10 @@ impl Frame {
                 stage: Stage::Queued,
                 message: "another server process goes on with the run".to_owned(),
             },
+            Event::Parked { stage, reason, .. } => NamedFrame::Status {
+                stage: *stage,
+                message: format!("the run waits, and goes on by itself: {reason}"),
+            },
             Event::SandboxLost => NamedFrame::Status {
                 stage: Stage::Sandbox,
                 message: "another sandbox takes the place of the one that is lost".to_owned(),

@@ -30,6 +30,9 @@ pub struct BudgetConfig {
     pub max_turns: u32,
     /// Wall time of the whole run, in minutes.
     pub max_minutes: f64,
+    /// How long a run may wait in all for limits of its forge to be over, in minutes, which does not count
+    /// against `max_minutes`.
+    pub max_parked_minutes: f64,
 }
 
 /// Which repositories are accepted.
@@ -72,11 +75,19 @@ pub struct ChecksConfig {
 }
 
 const DEFAULT_MAX_USD: f64 = 10.0;
+/// GitHub's hourly budget begins anew each hour: a few of them are survived.
+const DEFAULT_MAX_PARKED_MINUTES: f64 = 360.0;
 const DAY_SEC: u64 = 24 * 3600;
 const MAX_LIMIT: u64 = i64::MAX as u64;
 
 pub(super) const AGENT_KEYS: &[&str] = &["provider", "fallback"];
-pub(super) const BUDGET_KEYS: &[&str] = &["max_usd", "max_tokens", "max_turns", "max_minutes"];
+pub(super) const BUDGET_KEYS: &[&str] = &[
+    "max_usd",
+    "max_tokens",
+    "max_turns",
+    "max_minutes",
+    "max_parked_minutes",
+];
 pub(super) const REPOSITORIES_KEYS: &[&str] = &[
     "hosts",
     "max_clone_mb",
@@ -133,6 +144,9 @@ impl BudgetConfig {
             max_minutes: section
                 .number("max_minutes", 0.01..=10_080.0)?
                 .unwrap_or(60.0),
+            max_parked_minutes: section
+                .number("max_parked_minutes", 0.0..=10_080.0)?
+                .unwrap_or(DEFAULT_MAX_PARKED_MINUTES),
         })
     }
 }

@@ -83,6 +83,9 @@ struct Budget {
     max_turns: Option<u32>,
     /// Minutes of wall time. Default 60.
     max_minutes: Option<f64>,
+    /// Minutes that a run may wait in all for limits of its forge to be over, which do not count against
+    /// `max_minutes`. Default 360; 0 to wait for none.
+    max_parked_minutes: Option<f64>,
 }
 
 #[derive(JsonSchema)]
@@ -377,6 +380,11 @@ struct Tool {
     app_key_file: Option<String>,
     /// Whether the App's tokens may push files of workflows, which it must have the right to. Default false.
     app_workflows: Option<bool>,
+    /// For GitHub: the time it has to answer one request, in seconds. Default 30.
+    request_timeout_sec: Option<f64>,
+    /// For GitHub: how long a call waits for a limit to be over, in seconds. Default 60. A run that would wait
+    /// longer is put aside meanwhile.
+    longest_wait_sec: Option<f64>,
 }
 
 #[derive(JsonSchema)]

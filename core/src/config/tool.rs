@@ -8,6 +8,7 @@ use super::ConfigError;
 use super::app::{self, AppConfig};
 use super::forge_hosts;
 use super::section::{Row, Section, nearest};
+use super::waits::ForgeWaits;
 
 /// A tool server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct ToolConfig {
     pub base_url: Option<String>,
     /// For GitHub: the App to work as, instead of with a token.
     pub app: Option<AppConfig>,
+    /// For GitHub: how long to wait for what.
+    pub waits: ForgeWaits,
 }
 
 /// How a tool server is reached.
@@ -108,6 +111,8 @@ pub(super) const KEYS: &[&str] = &[
     "app_key_env",
     "app_key_file",
     "app_workflows",
+    "request_timeout_sec",
+    "longest_wait_sec",
 ];
 
 /// The keys that choose a link, each with the keys that only that link has.
@@ -123,6 +128,8 @@ const LINKS: &[(&str, &[&str])] = &[
             "app_key_env",
             "app_key_file",
             "app_workflows",
+            "request_timeout_sec",
+            "longest_wait_sec",
         ],
     ),
     ("command", &["args", "cwd", "env", "env_vars", "hosts"]),
@@ -182,6 +189,7 @@ impl ToolConfig {
             hosts,
             base_url: section.url("base_url", &["https", "http"])?,
             app: app::read(&section, &link)?,
+            waits: ForgeWaits::read(&section, &link)?,
             link,
         })
     }

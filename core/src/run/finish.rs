@@ -19,7 +19,7 @@ const SALVAGE_TIMEOUT: Duration = Duration::from_secs(60);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long the end of a run waits for what its sandboxes still have to tell.
-const NOTICES_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const NOTICES_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the end of a run waits for a folder to be removed.
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -35,22 +35,33 @@ impl Run<'_> {
             self.hand_over().await;
             return Executed::HandedOver;
         }
+        let ended = match ended {
+            Err(Halt::Later(later)) => match self.may_wait(later) {
+                Ok(later) => return self.park(later).await,
+                Err(halt) => Err(halt),
+            },
+            ended => ended,
+        };
         self.end(ended).await;
         Executed::Ended
     }
 
     /// Leaves everything where another owner finds it.
     async fn hand_over(mut self) {
+        self.leave_sandbox().await;
+        self.give_up_sandboxes().await;
+        self.end_notices(NOTICES_TIMEOUT).await;
+        // The next owner goes on from what is durable.
+        let _ = self.log.committed().await;
+    }
+
+    pub(super) async fn leave_sandbox(&mut self) {
         if let Some(sandbox) = self.sandbox.take() {
             let left = tokio::time::timeout(CLOSE_TIMEOUT, sandbox.leave()).await;
             if !matches!(left, Ok(Ok(()))) {
                 tracing::warn!(run = %self.owned.id, "the sandbox was not left well");
             }
         }
-        self.give_up_sandboxes().await;
-        self.end_notices(NOTICES_TIMEOUT).await;
-        // The next owner goes on from what is durable.
-        let _ = self.log.committed().await;
     }
 
     async fn end(mut self, ended: Result<Ended, Halt>) {
@@ -124,7 +135,7 @@ impl Run<'_> {
     }
 
     /// Sandboxes that were being opened when the run was interrupted end as well.
-    async fn give_up_sandboxes(&self) {
+    pub(super) async fn give_up_sandboxes(&self) {
         let over = self.parts.sandboxes.over(&self.owned.id);
         if tokio::time::timeout(CLOSE_TIMEOUT, over).await.is_err() {
             tracing::warn!(run = %self.owned.id, "ending the run's sandboxes takes long");
@@ -168,7 +179,7 @@ impl Run<'_> {
         let summary = halt.to_string();
         let outcome = match halt {
             Halt::Cancelled => Outcome::Cancelled,
-            Halt::HandedOver => Outcome::Failed(FailureKind::Interrupted),
+            Halt::HandedOver | Halt::Later(_) => Outcome::Failed(FailureKind::Interrupted),
             Halt::Budget(_) => Outcome::BudgetReached,
             Halt::Failed(kind, message) => {
                 self.log.emit(final_error(kind, message)).await;

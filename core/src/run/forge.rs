@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pullwright_protocol::FailureKind;
 use pullwright_protocol::forge::{
     CREDENTIAL_ROLE, DetailsSet, FIND_PULL_REQUEST_ROLE, FORK_ROLE, ForgeBranch, ForgeCredential,
-    ForgeRepository, Forked, FoundPullRequest, OpenPullRequest, OpenedPullRequest, PREFLIGHT_ROLE,
-    PULL_REQUEST_DETAILS_ROLE, PULL_REQUEST_ROLE, Preflight, PullRequestDetails,
+    ForgeLater, ForgeRepository, Forked, FoundPullRequest, OpenPullRequest, OpenedPullRequest,
+    PREFLIGHT_ROLE, PULL_REQUEST_DETAILS_ROLE, PULL_REQUEST_ROLE, Preflight, PullRequestDetails,
 };
 use pullwright_protocol::item::joined_text;
 use pullwright_protocol::tool::REPOSITORY_META_KEY;
@@ -18,7 +19,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::Halt;
+use crate::agent::{Halt, Later};
 use crate::config::ToolConfig;
 use crate::source::Repository;
 use crate::tools::ToolServer;
@@ -158,10 +159,19 @@ impl Forge {
             .server
             .call(tool, arguments, self.call_meta(), &output, &cancel);
         let answer = answer.await.map_err(|error| failed(error.to_string()))?;
-        if answer.is_error {
-            return Err(failed(joined_text(&answer.parts)));
-        }
         let structured = answer.structured.unwrap_or_default();
+        if answer.is_error {
+            let said = joined_text(&answer.parts);
+            return Err(match serde_json::from_value::<ForgeLater>(structured) {
+                Ok(later) => Halt::Later(Later {
+                    wait: Duration::from_millis(later.retry_after_ms),
+                    reason: format!("{}: {said}", self.server.name()),
+                    kind: FailureKind::Forge,
+                    is_outage: later.is_outage,
+                }),
+                Err(_) => failed(said),
+            });
+        }
         serde_json::from_value(structured)
             .map_err(|error| failed(format!("its answer is not understood: {error}")))
     }

@@ -4,6 +4,7 @@ mod fold;
 mod spent;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use pullwright_protocol::{CheckReport, Followed, Outcome, Provenance, RunRequest};
 
@@ -63,6 +64,10 @@ pub(super) struct Past {
     /// Whether an owner began only to save what there is.
     pub(super) is_given_up: bool,
     pub(super) spent: Spent,
+    /// How long it was put aside, in all.
+    pub(super) parked: Duration,
+    /// Whether it was put aside last, and nobody has gone on with it since.
+    pub(super) is_parked: bool,
     /// How it ended, and why, if it has.
     pub(super) done: Option<(Outcome, String)>,
 }

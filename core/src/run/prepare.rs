@@ -126,16 +126,15 @@ impl Run<'_> {
         commit: Option<&str>,
     ) -> Result<Base, Halt> {
         let credential = self.credential(repository).await?;
-        let base = self
-            .parts
-            .source
-            .fetch(Fetch {
+        let fetch = || {
+            self.parts.source.fetch(Fetch {
                 repository,
                 branch,
                 commit,
                 credential: credential.as_ref(),
             })
-            .await?;
+        };
+        let base = self.try_again(fetch).await?;
         let fetched = Event::RepositoryFetched {
             url: repository.url.clone(),
             branch: base.branch.clone(),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use pullwright_protocol::forge::{ForgeRepository, OpenPullRequest};
 use pullwright_protocol::{Event, FailureKind, Outcome, Stage};
 
+use super::again::later_if_it_passes;
 use super::catch_up::{CaughtUp, Pushing};
 use super::evidence::{Beside, Proposed};
 use super::forge::git_url;
@@ -134,18 +135,20 @@ impl Run<'_> {
         self.before_effect().await?;
         let policy = self.parts.config.repositories.moved_base;
         let message = summary.commit_message(&self.parts.config.commit.co_authors);
-        let push = Push {
-            run: &self.owned.id,
-            base,
-            work,
-            moved: self.caught_up.as_ref().map(|there| there.moved(policy)),
-            to: fork.is_some().then_some(&to),
-            branch: &branch,
-            grows,
-            message: &message,
-            credential: credential.as_ref(),
+        let push = || {
+            self.parts.source.push(Push {
+                run: &self.owned.id,
+                base,
+                work,
+                moved: self.caught_up.as_ref().map(|there| there.moved(policy)),
+                to: fork.is_some().then_some(&to),
+                branch: &branch,
+                grows,
+                message: &message,
+                credential: credential.as_ref(),
+            })
         };
-        let pushed = self.parts.source.push(push).await?;
+        let pushed = self.try_again(push).await.map_err(later_if_it_passes)?;
         let event = Event::BranchPushed {
             branch: pushed.branch.clone(),
             commit: pushed.commit.clone(),

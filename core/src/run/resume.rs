@@ -167,7 +167,8 @@ impl Run<'_> {
     fn is_over(&self, past: &Past) -> Option<Halt> {
         // Publishing is not interrupted.
         let may_end = self.pushed.is_none();
-        if may_end && self.owned.cancel.is_cancelled() {
+        // One that waits is not publishing.
+        if (may_end || past.is_parked) && self.owned.cancel.is_cancelled() {
             return Some(Halt::Cancelled);
         }
         if may_end && Instant::now() >= self.budget.deadline() {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use pullwright_core::config::{
-    AppConfig, AppKey, Config, ConfigError, ModalConfig, MovedBase, Notable, PolicyConfig,
-    ProviderLink, Runs, SandboxKind, ToolConfig, ToolLink,
+    AppConfig, AppKey, Config, ConfigError, ForgeWaits, ModalConfig, MovedBase, Notable,
+    PolicyConfig, ProviderLink, Runs, SandboxKind, ToolConfig, ToolLink,
 };
 use pullwright_protocol::Publish;
 
@@ -237,6 +237,22 @@ fn a_forge_is_bound_to_its_hosts_however_it_is_reached() {
     }
     let row = tool("command = './no-forge'\nruns = 'host'");
     assert!(row.hosts.is_empty() && !row.required);
+}
+
+#[test]
+fn github_is_waited_for_as_long_as_the_row_says() {
+    let waits = |row: &str| tool(&format!("builtin = 'github'\nruns = 'host'\n{row}")).waits;
+    assert_eq!(waits(""), ForgeWaits::default());
+    let said = waits("request_timeout_sec = 5\nlongest_wait_sec = 0.5");
+    assert_eq!(said.request, Some(Duration::from_secs(5)));
+    assert_eq!(said.limit, Some(Duration::from_millis(500)));
+    assert_eq!(with("").budget.max_parked_minutes, 360.0);
+    assert_eq!(
+        with("[budget]\nmax_parked_minutes = 0")
+            .budget
+            .max_parked_minutes,
+        0.0
+    );
 }
 
 #[test]

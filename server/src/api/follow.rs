@@ -225,6 +225,12 @@ impl Follower {
             departure = departed => match departure {
                 Departure::Ended => Woken::RunIsOver,
                 Departure::GoesOn => Woken::RunGoesOnElsewhere,
+                // What it says next comes from whoever takes it up.
+                Departure::Parked => {
+                    self.departing = None;
+                    self.unsure = true;
+                    Woken::Events
+                }
             },
             () = self.runs.closed().cancelled() => Woken::RunGoesOnElsewhere,
             _ = self.beat.tick() => Woken::Heartbeat,

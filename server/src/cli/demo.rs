@@ -82,6 +82,7 @@ impl Demo {
             metrics: Metrics::default(),
             traces: Traces::default(),
             config_file: None,
+            accounts: Default::default(),
         };
         let executor = Executor::new(compose::parts(config, sandboxes, &setting).await?);
         if !self.json {

@@ -65,6 +65,7 @@ impl Serve {
             metrics: Metrics::default(),
             traces: Traces::from_env()?,
             config_file: Some(config::path(self.config.as_deref())?),
+            accounts: Default::default(),
         };
         let runs_config = RunsConfig {
             token_keys: token_keys(&config.server)?,

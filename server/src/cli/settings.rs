@@ -73,6 +73,7 @@ fn effective(config: &Config) -> Value {
             "max_tokens": config.budget.max_tokens,
             "max_turns": config.budget.max_turns,
             "max_minutes": config.budget.max_minutes,
+            "max_parked_minutes": config.budget.max_parked_minutes,
         },
         "repositories": {
             "hosts": config.repositories.hosts,
@@ -230,6 +231,15 @@ fn tool(row: &ToolConfig) -> Value {
             AppKey::File(file) => said["app_key_file"] = json!(file),
         }
         said["app_workflows"] = json!(app.workflows);
+    }
+    let waits = [
+        ("request_timeout_sec", row.waits.request),
+        ("longest_wait_sec", row.waits.limit),
+    ];
+    for (key, wait) in waits {
+        if let Some(wait) = wait {
+            said[key] = json!(wait.as_secs_f64());
+        }
     }
     said
 }

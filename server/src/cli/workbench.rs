@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
+use pullwright_core::log::now_ms;
 use pullwright_core::store::RunStore;
 use pullwright_protocol::{FrameOptions, Outcome, RunId, RunRequest};
 use tokio::time::Instant;
@@ -49,6 +50,7 @@ impl Workbench {
             metrics: Metrics::default(),
             traces: Traces::from_env()?,
             config_file: Some(config::path(config_file)?),
+            accounts: Default::default(),
         };
         let parts = compose::parts(config, sandboxes, &setting).await?;
         Ok(Self {
@@ -127,9 +129,18 @@ async fn claim(runs: &Runs, run: &RunId, lease: Duration) -> anyhow::Result<()> 
 }
 
 async fn check_that_it_goes_on(store: &dyn RunStore, run: &RunId) -> anyhow::Result<()> {
-    let record = store.get(run).await?;
-    if let Some(outcome) = record.and_then(|record| record.outcome) {
+    let Some(record) = store.get(run).await? else {
+        return Ok(());
+    };
+    if let Some(outcome) = record.outcome {
         bail!("run {run} has ended ({outcome}); `pullwright runs show {run}` shows how");
+    }
+    if let Some(until_ms) = record.parked_until_ms {
+        let seconds = until_ms.saturating_sub(now_ms()).div_ceil(1000);
+        bail!(
+            "run {run} waits for another {seconds} s, because its forge takes no more requests now; `pullwright \
+             runs show {run}` says why, and `pullwright runs cancel {run}` ends it"
+        );
     }
     Ok(())
 }
@@ -175,6 +186,7 @@ fn runs_of(executor: Arc<Executor>, token_keys: Option<TokenKeys>) -> Runs {
     let config = RunsConfig {
         lease: lease_of(&executor),
         token_keys,
+        parks: false,
         ..RunsConfig::default()
     };
     Runs::new(store, Arc::clone(&executor) as _, executor, config)

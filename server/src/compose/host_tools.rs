@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use pullwright_core::config::{ToolConfig, ToolLink};
 use pullwright_core::run::{BoundToken, HostTools};
 use pullwright_core::tools::{ToolIo, ToolServerError};
-use pullwright_github::{GithubConfig, Secret};
+use pullwright_github::{Accounts, GithubConfig, Secret};
 use pullwright_link::ChildCommand;
 use pullwright_tool_kit::serve;
 use tokio::task::JoinHandle;
@@ -25,7 +25,11 @@ const CALLERS: &str = "the header X-Forge-Token";
 
 /// Opens host rows: the built-in forge in this process, a command as a child, an address over HTTP, a
 /// native library within this process.
-pub(super) struct HostRows;
+#[derive(Default)]
+pub(super) struct HostRows {
+    /// What is known of the accounts at GitHub, which all runs share.
+    pub(super) accounts: Accounts,
+}
 
 #[async_trait]
 impl HostTools for HostRows {
@@ -36,7 +40,9 @@ impl HostTools for HostRows {
         token: Option<&BoundToken>,
     ) -> Result<ToolIo, ToolServerError> {
         match &row.link {
-            ToolLink::Builtin(builtin) if builtin == "github" => github(name, row, token),
+            ToolLink::Builtin(builtin) if builtin == "github" => {
+                github(name, row, token, self.accounts.clone())
+            }
             ToolLink::Builtin(builtin) => Err(unusable(
                 name,
                 format!("the built-in `{builtin}` runs in the sandbox only; leave `runs` out"),
@@ -89,8 +95,10 @@ fn github(
     name: &str,
     row: &ToolConfig,
     token: Option<&BoundToken>,
+    accounts: Accounts,
 ) -> Result<ToolIo, ToolServerError> {
-    let config = github_config(row, token).map_err(|reason| unusable(name, reason))?;
+    let mut config = github_config(row, token).map_err(|reason| unusable(name, reason))?;
+    config.accounts = accounts;
     let server =
         pullwright_github::server(config).map_err(|error| unusable(name, error.to_string()))?;
     let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
@@ -120,6 +128,9 @@ fn github_config(row: &ToolConfig, token: Option<&BoundToken>) -> Result<GithubC
             .filter(|token| !token.is_empty());
         config.token = token.map(Secret::new);
     }
+    let limits = &mut config.limits;
+    limits.request_timeout = row.waits.request.unwrap_or(limits.request_timeout);
+    limits.longest_wait = row.waits.limit.unwrap_or(limits.longest_wait);
     config.app = row.app.as_ref().map(app::read).transpose()?;
     Ok(config)
 }

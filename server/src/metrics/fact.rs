@@ -28,6 +28,7 @@ pub(super) enum What {
     },
     /// With the row and the name of the model that is asked from now on, if one is.
     Resumed(Option<(String, String)>),
+    Parked,
     StartedAnew,
     WentInCircles,
     Answered {
@@ -78,6 +79,7 @@ impl Fact {
                 usd: *usd,
             },
             Event::Resumed { model, .. } => What::Resumed(model.as_ref().map(named)),
+            Event::Parked { .. } => What::Parked,
             Event::ConversationReset { .. } => What::StartedAnew,
             Event::CircleFound { .. } => What::WentInCircles,
             Event::ToolAnswered {

@@ -31,6 +31,7 @@ pub(super) struct Families {
     pub(super) queued: Gauge,
     pub(super) followers: Gauge,
     pub(super) resumed: Counter,
+    pub(super) parked: Counter,
     pub(super) resets: Counter,
     pub(super) circles: Counter,
     pub(super) commit_seconds: Histogram,
@@ -111,6 +112,7 @@ impl Families {
             queued: Gauge::default(),
             followers: Gauge::default(),
             resumed: Counter::default(),
+            parked: Counter::default(),
             resets: Counter::default(),
             circles: Counter::default(),
             commit_seconds: Histogram::new(exponential_buckets(0.0005, 2.0, 14)),
@@ -145,6 +147,11 @@ impl Families {
             "runs_resumed",
             "Times that a run was gone on with here after another owner",
             self.resumed.clone(),
+        );
+        registry.register(
+            "runs_parked",
+            "Times that a run was put aside here until its forge takes requests again",
+            self.parked.clone(),
         );
         registry.register(
             "followers",

@@ -127,6 +127,14 @@ impl RunStore for ObservedStore {
         self.tell(run, Seen::default(), beaten)
     }
 
+    async fn park(&self, run: &RunId, epoch: Epoch, wait: Duration) -> Result<(), StoreError> {
+        let parked = self.store.park(run, epoch, wait).await;
+        if parked.is_ok() {
+            self.lost(run);
+        }
+        self.tell(run, Seen::default(), parked)
+    }
+
     async fn read(
         &self,
         run: &RunId,

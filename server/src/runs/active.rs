@@ -14,6 +14,8 @@ pub enum Departure {
     Ended,
     /// Another server goes on with it, or the next start of this one.
     GoesOn,
+    /// Nobody works on it for a while; whoever takes it up then may be this server.
+    Parked,
 }
 
 /// Tells when and how a run leaves its server.

@@ -26,6 +26,9 @@ pub struct RunsConfig {
     /// saving its patch, closing its sandbox and a push that is under way take together: each of
     /// those has a bound of its own.
     pub cancel_grace: Duration,
+    /// Whether a run that is to come back later leaves its place meanwhile, for whoever takes it up. Where nobody
+    /// looks for such runs, it keeps its place and waits.
+    pub parks: bool,
     /// What a request may hold.
     pub request: RequestLimits,
     /// What callers' tokens are sealed with in the store; without it they are in memory only.
@@ -44,6 +47,7 @@ impl Default for RunsConfig {
             max_per_repository: None,
             lease: Duration::from_secs(15),
             cancel_grace: Duration::from_secs(15 * 60),
+            parks: true,
             request: RequestLimits::default(),
             token_keys: None,
             traces: Traces::default(),

@@ -36,6 +36,8 @@ pub(super) enum Stopped {
     WaitedTooLong,
     /// It can go on elsewhere from here.
     HandedOver,
+    /// It can go on once this time has passed.
+    Parked(Duration),
     /// The server stops and cannot wait for it.
     Abandoned,
 }
@@ -46,11 +48,11 @@ impl Runs {
         let kept = owned.clone();
         let whole = async {
             let stopped = match self.wait_for_place(&mut owned, seat).await {
-                Ok(()) => self.work(&owned).await,
+                Ok(()) => self.work_on(&mut owned).await,
                 Err(stopped) => stopped,
             };
             let departure = self.part_with(&owned, stopped).await;
-            let has_tidied = stopped == Stopped::ByItself || departure == Departure::GoesOn;
+            let has_tidied = stopped == Stopped::ByItself || departure != Departure::Ended;
             if owned.is_resumed && !has_tidied {
                 // Whatever its owners before had here that nobody went on with.
                 self.shared.execute.clean_up(&owned.id).await;
@@ -61,6 +63,25 @@ impl Runs {
         tokio::select! {
             departure = &mut whole => departure,
             () = self.keep_alive(&kept) => whole.await,
+        }
+    }
+
+    /// Works on the run; one that is to come back later and has nobody else to take it up keeps its place.
+    async fn work_on(&self, owned: &mut OwnedRun) -> Stopped {
+        loop {
+            let stopped = self.work(owned).await;
+            let Stopped::Parked(wait) = stopped else {
+                return stopped;
+            };
+            if self.shared.config.parks {
+                return stopped;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = owned.cancel.cancelled() => {}
+                () = owned.hand_over.soon.cancelled() => return Stopped::HandedOver,
+            }
+            owned.is_resumed = true;
         }
     }
 
@@ -91,6 +112,7 @@ impl Runs {
             done = &mut *work => return match done {
                 Ok(Executed::Ended) => Stopped::ByItself,
                 Ok(Executed::HandedOver) => Stopped::HandedOver,
+                Ok(Executed::Parked(wait)) => Stopped::Parked(wait),
                 Err(error) => {
                     tracing::error!(run = %owned.id, %error, "a run's task broke");
                     Stopped::Panicked
@@ -134,6 +156,10 @@ impl Runs {
 
     /// Lets go of the run, or makes sure that it has ended.
     async fn part_with(&self, owned: &OwnedRun, stopped: Stopped) -> Departure {
+        if let Stopped::Parked(wait) = stopped {
+            self.put_aside(&owned.id, owned.epoch, wait).await;
+            return Departure::Parked;
+        }
         let Some(ending) = ending(stopped) else {
             if stopped == Stopped::HandedOver {
                 self.release(&owned.id, owned.epoch).await;
@@ -155,9 +181,24 @@ impl Runs {
 
     /// Lets go of a run, so that whoever goes on with it need not wait for its lease to run out.
     pub(super) async fn release(&self, run: &RunId, epoch: Epoch) {
+        let store = &self.shared.store;
+        let release = || store.heartbeat(run, epoch, Duration::ZERO);
+        Self::let_go(run, release).await;
+    }
+
+    /// Lets go of a run that nobody is to take up before `wait` has passed. One whose lease runs out instead is
+    /// taken up too early, and is put aside again.
+    async fn put_aside(&self, run: &RunId, epoch: Epoch, wait: Duration) {
+        let store = &self.shared.store;
+        Self::let_go(run, || store.park(run, epoch, wait)).await;
+    }
+
+    async fn let_go<F>(run: &RunId, release: impl Fn() -> F)
+    where
+        F: Future<Output = Result<(), StoreError>>,
+    {
         for attempt in 1..=RELEASE_ATTEMPTS {
-            let released = self.shared.store.heartbeat(run, epoch, Duration::ZERO);
-            match released.await {
+            match release().await {
                 Err(StoreError::Database { .. }) if attempt < RELEASE_ATTEMPTS => {
                     tokio::time::sleep(RELEASE_WAIT).await;
                 }
@@ -193,7 +234,7 @@ fn ending(stopped: Stopped) -> Option<Ending> {
             "no place became free within `[server] max_queue_minutes` and nothing was done; \
              start the run again later",
         ),
-        Stopped::HandedOver | Stopped::Abandoned => return None,
+        Stopped::HandedOver | Stopped::Parked(_) | Stopped::Abandoned => return None,
     };
     Some(Ending { outcome, why })
 }

@@ -32,6 +32,11 @@ pub(super) enum Op {
         epoch: Epoch,
         lease: Duration,
     },
+    Park {
+        run: RunId,
+        epoch: Epoch,
+        wait: Duration,
+    },
     /// Appends events and, with an outcome, ends the run.
     Append {
         run: RunId,
@@ -126,6 +131,7 @@ impl Op {
             Self::Create(_) => "creating a run",
             Self::Claim { .. } => "claiming a run",
             Self::Heartbeat { .. } => "extending a lease",
+            Self::Park { .. } => "putting a run aside",
             Self::Append { outcome: None, .. } => "appending events",
             Self::Append { .. } => "ending a run",
             Self::SetPatch { patch: None, .. } => "removing a patch",
@@ -142,6 +148,7 @@ impl Op {
             Self::Create(_) | Self::GiveBack => None,
             Self::Claim { run, .. }
             | Self::Heartbeat { run, .. }
+            | Self::Park { run, .. }
             | Self::Append { run, .. }
             | Self::SetPatch { run, .. }
             | Self::Retire { run, .. }

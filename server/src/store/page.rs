@@ -10,7 +10,7 @@ use pullwright_core::store::{OutcomeFilter, RunFilter};
 
 /// What is read of each run.
 const COLUMNS: &str = "id, request, owner, created_at_ms, finished_at_ms, outcome, \
-     cancel_requested, last_seq, stalled_claims, retired";
+     cancel_requested, last_seq, stalled_claims, retired, worker, epoch, leased_until_ms";
 
 /// The group of a run's outcome, as the indexes have it.
 const GROUP: &str = "CASE WHEN substr(outcome, 1, 7) = 'failed(' THEN 'failed' \

@@ -248,6 +248,10 @@ impl RunStore for PostgresStore {
         self.writer.heartbeat(run, epoch, lease).await
     }
 
+    async fn park(&self, run: &RunId, epoch: Epoch, wait: Duration) -> Result<(), StoreError> {
+        self.writer.park(run, epoch, wait).await
+    }
+
     async fn append(
         &self,
         run: &RunId,

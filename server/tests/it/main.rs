@@ -15,6 +15,7 @@ mod doctor;
 #[cfg(target_os = "linux")]
 mod escapes;
 mod examples;
+mod fault_matrix;
 mod foreign_peers;
 mod gitlab;
 mod key_commands;

@@ -7,6 +7,7 @@ mod follow;
 mod messages;
 mod owners;
 mod paging;
+mod parking;
 pub(crate) mod postgres;
 mod retention;
 mod sqlite;

@@ -1,8 +1,10 @@
 //! GitHub's REST API through octocrab, with waits, retries and errors of our own.
 
+mod account;
 mod app;
 mod echo;
 mod fault;
+mod stack;
 mod transport;
 
 use std::future::Future;
@@ -19,6 +21,8 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use url::{Url, form_urlencoded};
 
+pub use self::account::Accounts;
+use self::account::{Account, Who};
 use self::app::{App, AppFault, Token};
 pub(crate) use self::fault::{Fault, Reason};
 use crate::config::{GithubConfig, HttpLimits, Secret};
@@ -45,6 +49,19 @@ pub(crate) struct Api {
 /// One request at a time, as whoever signs it.
 struct Wire {
     octocrab: Octocrab,
+    host: String,
+    accounts: Accounts,
+    /// Who asks where nobody else signs.
+    holder: Arc<Account>,
+}
+
+/// In whose name a request is sent.
+#[derive(Clone, Copy)]
+enum By<'a> {
+    /// Whoever holds the one token, if there is one.
+    Holder,
+    /// Somebody with this header, for whose account it is counted.
+    Other(&'a HeaderValue, &'a Arc<Account>),
 }
 
 impl Api {
@@ -53,10 +70,12 @@ impl Api {
             return Err(GithubError::TwoAccounts(config.token_env.clone()));
         }
         Ok(Self {
-            wire: Wire {
-                octocrab: transport::connect(config)?,
-            },
-            app: config.app.as_ref().map(App::new).transpose()?,
+            wire: Wire::new(config)?,
+            app: config
+                .app
+                .as_ref()
+                .map(|app| App::new(app, config))
+                .transpose()?,
             token: config.token.clone(),
             base: config.api_url.clone(),
             limits: config.limits,
@@ -99,7 +118,7 @@ impl Api {
     /// everybody's.
     pub(crate) async fn get_anywhere<T: DeserializeOwned>(&self, route: &str) -> Result<T, Fault> {
         let (_, found) = self
-            .repeat(|| self.wire.send(Method::GET, route, NO_BODY, None))
+            .repeat(|| self.wire.send(Method::GET, route, NO_BODY, By::Holder))
             .await?;
         Ok(found)
     }
@@ -169,7 +188,7 @@ impl Api {
         Some(())
     }
 
-    /// The longest wait for something that GitHub has under way.
+    /// How long a call waits by itself, for GitHub to take requests again or for something that it has under way.
     pub(crate) fn longest_wait(&self) -> Duration {
         self.limits.longest_wait
     }
@@ -189,21 +208,18 @@ impl Api {
         body: Option<&impl Serialize>,
     ) -> Result<(HeaderMap, T), Fault> {
         let Some(app) = &self.app else {
-            return self.wire.send(method, route, body, None).await;
+            return self.wire.send(method, route, body, By::Holder).await;
         };
         let token = app.token(&self.wire, repo).await?;
         let with = |token: Arc<Token>| {
             let method = method.clone();
-            async move {
-                let authorization = Some(token.authorization());
-                self.wire.send(method, route, body, authorization).await
-            }
+            async move { self.wire.send(method, route, body, token.by()).await }
         };
         match with(Arc::clone(&token)).await {
             Err(fault) if fault.reason() == Some(&Reason::BadToken) => {}
             answer => return answer,
         }
-        app.forget(repo, &token).await;
+        app.forget(&self.wire, repo, &token).await;
         let answer = with(app.token(&self.wire, repo).await?).await;
         answer.map_err(|fault| match fault.reason() {
             Some(Reason::BadToken) => {
@@ -231,19 +247,37 @@ impl Api {
 }
 
 impl Wire {
-    /// Sends one request to `route` of the API, with this header where the client has no token of
-    /// its own.
+    fn new(config: &GithubConfig) -> Result<Self, GithubError> {
+        let (accounts, host) = (config.accounts.clone(), config.api_url.to_string());
+        let token = config.token.as_ref();
+        let who = token.map_or(Who::Anonymous, |token| Who::Token(token.expose()));
+        Ok(Self {
+            octocrab: transport::connect(config)?,
+            holder: accounts.account(&host, who),
+            host,
+            accounts,
+        })
+    }
+
+    fn account(&self, who: Who<'_>) -> Arc<Account> {
+        self.accounts.account(&self.host, who)
+    }
+
+    /// Sends one request to `route` of the API.
     async fn send<T: DeserializeOwned>(
         &self,
         method: Method,
         route: &str,
         body: Option<&impl Serialize>,
-        authorization: Option<&HeaderValue>,
+        by: By<'_>,
     ) -> Result<(HeaderMap, T), Fault> {
-        let mut request = Request::builder().method(method).uri(route);
-        if let Some(authorization) = authorization {
-            request = request.header(AUTHORIZATION, authorization);
-        }
+        let request = Request::builder().method(method).uri(route);
+        let request = match by {
+            By::Holder => request.extension(Arc::clone(&self.holder)),
+            By::Other(authorization, account) => request
+                .header(AUTHORIZATION, authorization)
+                .extension(Arc::clone(account)),
+        };
         let request = self.octocrab.build_request(request, body)?;
         read(self.octocrab.execute(request).await).await
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::api::Accounts;
+
 /// Where GitHub is and how to authenticate there.
 #[derive(Clone, Debug)]
 pub struct GithubConfig {
@@ -22,6 +24,8 @@ pub struct GithubConfig {
     pub user_agent: String,
     /// How long to wait for what.
     pub limits: HttpLimits,
+    /// What is known of the accounts of this process, which its tool servers share.
+    pub accounts: Accounts,
 }
 
 /// A GitHub App. Its tokens are good for one repository each, and are renewed before they expire.
@@ -51,6 +55,8 @@ pub struct HttpLimits {
     /// GitHub may ask to wait for up to an hour; a longer wait than this is an error instead, so
     /// that a run does not stand still without a word.
     pub longest_wait: Duration,
+    /// The time between two requests of an account that create content, which GitHub asks for.
+    pub write_pause: Duration,
 }
 
 /// A value that never shows itself.
@@ -69,6 +75,7 @@ impl Default for GithubConfig {
             app: None,
             user_agent: concat!("pullwright/", env!("CARGO_PKG_VERSION")).to_owned(),
             limits: HttpLimits::default(),
+            accounts: Accounts::default(),
         }
     }
 }
@@ -80,6 +87,7 @@ impl Default for HttpLimits {
             request_timeout: Duration::from_secs(30),
             retry_delay: Duration::from_millis(500),
             longest_wait: Duration::from_secs(60),
+            write_pause: Duration::from_secs(1),
         }
     }
 }

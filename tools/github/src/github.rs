@@ -64,9 +64,12 @@ impl Github {
     ) -> Result<Output, Refusal> {
         let repo = self.repo(&repository)?;
         until_cancelled(&call, async {
-            let token = self.api.token(&repo).await;
-            let token = token
-                .map_err(|fault| self.refusal(&format!("getting a token for {repo}"), &fault))?;
+            let token = match self.api.token(&repo).await {
+                Ok(token) => token,
+                Err(fault) => {
+                    return self.failed(&format!("getting a token for {repo}"), &fault);
+                }
+            };
             structured(&ForgeCredential {
                 origin: self.origin.clone(),
                 username: TOKEN_USERNAME.to_owned(),

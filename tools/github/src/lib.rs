@@ -17,6 +17,7 @@ mod details;
 mod error;
 mod fork;
 mod github;
+mod later;
 mod model;
 mod permission;
 mod preflight;
@@ -35,6 +36,7 @@ use pullwright_tool_kit::protocol::forge::{
 };
 use pullwright_tool_kit::{ToolDef, ToolServer};
 
+pub use api::Accounts;
 pub use config::{AppConfig, GithubConfig, HttpLimits, Secret};
 pub use error::GithubError;
 pub use github::Github;

@@ -26,7 +26,7 @@ impl Github {
         until_cancelled(&call, async {
             match self.api.get_with_headers(&repo, &repo.path(""), &[]).await {
                 Ok((headers, found)) => structured(&self.judge(&repo, &headers, found)?),
-                Err(fault) => Err(self.cannot_see(&repo, &fault).await),
+                Err(fault) => self.refused(self.cannot_see(&repo, &fault).await, &fault),
             }
         })
         .await

@@ -33,18 +33,17 @@ impl Github {
         }
         until_cancelled(&call, async {
             let head = self.head(&repo, &wanted.head, wanted.head_repository.as_ref())?;
-            let opened = self
-                .open_or_update(&repo, &head, &wanted)
-                .await
-                .map_err(|fault| {
+            match self.open_or_update(&repo, &head, &wanted).await {
+                Ok(opened) => structured(&told(opened)),
+                Err(fault) => {
                     let doing = format!(
                         "opening the pull request from {} to {} on {repo}",
                         head.named_from(&repo),
                         wanted.base
                     );
-                    self.refusal(&doing, &fault)
-                })?;
-            structured(&told(opened))
+                    self.failed(&doing, &fault)
+                }
+            }
         })
         .await
     }
@@ -59,16 +58,15 @@ impl Github {
         check_branch(&wanted.head)?;
         until_cancelled(&call, async {
             let head = self.head(&repo, &wanted.head, wanted.head_repository.as_ref())?;
-            let found = self.find_open(&repo, &head, None).await.map_err(|fault| {
-                let doing = format!(
-                    "looking for the pull request from {} on {repo}",
-                    head.qualified()
-                );
-                self.refusal(&doing, &fault)
-            })?;
-            structured(&FoundPullRequest {
-                open: found.map(told),
-            })
+            match self.find_open(&repo, &head, None).await {
+                Ok(found) => structured(&FoundPullRequest {
+                    open: found.map(told),
+                }),
+                Err(fault) => {
+                    let doing = format!("looking for the pull request from {}", head.qualified());
+                    self.failed(&doing, &fault)
+                }
+            }
         })
         .await
     }

@@ -35,6 +35,28 @@ const BAD_CREDENTIAL: &[&str] = &[
     "invalid credentials",
 ];
 const PLAIN_FILES: &[&str] = &["dumb http transport"];
+/// The remote broke, or the way to it: another attempt may find both well.
+const PASSING: &[&str] = &[
+    "returned error: 429",
+    "returned error: 500",
+    "returned error: 502",
+    "returned error: 503",
+    "returned error: 504",
+    "empty reply from server",
+    "connection reset",
+    "recv failure",
+    "send failure",
+    "timed out",
+    "operation too slow",
+    "failed to connect",
+    "couldn't connect to server",
+    "connection refused",
+    "unexpected disconnect",
+    "hung up unexpectedly",
+    "early eof",
+    "transfer closed with",
+    "unexpected flush packet",
+];
 const REDIRECTED: &[&str] = &[
     "returned error: 301",
     "returned error: 302",
@@ -79,7 +101,7 @@ pub(crate) fn explain(doing: Doing<'_>, url: &str, credential: bool, stderr: &st
             format!("`{url}` is not a repository that can be seen; check the URL and the rights"),
         );
     }
-    match doing {
+    let broken = match doing {
         Doing::Asking => error(
             FailureKind::Clone,
             format!("`{url}` does not answer as git does"),
@@ -89,7 +111,8 @@ pub(crate) fn explain(doing: Doing<'_>, url: &str, credential: bool, stderr: &st
             FailureKind::Push,
             format!("`{url}` did not take the branch `{branch}`"),
         ),
-    }
+    };
+    broken.passing(hears(PASSING))
 }
 
 /// git's last lines, on one line.

@@ -1,5 +1,7 @@
 //! Reads a run's log.
 
+use std::time::Duration;
+
 use pullwright_protocol::{
     Beginning, CheckPhase, CheckReport, Event, FollowedConversation, Item, LoggedEvent, Provenance,
     ResetReason, RunId,
@@ -47,7 +49,11 @@ impl Past {
         self.last_seq = logged.seq;
         self.spent.take(&logged);
         self.count_stalls(&logged.event);
+        self.is_parked = matches!(logged.event, Event::Parked { .. });
         match logged.event {
+            Event::Parked { until_ms, .. } => {
+                self.parked += Duration::from_millis(until_ms.saturating_sub(logged.at_ms));
+            }
             Event::RunCreated { request } => self.request = Some(request),
             Event::RunFollowed { followed } => self.followed = Some(*followed),
             Event::RepositoryFetched { branch, commit, .. } => {
@@ -140,7 +146,9 @@ impl Past {
             | Event::Checked { .. }
             | Event::PatchStored { .. }
             | Event::BranchPushed { .. }
-            | Event::PullRequestOpened { .. } => self.stalls = 0,
+            | Event::PullRequestOpened { .. }
+            // Who waits has not died.
+            | Event::Parked { .. } => self.stalls = 0,
             _ => {}
         }
     }

@@ -23,6 +23,7 @@ fn line(run: &RunRecord, now_ms: u64) -> String {
     let outcome = match run.outcome {
         Some(outcome) => outcome.to_string(),
         None if run.cancel_requested => "ends".to_owned(),
+        None if run.parked_until_ms.is_some() => "waits for its forge".to_owned(),
         None => "under way".to_owned(),
     };
     let repository = run.request.repo_url.trim_end_matches(".git");

@@ -62,6 +62,7 @@ fn row(builtin: &str) -> ToolConfig {
         hosts: Vec::new(),
         base_url: None,
         app: None,
+        waits: pullwright_core::config::ForgeWaits::default(),
     }
 }
 

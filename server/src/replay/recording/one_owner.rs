@@ -68,6 +68,7 @@ impl Joining {
                 self.resume();
                 return Ok(());
             }
+            Event::Parked { .. } => return Ok(()),
             Event::ConversationStarted { .. } => self.has_begun = true,
             Event::SandboxLost => self.only_with_recorded(RecordingError::SandboxLost(number)),
             Event::ToolStarted { call_id, .. } => {

@@ -191,6 +191,12 @@ impl<'g> Changes<'g> {
                 }
                 Ok(Reply::Done)
             }
+            Op::Park { run, epoch, wait } => {
+                let row = self.row(run)?;
+                row.fence(*epoch)?;
+                row.park(millis(*wait), now_ms);
+                Ok(Reply::Done)
+            }
             Op::Append {
                 run,
                 epoch,

@@ -14,6 +14,7 @@ use super::PostgresAddress;
 use super::connection::{Connections, in_time};
 use super::grace::Grace;
 use crate::store::failure::{failed, failure};
+use crate::store::lease_row::LeaseRow;
 use crate::store::page::{Dialect, PageQuestion};
 use crate::store::retention::place;
 
@@ -32,13 +33,13 @@ const EVENTS: &str = "SELECT seq, at_ms, event FROM (\
      WHERE bytes_before < 1048576 ORDER BY seq";
 
 const RECORD: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
-     cancel_requested, last_seq, stalled_claims, retired FROM runs WHERE id = $1";
+     cancel_requested, last_seq, stalled_claims, retired, worker, epoch, leased_until_ms FROM runs WHERE id = $1";
 const PAGE: Dialect = Dialect {
     repo_url: "repo_url_of(request)",
     names_index: false,
 };
 const DUE: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
-     cancel_requested, last_seq, stalled_claims, retired FROM runs \
+     cancel_requested, last_seq, stalled_claims, retired, worker, epoch, leased_until_ms FROM runs \
      WHERE outcome IS NOT NULL AND NOT emptied AND finished_at_ms < $1 AND (finished_at_ms, id) > ($2, $3) \
      ORDER BY finished_at_ms, id LIMIT $4";
 /// A run that somebody is writing at the moment has an owner, or is about to get one.
@@ -202,6 +203,9 @@ fn record(row: &PgRow) -> Result<RunRecord, sqlx::Error> {
         last_seq,
         stalled_claims,
         retired,
+        worker,
+        epoch,
+        until_ms,
     ) = <(
         String,
         &str,
@@ -213,7 +217,15 @@ fn record(row: &PgRow) -> Result<RunRecord, sqlx::Error> {
         i64,
         i64,
         Option<&str>,
+        Option<&str>,
+        i64,
+        i64,
     )>::from_row(row)?;
+    let lease = LeaseRow {
+        has_worker: worker.is_some(),
+        epoch,
+        until_ms,
+    };
     Ok(RunRecord {
         id: RunId(id),
         request: serde_json::from_str(request).map_err(|error| undecodable(error.to_string()))?,
@@ -224,6 +236,7 @@ fn record(row: &PgRow) -> Result<RunRecord, sqlx::Error> {
         cancel_requested,
         last_seq: last_seq.cast_unsigned(),
         stalled_claims: stalled_claims.cast_unsigned(),
+        parked_until_ms: lease.parked_until_ms(outcome.is_none()),
         retired: retired.map(str::parse).transpose().map_err(undecodable)?,
     })
 }

@@ -110,6 +110,19 @@ impl Row {
         self.changed = true;
     }
 
+    /// Leaves a lease without an owner: nobody may claim the run before it is over. One that is to end waits for
+    /// nothing.
+    pub(super) fn park(&mut self, wait_ms: i64, now_ms: i64) {
+        self.let_go();
+        if !self.cancel_requested {
+            self.lease(wait_ms, now_ms);
+        }
+    }
+
+    fn is_parked(&self) -> bool {
+        self.worker.is_none() && self.epoch > 0 && !self.has_ended()
+    }
+
     pub(super) fn grow(&mut self, events: usize) {
         self.last_seq += i64::try_from(events).unwrap_or(i64::MAX);
         self.changed = true;
@@ -126,6 +139,9 @@ impl Row {
         let live = !self.has_ended();
         self.changed |= live && !self.cancel_requested;
         self.cancel_requested |= live;
+        if self.is_parked() {
+            self.let_go();
+        }
         live
     }
 }

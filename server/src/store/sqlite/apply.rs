@@ -52,6 +52,7 @@ impl<'g> Changes<'g> {
             Op::Create(new) => create(db, new).await,
             Op::Claim { run, worker, lease } => self.claim(db, run, worker, *lease).await,
             Op::Heartbeat { run, epoch, lease } => self.heartbeat(db, run, *epoch, *lease).await,
+            Op::Park { run, epoch, wait } => self.park(db, run, *epoch, *wait).await,
             Op::Append {
                 run,
                 epoch,
@@ -133,6 +134,27 @@ impl<'g> Changes<'g> {
         Ok(Ok(Reply::Done))
     }
 
+    /// A lease without an owner: nobody may claim the run before it is over. One that is to end waits for nothing.
+    async fn park(
+        &mut self,
+        db: &mut SqliteConnection,
+        run: &RunId,
+        epoch: Epoch,
+        wait: Duration,
+    ) -> Applied {
+        if let Err(refused) = self.fence(db, run, epoch).await? {
+            return Ok(Err(refused));
+        }
+        sqlx::query(
+            "UPDATE runs SET worker = NULL, leased_until_ms = iif(cancel_requested, 0, ?) WHERE id = ?",
+        )
+        .bind(Lease::from_now(wait).until)
+        .bind(&run.0)
+        .execute(db)
+        .await?;
+        Ok(Ok(Reply::Done))
+    }
+
     async fn append(
         &mut self,
         db: &mut SqliteConnection,
@@ -196,10 +218,13 @@ impl<'g> Changes<'g> {
         if owned.ended {
             return Ok(Ok(Reply::Cancelled(false)));
         }
-        sqlx::query("UPDATE runs SET cancel_requested = 1 WHERE id = ?")
-            .bind(&run.0)
-            .execute(db)
-            .await?;
+        sqlx::query(
+            "UPDATE runs SET cancel_requested = 1, \
+               leased_until_ms = iif(worker IS NULL AND epoch > 0, 0, leased_until_ms) WHERE id = ?",
+        )
+        .bind(&run.0)
+        .execute(db)
+        .await?;
         Ok(Ok(Reply::Cancelled(true)))
     }
 

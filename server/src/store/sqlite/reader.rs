@@ -10,6 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRo
 use sqlx::{AssertSqlSafe, FromRow, Row};
 
 use crate::store::failure::failed;
+use crate::store::lease_row::LeaseRow;
 use crate::store::page::{Dialect, PageQuestion};
 use crate::store::retention::place;
 
@@ -24,7 +25,7 @@ const CONNECTION_WAIT: Duration = Duration::from_secs(10);
 const PAGE_BYTES: usize = 1 << 20;
 
 const RECORD: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
-     cancel_requested, last_seq, stalled_claims, retired FROM runs WHERE id = ?";
+     cancel_requested, last_seq, stalled_claims, retired, worker, epoch, leased_until_ms FROM runs WHERE id = ?";
 const PAGE: Dialect = Dialect {
     repo_url: "request ->> 'repoUrl'",
     names_index: true,
@@ -32,7 +33,7 @@ const PAGE: Dialect = Dialect {
 const EVENTS: &str =
     "SELECT seq, at_ms, event FROM events WHERE run = ? AND seq > ? ORDER BY seq LIMIT ?";
 const DUE: &str = "SELECT id, request, owner, created_at_ms, finished_at_ms, outcome, \
-     cancel_requested, last_seq, stalled_claims, retired FROM runs \
+     cancel_requested, last_seq, stalled_claims, retired, worker, epoch, leased_until_ms FROM runs \
      WHERE outcome IS NOT NULL AND emptied = 0 AND finished_at_ms < ? AND (finished_at_ms, id) > (?, ?) \
      ORDER BY finished_at_ms, id LIMIT ?";
 const ORPHANS: &str = "SELECT id FROM runs WHERE outcome IS NULL AND leased_until_ms <= ? \
@@ -175,7 +176,16 @@ impl FromRow<'_, SqliteRow> for Record {
             cancel_requested: row.try_get("cancel_requested")?,
             last_seq: row.try_get::<i64, _>("last_seq")?.cast_unsigned(),
             stalled_claims: row.try_get::<i64, _>("stalled_claims")?.cast_unsigned(),
+            parked_until_ms: lease_of(row)?.parked_until_ms(outcome.is_none()),
             retired: retired.map(str::parse).transpose().map_err(undecodable)?,
         }))
     }
+}
+
+fn lease_of(row: &SqliteRow) -> Result<LeaseRow, sqlx::Error> {
+    Ok(LeaseRow {
+        has_worker: row.try_get::<Option<&str>, _>("worker")?.is_some(),
+        epoch: row.try_get("epoch")?,
+        until_ms: row.try_get("leased_until_ms")?,
+    })
 }

@@ -68,6 +68,16 @@ impl WriterHandle {
         self.write(heartbeat).await.map(drop)
     }
 
+    pub(in crate::store) async fn park(
+        &self,
+        run: &RunId,
+        epoch: Epoch,
+        wait: Duration,
+    ) -> Result<(), StoreError> {
+        let run = run.clone();
+        self.write(Op::Park { run, epoch, wait }).await.map(drop)
+    }
+
     pub(in crate::store) async fn append(
         &self,
         run: &RunId,

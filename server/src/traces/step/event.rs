@@ -66,6 +66,10 @@ impl What {
                 base: short(base),
             },
             Event::Resumed { .. } => happened("pullwright.resumed", ("pullwright.resumed", true)),
+            Event::Parked { until_ms, .. } => happened(
+                "pullwright.parked",
+                ("pullwright.parked.until_ms", int(*until_ms)),
+            ),
             Event::RunFollowed { followed } => happened(
                 "pullwright.run_followed",
                 ("pullwright.followed.run", short(&followed.run.0)),

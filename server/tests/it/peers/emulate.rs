@@ -49,12 +49,29 @@ impl Emulate {
         apps: &[Value],
         address: Option<&str>,
     ) -> Self {
+        let repository = json!({"owner": OWNER, "name": NAME, "auto_init": auto_init});
+        Self::seeded(peers, &[repository], apps, address).await
+    }
+
+    /// With empty repositories of these names instead.
+    pub(crate) async fn start_with_all(peers: &Peers, names: &[String], apps: &[Value]) -> Self {
+        let names = names.iter();
+        let empty = names.map(|name| json!({"owner": OWNER, "name": name, "auto_init": false}));
+        Self::seeded(peers, &empty.collect::<Vec<_>>(), apps, None).await
+    }
+
+    async fn seeded(
+        peers: &Peers,
+        repositories: &[Value],
+        apps: &[Value],
+        address: Option<&str>,
+    ) -> Self {
         let home = tempfile::tempdir().unwrap();
         let seed = json!({
             "tokens": {TOKEN: {"login": OWNER, "scopes": ["repo", "user", "workflow"]}},
             "github": {
                 "users": [{"login": OWNER}],
-                "repos": [{"owner": OWNER, "name": NAME, "auto_init": auto_init}],
+                "repos": repositories,
                 "apps": apps
             }
         });

@@ -91,7 +91,7 @@ impl Forge {
         .await;
         git(&bare, &["config", "http.receivepack", "true"]).await;
         git(&bare, &["config", "uploadpack.allowFilter", "true"]).await;
-        install_hook(peers, &bare, &api);
+        install_hook(peers, &bare, &format!("{}/repos/{OWNER}/{NAME}", api.url()));
         first_commit(root.path(), &bare, files).await;
         let git = HttpBackend::start(root.path().to_owned(), behaviour).await;
         Self { api, git, root }
@@ -137,13 +137,13 @@ pub(crate) async fn git(folder: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-fn install_hook(peers: &Peers, bare: &Path, api: &Emulate) {
+/// Replays what is pushed to `bare` into the repository at `api`.
+pub(crate) fn install_hook(peers: &Peers, bare: &Path, api: &str) {
     let hook = bare.join("hooks/post-receive");
     let program = bare.join("hooks/replay.mjs");
     std::fs::write(&program, REPLAY).unwrap();
     let script = format!(
-        "#!/bin/sh\nAPI='{}/repos/{OWNER}/{NAME}' TOKEN='{TOKEN}' exec '{}' '{}'\n",
-        api.url(),
+        "#!/bin/sh\nAPI='{api}' TOKEN='{TOKEN}' exec '{}' '{}'\n",
         peers.node().display(),
         program.display(),
     );

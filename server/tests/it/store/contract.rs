@@ -7,7 +7,7 @@ use pullwright::store::KeptStore;
 use pullwright_core::store::{Created, Epoch, NewRun, StoreError};
 use pullwright_protocol::{LoggedEvent, Outcome, RunId};
 
-use super::{follow, messages, owners, paging, retention, tokens};
+use super::{follow, messages, owners, paging, parking, retention, tokens};
 use crate::support::{done, id, in_time, request, status};
 
 pub(super) const LEASE: Duration = Duration::from_secs(60);
@@ -34,6 +34,8 @@ pub(super) async fn keeps<F: AsyncFn() -> Store>(fresh: F) {
     a_run_let_go_of_is_claimed_at_once(fresh().await).await;
     claims_without_progress_are_counted(fresh().await).await;
     a_run_let_go_of_has_not_stalled(fresh().await).await;
+    parking::a_run_put_aside_is_claimed_in_its_time(fresh().await).await;
+    parking::one_that_is_to_end_is_claimed_at_once(fresh().await).await;
     a_patch_is_replaced(fresh().await).await;
     cancelling_is_noted(fresh().await).await;
     messages::are_left_once_and_for_their_run(fresh().await).await;
@@ -113,7 +115,7 @@ pub(super) fn new(run: &str, prompt: &str, key: Option<&str>) -> NewRun {
     }
 }
 
-fn is_fenced<T: std::fmt::Debug>(result: Result<T, StoreError>) {
+pub(super) fn is_fenced<T: std::fmt::Debug>(result: Result<T, StoreError>) {
     assert!(matches!(result, Err(StoreError::Fenced(_))), "{result:?}");
 }
 

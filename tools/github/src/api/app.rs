@@ -13,41 +13,61 @@ use self::grant::Granter;
 pub(super) use self::slot::Token;
 use self::slot::{Answer, Slot};
 use super::Wire;
-use crate::config::AppConfig;
+use super::account::Who;
+use crate::config::{AppConfig, GithubConfig};
 use crate::error::GithubError;
 use crate::repository::Repo;
 
-/// A tool server serves the repository of a run; more than this are not remembered.
-const MAX_REPOSITORIES: usize = 64;
+/// How many tokens are kept: one for each repository that runs work on.
+const MAX_REPOSITORIES: usize = 1024;
 
-/// The tokens of a GitHub App, one for each repository.
+/// A GitHub App at one host.
 pub(super) struct App {
     granter: Granter,
-    slots: Mutex<HashMap<String, Arc<Slot>>>,
+    /// Who it is, with which key and for which rights.
+    realm: String,
 }
 
+/// The tokens of GitHub Apps, one for each repository, which all runs share.
+#[derive(Default)]
+pub(super) struct Slots(Mutex<HashMap<String, Arc<Slot>>>);
+
 impl App {
-    pub(super) fn new(config: &AppConfig) -> Result<Self, GithubError> {
+    pub(super) fn new(app: &AppConfig, config: &GithubConfig) -> Result<Self, GithubError> {
+        let account = config
+            .accounts
+            .account(config.api_url.as_str(), Who::App(&app.id));
+        // Another key is another one: a token that it would not be given is not given out.
+        let key = config.accounts.fingerprint(app.key.expose());
         Ok(Self {
-            granter: Granter::new(config)?,
-            slots: Mutex::default(),
+            realm: format!(
+                "{} {} {key} {} {}",
+                config.api_url, app.id, app.workflows, app.talks
+            ),
+            granter: Granter::new(app, account)?,
         })
     }
 
     /// A token that is good for `repo` alone, and for a while.
     pub(super) async fn token(&self, wire: &Wire, repo: &Repo) -> Answer {
-        let slot = self.slot(repo);
+        let slot = self.slot(wire, repo);
         slot.token(|| self.granter.grant(wire, repo)).await
     }
 
     /// Forgets `token`, which GitHub no longer takes, unless another one has taken its place.
-    pub(super) async fn forget(&self, repo: &Repo, token: &Arc<Token>) {
-        self.slot(repo).forget(token).await;
+    pub(super) async fn forget(&self, wire: &Wire, repo: &Repo, token: &Arc<Token>) {
+        self.slot(wire, repo).forget(token).await;
     }
 
-    fn slot(&self, repo: &Repo) -> Arc<Slot> {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = repo.to_string().to_ascii_lowercase();
+    fn slot(&self, wire: &Wire, repo: &Repo) -> Arc<Slot> {
+        let repo = repo.to_string().to_ascii_lowercase();
+        wire.accounts.slots().of(format!("{} {repo}", self.realm))
+    }
+}
+
+impl Slots {
+    fn of(&self, name: String) -> Arc<Slot> {
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.len() >= MAX_REPOSITORIES && !slots.contains_key(&name) {
             slots.clear();
         }

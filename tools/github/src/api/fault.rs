@@ -28,6 +28,9 @@ pub(crate) enum Fault {
     /// GitHub answered that it will not.
     #[error("{0}")]
     Refused(Refused),
+    /// It was not sent, since a limit that GitHub has told of holds the account up.
+    #[error("GitHub is not asked for another {} s, since {}", .left.as_secs() + 1, .reason.limit())]
+    Held { reason: Reason, left: Duration },
     /// The answer makes no sense.
     #[error("the answer cannot be understood: {0}")]
     Nonsense(String),
@@ -97,11 +100,14 @@ impl Fault {
     pub(crate) fn passes(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Broken { .. } | Self::TimedOut { .. } => true,
+            Self::Held { .. } => true,
+            // A page of something between us and GitHub that is out of order, mostly.
+            Self::Nonsense(_) => true,
             Self::Refused(refused) => matches!(
                 refused.reason,
                 Reason::Server | Reason::PrimaryLimit | Reason::SecondaryLimit
             ),
-            Self::Nonsense(_) | Self::App(_) => false,
+            Self::App(_) => false,
         }
     }
 
@@ -110,7 +116,7 @@ impl Fault {
         match self {
             Self::Broken { .. } | Self::TimedOut { .. } | Self::Nonsense(_) => true,
             Self::Refused(refused) => refused.reason == Reason::Server,
-            Self::Unreachable { .. } | Self::App(_) => false,
+            Self::Unreachable { .. } | Self::Held { .. } | Self::App(_) => false,
         }
     }
 
@@ -118,14 +124,22 @@ impl Fault {
     pub(crate) fn wait(&self) -> Option<Duration> {
         match self {
             Self::Refused(refused) => refused.wait,
+            Self::Held { left, .. } => Some(*left),
             _ => None,
         }
     }
 
-    /// The reason, where GitHub answered.
+    /// Whether GitHub is asked too often, and nothing else is wrong.
+    pub(crate) fn is_limit(&self) -> bool {
+        let limits = [Reason::PrimaryLimit, Reason::SecondaryLimit];
+        self.reason().is_some_and(|reason| limits.contains(reason))
+    }
+
+    /// The reason, where GitHub gave one.
     pub(crate) fn reason(&self) -> Option<&Reason> {
         match self {
             Self::Refused(refused) => Some(&refused.reason),
+            Self::Held { reason, .. } => Some(reason),
             _ => None,
         }
     }
@@ -135,10 +149,22 @@ impl Fault {
         match self {
             Self::Refused(refused) => format!("{self}; {}", refused.remedy(who)),
             Self::Unreachable { .. } => format!("{self}; check the network and the API's address"),
-            Self::Broken { .. } | Self::TimedOut { .. } => format!("{self}; try again later"),
+            Self::Broken { .. } | Self::TimedOut { .. } | Self::Held { .. } => {
+                format!("{self}; try again later")
+            }
             // What to do is part of it.
             Self::App(fault) => fault.to_string(),
             Self::Nonsense(_) => format!("{self}; check that the API's address is GitHub's"),
+        }
+    }
+}
+
+impl Reason {
+    /// What a limit is about.
+    fn limit(&self) -> &'static str {
+        match self {
+            Self::PrimaryLimit => "the hourly budget of the account is used up",
+            _ => "the account made too many requests in too short a time",
         }
     }
 }
@@ -291,15 +317,19 @@ fn forbidden(status: StatusCode, headers: &HeaderMap, message: &str) -> Reason {
 
 /// The wait GitHub asks for: `Retry-After` first, then the reset of a used-up budget.
 fn asked_wait(headers: &HeaderMap) -> Option<Duration> {
-    retry_after(headers).or_else(|| {
-        if header(headers, "x-ratelimit-remaining") != Some("0") {
-            return None;
-        }
-        let reset = Duration::from_secs(header(headers, "x-ratelimit-reset")?.parse().ok()?);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-        // Whole seconds are compared, so one more keeps us from asking too early.
-        Some(reset.saturating_sub(now) + Duration::from_secs(1))
-    })
+    retry_after(headers).or_else(|| used_up_for(headers))
+}
+
+/// How long the hourly budget is used up with this answer, by GitHub's clock where it tells it.
+pub(super) fn used_up_for(headers: &HeaderMap) -> Option<Duration> {
+    if header(headers, "x-ratelimit-remaining") != Some("0") {
+        return None;
+    }
+    let reset = Duration::from_secs(header(headers, "x-ratelimit-reset")?.parse().ok()?);
+    let now = said_at(headers).unwrap_or_else(SystemTime::now);
+    let now = now.duration_since(UNIX_EPOCH).ok()?;
+    // Whole seconds are compared, so one more keeps us from asking too early.
+    Some(reset.saturating_sub(now) + Duration::from_secs(1))
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {

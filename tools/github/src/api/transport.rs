@@ -1,10 +1,11 @@
 //! The HTTP stack under octocrab: no redirects, no hidden retries, bounded time and size.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, HeaderValue, USER_AGENT};
-use http::{HeaderName, Request, Response, Uri};
+use http::{HeaderName, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -14,10 +15,12 @@ use octocrab::service::middleware::auth_header::AuthHeaderLayer;
 use octocrab::service::middleware::base_uri::BaseUriLayer;
 use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder};
 use rustls::crypto::ring;
+use tower::{Layer, Service};
 use url::{Host, Url};
 
 use super::echo;
 use super::fault::{Fault, classify};
+use super::stack::Stack;
 use crate::config::{GithubConfig, Secret};
 use crate::error::GithubError;
 
@@ -51,9 +54,22 @@ pub(crate) fn connect(config: &GithubConfig) -> Result<Octocrab, GithubError> {
             .unwrap_or(HeaderValue::from_static("pullwright")),
         timeout: config.limits.request_timeout,
     };
-    let service = tower::service_fn(move |request| {
+    let wire = tower::service_fn(move |request| {
         let exchange = exchange.clone();
         async move { exchange.run(request).await }
+    });
+    let layers = Stack {
+        cache: Arc::clone(config.accounts.cache()),
+        pause: config.limits.write_pause,
+        patience: config.limits.longest_wait,
+    };
+    let stack = layers.layer(wire);
+    let service = tower::service_fn(move |request| {
+        let mut stack = stack.clone();
+        async move {
+            let answer = stack.call(request).await?;
+            Ok::<_, Fault>(answer.map(Full::new))
+        }
     });
     // The outermost layer adds the token, and only to requests that name no host of their own.
     let built = OctocrabBuilder::new_empty()
@@ -77,7 +93,7 @@ struct Exchange {
 }
 
 impl Exchange {
-    async fn run(self, mut request: Request<OctoBody>) -> Result<Response<Full<Bytes>>, Fault> {
+    async fn run(self, mut request: Request<OctoBody>) -> Result<Response<Bytes>, Fault> {
         let headers = request.headers_mut();
         headers.insert(API_VERSION_HEADER, API_VERSION);
         headers.insert(ACCEPT, JSON);
@@ -96,8 +112,8 @@ impl Exchange {
             })
         })?;
         log(&what, &response);
-        if response.status().is_success() {
-            return Ok(response.map(Full::new));
+        if response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED {
+            return Ok(response);
         }
         let (mut parts, body) = response.into_parts();
         let body = echo::without(sent.as_ref(), &mut parts.headers, body);
@@ -236,8 +252,6 @@ fn log(what: &str, response: &Response<Bytes>) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     fn base(url: &str) -> Result<Uri, String> {

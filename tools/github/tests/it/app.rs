@@ -1,10 +1,10 @@
 //! A GitHub App as the account: proof, narrowing, renewal, and what keeps it from a token.
 
 mod checks;
-mod double;
+pub(crate) mod double;
 mod emulated;
 mod faults;
-mod keys;
+pub(crate) mod keys;
 mod logs;
 mod tokens;
 
@@ -14,7 +14,7 @@ use self::double::APP_ID;
 use crate::client::config;
 
 /// Works as the App with this key, for the API at `url`.
-fn as_app(url: &str, key: &str) -> GithubConfig {
+pub(crate) fn as_app(url: &str, key: &str) -> GithubConfig {
     GithubConfig {
         token: None,
         app: Some(AppConfig {

@@ -31,6 +31,7 @@ pub(crate) fn config(url: &str) -> GithubConfig {
             request_timeout: Duration::from_secs(5),
             retry_delay: Duration::from_millis(1),
             longest_wait: Duration::from_secs(2),
+            write_pause: Duration::ZERO,
         },
         ..GithubConfig::default()
     }

@@ -1,6 +1,7 @@
 //! GitHub's tools against a peer that fails on purpose, and against an emulator of GitHub.
 #![cfg(test)]
 
+mod accounts;
 mod app;
 mod client;
 mod details;

@@ -152,7 +152,8 @@ async fn a_host_that_is_not_there_is_named() {
 async fn an_answer_that_is_not_github_s_is_an_error() {
     for nonsense in ["", "<html>", "[]", "{\"full_name\": 3}"] {
         let reply = Reply::Answer(200, vec![], nonsense.to_owned());
-        let (answer, _) = look(vec![(LOOK, reply)]).await;
+        let again = || (LOOK, reply.clone());
+        let (answer, _) = look(vec![again(), again(), again()]).await;
         let message = answer.unwrap_err();
         assert!(message.contains("cannot be understood"), "{message}");
     }

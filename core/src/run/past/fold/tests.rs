@@ -326,3 +326,33 @@ fn a_sandbox_for_checks_elsewhere_is_not_gone_on_in() {
     events.push(opened(false));
     assert!(!past(events).is_elsewhere);
 }
+
+#[test]
+fn time_put_aside_is_known_and_neither_counts_nor_is_a_death() {
+    let parked = |until_ms| Event::Parked {
+        stage: Stage::Publish,
+        until_ms,
+        reason: "a limit".to_owned(),
+    };
+    let resumed = || Event::Resumed {
+        model: None,
+        gives_up: false,
+    };
+    // At seconds one to six.
+    let events = vec![
+        started(),
+        resumed(),
+        parked(63_000),
+        resumed(),
+        parked(11_000),
+    ];
+    let waiting = past(events.clone());
+    assert!(waiting.is_parked);
+    assert_eq!(waiting.parked, Duration::from_secs(66));
+    assert_eq!(waiting.stalls, 0);
+    let gone_on = past([events, vec![resumed()]].concat());
+    assert!(!gone_on.is_parked);
+    assert_eq!((gone_on.parked, gone_on.stalls), (waiting.parked, 1));
+    // There was an owner from the second to the third second, and from the fourth to the fifth.
+    assert_eq!(gone_on.spent.time, Duration::from_secs(2));
+}

@@ -1,6 +1,7 @@
 //! How a token for one repository is asked for.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
@@ -11,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::fault::{AppFault, Permission};
 use super::key::AppKey;
 use super::slot::Token;
+use crate::api::account::{Account, Who};
 use crate::api::fault::said_at;
-use crate::api::{Fault, NO_BODY, Reason, Wire};
+use crate::api::{By, Fault, NO_BODY, Reason, Wire};
 use crate::config::AppConfig;
 use crate::error::GithubError;
 use crate::repository::Repo;
@@ -45,10 +47,11 @@ pub(super) struct Granter {
     needed: BTreeMap<&'static str, &'static str>,
     /// Whether it is for talking with people.
     talks: bool,
+    account: Arc<Account>,
 }
 
 impl Granter {
-    pub(super) fn new(config: &AppConfig) -> Result<Self, GithubError> {
+    pub(super) fn new(config: &AppConfig, account: Arc<Account>) -> Result<Self, GithubError> {
         let workflows = config.workflows.then_some(WORKFLOWS);
         let needed = match config.talks {
             true => TO_TALK.into_iter().collect(),
@@ -60,6 +63,7 @@ impl Granter {
             key_source: config.key_source.clone(),
             needed,
             talks: config.talks,
+            account,
         })
     }
 
@@ -76,7 +80,8 @@ impl Granter {
             asked.map_err(|fault| self.not_granted(repo, fault))?;
         let life = life(&headers, granted.expires_at);
         tracing::info!(app = self.id, %repo, life_sec = life.as_secs(), "a token was granted");
-        Token::new(&granted.token, life)
+        let account = wire.account(Who::Installation(installation.id));
+        Token::new(&granted.token, life, account)
             .ok_or_else(|| Fault::Nonsense("it holds no token".to_owned()))
     }
 
@@ -121,7 +126,9 @@ impl Granter {
     ) -> Result<(HeaderMap, T), Fault> {
         let proof = self.key.proof(SystemTime::now());
         let proof = proof.map_err(|reason| Fault::from(AppFault::Signing { reason }))?;
-        let answer = wire.send(method, route, body, Some(&proof)).await;
+        let answer = wire
+            .send(method, route, body, By::Other(&proof, &self.account))
+            .await;
         answer.map_err(|fault| self.unknown(fault))
     }
 

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use http::HeaderValue;
 use tokio::sync::Mutex;
 
-use crate::api::Fault;
+use crate::api::account::Account;
+use crate::api::{By, Fault};
 use crate::config::Secret;
 
 /// A token is replaced this long before it expires, so that what begins with it also ends with it.
@@ -26,6 +27,7 @@ pub(in crate::api) struct Token {
     authorization: HeaderValue,
     received: Instant,
     life: Duration,
+    account: Arc<Account>,
 }
 
 /// Where the token of one repository is kept.
@@ -39,7 +41,7 @@ pub(super) struct Slot {
 
 impl Token {
     /// A token that expires `life` from now. `None` when it cannot be one.
-    pub(super) fn new(secret: &str, life: Duration) -> Option<Self> {
+    pub(super) fn new(secret: &str, life: Duration, account: Arc<Account>) -> Option<Self> {
         let graphic = !secret.is_empty() && secret.bytes().all(|byte| byte.is_ascii_graphic());
         let mut authorization = HeaderValue::from_str(&format!("Bearer {secret}")).ok()?;
         authorization.set_sensitive(true);
@@ -48,6 +50,7 @@ impl Token {
             authorization,
             received: Instant::now(),
             life: life.min(LONGEST_LIFE),
+            account,
         })
     }
 
@@ -55,9 +58,9 @@ impl Token {
         &self.secret
     }
 
-    /// The value of the header that carries it.
-    pub(in crate::api) fn authorization(&self) -> &HeaderValue {
-        &self.authorization
+    /// Sends a request with it.
+    pub(in crate::api) fn by(&self) -> By<'_> {
+        By::Other(&self.authorization, &self.account)
     }
 
     fn is_good_for(&self, more: Duration) -> bool {
@@ -124,8 +127,14 @@ mod tests {
     use futures_util::future::join_all;
 
     use super::*;
+    use crate::api::account::{Accounts, Who};
 
     const HOUR: Duration = Duration::from_secs(3600);
+
+    fn token(secret: &str) -> Option<Token> {
+        let account = Accounts::default().account("h", Who::Installation(1));
+        Token::new(secret, HOUR, account)
+    }
 
     fn unreachable() -> Fault {
         Fault::Unreachable {
@@ -148,7 +157,7 @@ mod tests {
         }
         assert_eq!(asked.get(), 1);
         // Whoever comes later asks anew.
-        let granted = || async { Ok(Token::new("ghs_a", HOUR).unwrap()) };
+        let granted = || async { Ok(token("ghs_a").unwrap()) };
         assert_eq!(
             slot.token(granted).await.unwrap().secret().expose(),
             "ghs_a"
@@ -158,7 +167,7 @@ mod tests {
     #[tokio::test]
     async fn a_token_is_forgotten_only_by_those_who_had_it() {
         let slot = Slot::default();
-        let granted = || async { Ok(Token::new("ghs_a", HOUR).unwrap()) };
+        let granted = || async { Ok(token("ghs_a").unwrap()) };
         let first = slot.token(granted).await.unwrap();
         slot.forget(&first).await;
         let second = slot.token(granted).await.unwrap();
@@ -170,7 +179,7 @@ mod tests {
     #[test]
     fn what_is_no_token_is_none() {
         for odd in ["", "a b", "ghs_é", "a\n"] {
-            assert!(Token::new(odd, HOUR).is_none(), "{odd:?}");
+            assert!(token(odd).is_none(), "{odd:?}");
         }
     }
 }
