@@ -1,0 +1,152 @@
+//! What we ask of GitHub's API is as its own description has it, and so is what the emulator answers, but for
+//! what is known.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use super::fault::Fault;
+use super::ground::Ground;
+use super::http::{Answer, Request};
+use super::proxy::Proxy;
+use super::server::Desk;
+use super::stage::Stage;
+use crate::peers::process::Peers;
+
+/// GitHub's description, where the peers are installed.
+const DESCRIPTION: &str = "openapi/api.github.com.json";
+
+const BRANCH: &str = "work";
+
+/// A request and its answer, as the check reads them.
+#[derive(Clone, Debug)]
+pub(super) struct Exchange(Value);
+
+impl Exchange {
+    pub(super) fn of(request: &Request, answer: &Answer) -> Self {
+        let json = |body: &[u8]| -> Value { serde_json::from_slice(body).unwrap_or_default() };
+        Self(json!({
+            "method": request.method.to_ascii_lowercase(),
+            "path": request.api_route().unwrap_or(&request.path),
+            "query": request.query,
+            "asked": json(&request.body),
+            "status": answer.status,
+            "answered": json(&answer.body),
+        }))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_and_answers_are_as_github_describes_them() {
+    let Some(peers) = Peers::find("GitHub's description of its API") else {
+        return;
+    };
+    let description = peers.root().join(DESCRIPTION);
+    if !description.is_file() {
+        assert!(
+            std::env::var("PULLWRIGHT_REQUIRE_PEERS").as_deref() != Ok("1"),
+            "{} is missing; run .ci/peers/install",
+            description.display()
+        );
+        eprintln!(
+            "SKIPPED: GitHub's description of its API is not installed; run .ci/peers/install"
+        );
+        return;
+    }
+    let mut exchanges = Vec::new();
+    for stage in [Stage::PullCreate, Stage::PullUpdate, Stage::Token] {
+        exchanges.extend(exchanges_of(&peers, stage).await);
+    }
+    exchanges.extend(refusals());
+    let said = check(&peers, &description, &exchanges).await;
+    let (deviations, held) = said.trim_end().rsplit_once('\n').unwrap_or(("", &said));
+    assert!(held.trim().parse::<usize>().unwrap() > 20, "{said}");
+    compare(deviations);
+}
+
+/// What a run without any fault asks and is answered.
+async fn exchanges_of(peers: &Peers, stage: Stage) -> Vec<Value> {
+    let repository = "case-0";
+    let ground = Ground::start(peers, &[repository.to_owned()]).await;
+    let behind = ground.behind(repository).await;
+    if stage.has_pull_request() {
+        ground.propose(repository, BRANCH).await;
+    }
+    let proxy = Proxy::start(behind, None).await;
+    let desk = Desk::new(&proxy.host, stage.is_of_an_app(), 1.0);
+    let server = desk.serve("data").await;
+    let mut asked = json!({
+        "repoUrl": ground.url(&proxy.host, repository),
+        "prompt": "Greet shortly",
+    });
+    if stage.has_pull_request() {
+        asked["branch"] = json!(BRANCH);
+    }
+    let (_, frames) = server.code(&asked).await;
+    assert_eq!(
+        frames.last().unwrap()["outcome"],
+        "pull request",
+        "{frames:#?}"
+    );
+    server.kill().await;
+    ground.stop().await;
+    proxy
+        .exchanges()
+        .into_iter()
+        .map(|exchange| exchange.0)
+        .collect()
+}
+
+/// The refusals of the fault matrix, as answers to creating a pull request; those of limits and proxies are
+/// described for no operation.
+fn refusals() -> Vec<Value> {
+    let refusals = Fault::of(Stage::PullCreate).filter_map(|fault| fault.answer.refusal());
+    let described = refusals.filter(|(status, _)| [403, 422].contains(status));
+    described
+        .map(|(status, body)| {
+            json!({
+                "method": "post", "path": "/repos/dev/demo/pulls", "query": "", "asked": null,
+                "status": status, "answered": body,
+            })
+        })
+        .collect()
+}
+
+async fn check(peers: &Peers, description: &Path, exchanges: &[Value]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("exchanges.json");
+    std::fs::write(&file, serde_json::to_string(exchanges).unwrap()).unwrap();
+    let mut command = Command::new(peers.python());
+    let command = command
+        .arg(beside("openapi.py"))
+        .arg(description)
+        .arg(&file);
+    let output = command.output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}{complaint}");
+    said
+}
+
+/// Fails where other deviations are found than those that are known, or writes them.
+fn compare(deviations: &str) {
+    let file = beside("openapi.deviations.txt");
+    let deviations = format!("{deviations}\n");
+    if std::env::var("UPDATE_FIXTURES").as_deref() == Ok("1") {
+        std::fs::write(&file, deviations).unwrap();
+        return;
+    }
+    let known = std::fs::read_to_string(&file).unwrap_or_default();
+    assert_eq!(
+        deviations,
+        known,
+        "UPDATE_FIXTURES=1 writes {}",
+        file.display()
+    );
+}
+
+fn beside(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/fault_matrix");
+    folder.join(name)
+}
