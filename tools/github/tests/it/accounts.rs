@@ -160,6 +160,9 @@ fn wanted() -> OpenPullRequest {
         summary: String::new(),
         evidence: String::new(),
         draft: false,
+        head_repository: None,
+        run: None,
+        template: None,
     }
 }
 
