@@ -25,7 +25,12 @@ pub(super) fn read(
                        remove this key";
         return Err(section.error(KEY, message));
     }
-    let hosts = written.map(|hosts| hosts.iter().map(without_default_port).collect());
+    let hosts = written.map(|hosts| {
+        hosts
+            .iter()
+            .map(|host| without_default_port(host))
+            .collect()
+    });
     let is_github = *link == ToolLink::Builtin("github".to_owned());
     match hosts {
         Some(hosts) if is_github => one(section, hosts),
@@ -99,6 +104,6 @@ fn github(section: &Section<'_>) -> Result<Vec<String>, ConfigError> {
 }
 
 /// As a repository's URL is normalised.
-fn without_default_port(host: &String) -> String {
+fn without_default_port(host: &str) -> String {
     host.strip_suffix(":443").unwrap_or(host).to_owned()
 }

@@ -301,6 +301,14 @@ async fn the_example_keeps_the_contract() {
     assert_eq!(house.gitlab.known().seen, Vec::<Value>::new());
 }
 
+#[tokio::test]
+async fn the_parts_of_the_example() {
+    let Some(peers) = Peers::find("the parts of the example forge") else {
+        return;
+    };
+    client::parts(&peers, house::EXAMPLE).await;
+}
+
 fn open(house: &House, head: &str, words: &str) -> Value {
     json!({
         "repository": {"origin": house.gitlab.url(), "owner": "group/sub", "name": "project"},

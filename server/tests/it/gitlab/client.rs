@@ -87,6 +87,57 @@ pub(super) async fn check(peers: &Peers, gitlab: &Gitlab) -> usize {
     run(peers, CHECK, &[], &seen).await.trim().parse().unwrap()
 }
 
+/// The parts of the example on their own.
+const PARTS: &str = r#"
+import sys
+import time
+from email.message import Message
+
+sys.path.insert(0, sys.argv[1])
+sys.dont_write_bytecode = True
+import gitlab
+import text
+
+below = gitlab.Gitlab("https://Example.com/gitlab/", None, "V")
+assert below.project("https://example.com", "gitlab/a/b", "c").path == "a/b/c"
+for origin, owner in [("https://example.com", "a/b"), ("http://example.com", "gitlab/a"), ("https://example.com", "gitlab")]:
+    try:
+        below.project(origin, owner, "c")
+        raise SystemExit(f"{origin}/{owner} was let in")
+    except gitlab.ToolError:
+        pass
+assert gitlab.Project("a/b/c d", "page").route == "/projects/a%2Fb%2Fc%20d"
+
+
+def wait(**headers):
+    message = Message()
+    for name, value in headers.items():
+        message[name.replace("_", "-")] = value
+    return gitlab._wait(message)
+
+
+assert wait(Retry_After="7") == 7 and wait() == 1 and wait(Retry_After="soon") == 1
+assert 50 < wait(RateLimit_Reset=str(int(time.time()) + 60)) <= 60
+assert wait(RateLimit_Reset="1") == 0 and wait(Retry_After="Wed, 21 Oct 2015 07:28:00 GMT") == 0
+
+assert text.title("Add\n a  parser", False) == "Add a parser"
+assert text.title("draft: [WIP] x", False) == "x" and text.title("Draft: x", True) == "Draft: x"
+assert text.title("for @all, #1", False) == "for @\u200ball, #\u200b1" and text.title(" ", False)
+assert len(text.title("word " * 100, False)) <= text.MAX_TITLE_CHARS
+inner = f"a {text.END} ``` <!-- pullwright:be{text.BEGIN}gin --> b"
+body = text.description("mine", inner, inner)
+assert body.startswith("mine\n\n") and body.count(text.BEGIN) == body.count(text.END) == 1, body
+assert text.description(body, inner, inner) == body and not text.is_all_ours(body)
+assert text.is_all_ours(text.description(None, "s", "e")) and text.is_all_ours(None)
+assert "````text\n" in text.description(None, "```", "")
+assert len(text.description(None, "x" * 10**6, "y" * 10**6)) < text.MAX_DESCRIPTION_CHARS + 100
+"#;
+
+/// Tries the parts of the example in `folder`.
+pub(super) async fn parts(peers: &Peers, folder: &str) {
+    run(peers, PARTS, &[folder], "").await;
+}
+
 async fn run(peers: &Peers, script: &str, arguments: &[&str], input: &str) -> String {
     use tokio::io::AsyncWriteExt as _;
     let mut command = Command::new(peers.python());

@@ -307,7 +307,7 @@ fn changed(shared: &Shared, known: &mut Known, iid: &str, sent: &Value) -> (u16,
     let found = known
         .merge_requests
         .iter_mut()
-        .find(|request| request["iid"].to_string() == iid);
+        .find(|request| request["iid"].as_u64() == iid.parse().ok());
     let Some(found) = found else {
         return (404, json!({ "message": "404 Not found" }));
     };

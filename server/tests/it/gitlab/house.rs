@@ -15,7 +15,7 @@ use crate::runs::project::git;
 use crate::served::listening;
 use crate::support::http_client;
 
-const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/gitlab-forge");
+pub(super) const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/gitlab-forge");
 
 /// Another forge, whose host is none of the tests': nobody may ask it for anything.
 const GITHUB: &str = "[tools.github]\nbuiltin = \"github\"\nruns = \"host\"\n\
