@@ -47,7 +47,8 @@
 //!
 //! **The token** comes from a variable that the row names in `env_vars`, leaves the forge only as
 //! [`ForgeCredential::password`], and stands in no message. Neither the log nor a model gets to see that
-//! answer.
+//! answer. A token that a caller brings for one run is given to the built-in `github` alone; runs with one are
+//! refused elsewhere.
 //!
 //! Tools without a role are offered to models like those of any server: they should only read, and only in the
 //! repository that each call carries in its `_meta` ([`crate::tool::REPOSITORY_META_KEY`]).

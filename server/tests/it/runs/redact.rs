@@ -43,7 +43,8 @@ pub(super) fn redact_text(lab: &Lab, run: &RunId, text: &str) -> String {
         .replace(&run.0, "<run>")
         .replace(run.short(), "<run>")
         .replace(&lab.path.display().to_string(), "<lab>")
-        .replace(&lab.origin, "http://<host>");
+        .replace(&lab.origin, "http://<host>")
+        .replace(&lab.host(), "<host>");
     hide_hashes(&text)
 }
 
