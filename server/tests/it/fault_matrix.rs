@@ -24,7 +24,7 @@ use ground::Ground;
 use stage::Stage;
 
 /// How many cases are under way at the same time.
-const SIDE_BY_SIDE: usize = 8;
+const SIDE_BY_SIDE: usize = 4;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn looking_at_the_repository() {

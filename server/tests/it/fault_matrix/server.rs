@@ -107,7 +107,8 @@ impl Desk {
         command
     }
 
-    /// Waits are short: a call waits for a second itself.
+    /// Waits are short: a call waits for a limit for a second itself. An answer may take longer, since a busy machine is
+    /// no outage.
     fn config(&self, data: &str) -> PathBuf {
         let account = match self.as_app {
             true => format!("app_id = {APP_ID}\napp_key_file = \"app.pem\""),
@@ -135,7 +136,7 @@ impl Desk {
             runs = "host"
             base_url = "http://{host}{API}"
             hosts = ["{host}"]
-            request_timeout_sec = 1
+            request_timeout_sec = 5
             longest_wait_sec = 1
             {account}
             [sandbox]
