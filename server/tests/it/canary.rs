@@ -42,7 +42,9 @@ async fn plays(account: Account) {
         not_proposed.text
     );
     assert!(ground.github.was_authorized(), "the token was not used");
-    ground.is_clean([proposed, not_pushed, not_proposed]).await;
+    ground
+        .assert_clean([proposed, not_pushed, not_proposed])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -122,7 +124,7 @@ async fn a_sealed_token_outlives_its_server() {
     let heard = ground.heard_of(&run).await;
     assert_eq!(heard.outcome(), "pull request", "{}", heard.text);
     assert!(!ground.has_sealed_token(&run).await, "it is kept for ever");
-    ground.is_clean([heard]).await;
+    ground.assert_clean([heard]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -147,7 +149,7 @@ async fn a_token_in_memory_ends_its_run_with_its_server_and_the_work_is_kept() {
     let next = taken.headers()["x-run-id"].to_str().unwrap().to_owned();
     let next = ground.heard_of(&next).await;
     assert_eq!(next.outcome(), "pull request", "{}", next.text);
-    ground.is_clean([heard, next]).await;
+    ground.assert_clean([heard, next]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -238,7 +240,7 @@ async fn a_retry_joins_the_run_whichever_token_it_comes_with() {
     assert_eq!(own.outcome(), "failed(forge)", "{}", own.text);
     assert!(!own.text.contains("src/greeting"), "{}", own.text);
     assert_eq!(own.done()["usage"]["outputTokens"], 0, "it cost money");
-    ground.is_clean([heard, own]).await;
+    ground.assert_clean([heard, own]).await;
 }
 
 /// The search itself: what finds nothing must be able to find something.

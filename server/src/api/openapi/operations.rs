@@ -77,7 +77,6 @@ pub(super) const ALL: &[Operation] = &[
             ..json("It is taken.", &[Content::Json("DeliveryTaken")])
         }],
         refusals: &[401, 404, 408, 413, 415, 429, 503],
-        ..NOTHING
     },
     Operation {
         method: "post",

@@ -236,7 +236,7 @@ impl Ground {
     }
 
     /// The token is nowhere.
-    pub(super) async fn is_clean(mut self, runs: impl IntoIterator<Item = Heard>) {
+    pub(super) async fn assert_clean(mut self, runs: impl IntoIterator<Item = Heard>) {
         let mut texts = Vec::new();
         for path in ["/metrics", "/v1/runs", "/openapi.json"] {
             texts.push((path.to_owned(), self.get(path).await));
@@ -367,11 +367,11 @@ impl Gate {
 
 impl Heard {
     pub(super) fn done(&self) -> Value {
-        let data = self
+        let mut data = self
             .text
             .lines()
             .filter_map(|line| line.strip_prefix("data: "));
-        serde_json::from_str(data.last().unwrap()).unwrap()
+        serde_json::from_str(data.next_back().unwrap()).unwrap()
     }
 
     pub(super) fn outcome(&self) -> String {
