@@ -34,6 +34,8 @@ impl Config {
             sent.extend(key.map(String::as_str));
         }
         sent.extend(self.server.token_key_env.as_deref());
+        let webhooks = self.webhooks.github.iter();
+        sent.extend(webhooks.flat_map(|row| &row.secret_env).map(String::as_str));
         passed.extend(self.sandbox.command.iter().flat_map(|row| &row.env_vars));
         let called_so = passed.into_iter().filter(|name| is_secret_name(name));
         sent.extend(called_so.map(String::as_str));

@@ -653,8 +653,8 @@ fn the_variables_that_hold_secrets_are_known() {
     let text = "[providers.a]\nwire_api = 'openai_chat'\nenv_key = 'A_VALUE'\nenv_http_headers = { X-Team = 'TEAM' }\n\
         [providers.b]\ncommand = 'b'\nenv_vars = ['B_TOKEN', 'LANG']\n\
         [tools.c]\nurl = 'https://c.example'\nbearer_token_env_var = 'C'\nenv_http_headers = { X-D = 'D' }\n\
-        [tools.github]\nbuiltin = 'github'\nruns = 'host'\nenv_vars = ['GITHUB_TOKEN', 'HOME']\napp_id = 1\n\
-        app_key_env = 'PEM'\n[server]\ntoken_key_env = 'SEAL'";
+        [tools.github]\nbuiltin = 'github'\nruns = 'host'\nenv_vars = ['GITHUB_TOKEN', 'HOME']\n\
+        [server]\ntoken_key_env = 'SEAL'";
     let config = with(text);
     let variables: Vec<&str> = config.secret_variables().into_iter().collect();
     let expected = [
@@ -663,11 +663,16 @@ fn the_variables_that_hold_secrets_are_known() {
         "C",
         "D",
         "GITHUB_TOKEN",
-        "PEM",
         "SEAL",
         "TEAM",
     ];
     assert_eq!(variables, expected);
+    let app = "[tools.github]\nbuiltin = 'github'\nruns = 'host'\napp_id = 1\napp_key_env = 'PEM'";
+    let config = with(&format!(
+        "{app}\n[webhooks.github]\nsecret_env = ['HOOK', 'OLD_HOOK']"
+    ));
+    let variables: Vec<&str> = config.secret_variables().into_iter().collect();
+    assert_eq!(variables, ["HOOK", "OLD_HOOK", "PEM"]);
     let config = with(
         "[tools.github]\nbuiltin = 'github'\nruns = 'host'\napp_id = 1\napp_key_file = '/etc/app.pem'",
     );
