@@ -8,6 +8,7 @@
 mod access;
 mod app;
 mod change;
+mod credential;
 mod document;
 mod error;
 mod forge_hosts;
@@ -33,6 +34,7 @@ use std::path::Path;
 pub use access::AccessConfig;
 pub use app::{AppConfig, AppKey};
 pub use change::{Notable, PolicyConfig};
+pub use credential::CredentialConfig;
 pub use error::ConfigError;
 pub use policy::{AgentConfig, BudgetConfig, ChecksConfig, RepositoriesConfig, SetupConfig};
 pub use provider::{Compaction, EditTool, KeyCommand, ProviderConfig, ProviderLink, WireLink};
@@ -62,6 +64,8 @@ pub struct Config {
     pub commit: CommitConfig,
     /// What a pull request gets beside its description.
     pub pull_request: PullRequestConfig,
+    /// What git authenticates with at hosts without a forge, by row name.
+    pub credentials: BTreeMap<String, CredentialConfig>,
     /// What installs a repository's dependencies.
     pub setup: SetupConfig,
     /// What proves a change.
@@ -89,6 +93,7 @@ const KEYS: &[&str] = &[
     "repositories",
     "commit",
     "pull_request",
+    "credentials",
     "setup",
     "checks",
     "policy",
@@ -125,6 +130,7 @@ impl Config {
             repositories: RepositoriesConfig::read(&root)?,
             commit: CommitConfig::read(&root)?,
             pull_request: PullRequestConfig::read(&root)?,
+            credentials: root.rows("credentials", CredentialConfig::read)?,
             setup: SetupConfig::read(&root)?,
             checks: ChecksConfig::read(&root)?,
             policy: PolicyConfig::read(&root)?,
@@ -136,6 +142,7 @@ impl Config {
         };
         config.agent.check_rows(&root, &config.providers)?;
         forge_hosts::check(&root, &config.tools)?;
+        credential::check(&root, &config.credentials, &config.tools)?;
         config
             .webhooks
             .check_rows(&root, |row| config.providers.contains_key(row))?;

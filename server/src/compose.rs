@@ -12,12 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use pullwright_core::config::{Config, Runs, SandboxConfig, ToolLink};
+use pullwright_core::config::{Config, CredentialConfig, Runs, SandboxConfig, ToolLink};
 use pullwright_core::run::{HostTools, Providers, RunParts};
 use pullwright_core::sandbox::SandboxHost;
 use pullwright_core::store::RunStore;
 use pullwright_github::Accounts;
-use pullwright_source::{GitSource, Identity, SourceConfig};
+use pullwright_protocol::forge::ForgeCredential;
+use pullwright_source::{GitSource, Identity, OwnCredential, SourceConfig};
 
 pub use executor::Executor;
 pub use lock_file::LockFile;
@@ -177,6 +178,7 @@ pub fn git_dir(data_dir: &Path) -> PathBuf {
 fn source_config(config: &Config, setting: &Setting) -> SourceConfig {
     SourceConfig {
         hosts: config.repositories.hosts.clone(),
+        own_credentials: config.credentials.values().map(own_credential).collect(),
         allow_local_paths: setting.allow_local_paths,
         max_clone_bytes: config.repositories.max_clone_mb * 1024 * 1024,
         mirror_cache_bytes: config.repositories.mirror_cache_mb * 1024 * 1024,
@@ -190,6 +192,18 @@ fn source_config(config: &Config, setting: &Setting) -> SourceConfig {
             email: config.commit.email.clone(),
         },
         ..SourceConfig::new(git_dir(&setting.data_dir))
+    }
+}
+
+fn own_credential(row: &CredentialConfig) -> OwnCredential {
+    let password = std::env::var(&row.password_env).ok();
+    OwnCredential {
+        credential: ForgeCredential {
+            origin: row.origin.clone(),
+            username: row.username.clone(),
+            password: password.filter(|password| !password.is_empty()),
+        },
+        variable: row.password_env.clone(),
     }
 }
 

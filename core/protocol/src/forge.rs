@@ -38,7 +38,8 @@
 //! idempotent. So [`PULL_REQUEST_ROLE`] updates the open pull request of the branch instead of opening another
 //! one, and looks for it before it repeats a request that may have been carried out. Otherwise the framework
 //! repeats nothing: retries towards the code host, and waiting as long as it asks for, are the forge's business,
-//! within the row's `tool_timeout_sec`.
+//! within the row's `tool_timeout_sec`. A wait that does not fit into it is an error with [`ForgeLater`] as its
+//! `structuredContent`, and the run is put aside until then.
 //!
 //! **Untrusted text.** Title and summary are a model's words: they must call nobody, close nothing and be no
 //! command of the code host. The evidence is the framework's own Markdown. Branches and the repository's names

@@ -38,7 +38,7 @@ pub struct BudgetConfig {
 /// Which repositories are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepositoriesConfig {
-    /// The hosts, with a port where it is not the scheme's own.
+    /// The hosts, with a port where it is not the scheme's own; those reached by ssh as `ssh://host`.
     pub hosts: Vec<String>,
     /// The size of a clone beyond which it is given up, in megabytes.
     pub max_clone_mb: u64,
@@ -156,7 +156,7 @@ impl RepositoriesConfig {
         let section = root.section("repositories", REPOSITORIES_KEYS)?;
         Ok(Self {
             hosts: section
-                .hosts("hosts")?
+                .git_hosts("hosts")?
                 .unwrap_or_else(|| vec!["github.com".to_owned()]),
             max_clone_mb: section
                 .integer("max_clone_mb", 1..=1 << 20)?
@@ -206,12 +206,27 @@ impl Section<'_> {
 
     /// Hosts, each with a port or without, in lower case.
     pub(super) fn hosts(&self, key: &str) -> Result<Option<Vec<String>>, ConfigError> {
+        self.hosts_that(key, is_host, "`github.com` or `host:8443`")
+    }
+
+    /// Hosts that git connects to, by https, or by ssh where it is written so.
+    fn git_hosts(&self, key: &str) -> Result<Option<Vec<String>>, ConfigError> {
+        let is_git_host = |text: &str| is_host(text.strip_prefix("ssh://").unwrap_or(text));
+        let like = "`github.com`, `host:8443` or `ssh://github.com`";
+        self.hosts_that(key, is_git_host, like)
+    }
+
+    fn hosts_that(
+        &self,
+        key: &str,
+        is_good: impl Fn(&str) -> bool,
+        like: &str,
+    ) -> Result<Option<Vec<String>>, ConfigError> {
         let Some(hosts) = self.strings(key)? else {
             return Ok(None);
         };
-        if let Some(bad) = hosts.iter().find(|host| !is_host(host)) {
-            let message =
-                format!("`{bad}` is not a host; write it like `github.com` or `host:8443`");
+        if let Some(bad) = hosts.iter().find(|host| !is_good(host)) {
+            let message = format!("`{bad}` is not a host; write it like {like}");
             return Err(self.error(key, message));
         }
         Ok(Some(

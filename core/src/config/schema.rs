@@ -47,6 +47,8 @@ struct File {
     repositories: Option<Repositories>,
     commit: Option<Commit>,
     pull_request: Option<PullRequest>,
+    /// What git authenticates with at hosts without a forge, by a name of your own.
+    credentials: Option<BTreeMap<String, Credential>>,
     setup: Option<Setup>,
     checks: Option<Checks>,
     policy: Option<Policy>,
@@ -108,7 +110,8 @@ enum Uncounted {
 #[schemars(deny_unknown_fields)]
 #[expect(dead_code, reason = "only described")]
 struct Repositories {
-    /// Git hosts. One with a port may be plain http. Default: github.com.
+    /// Git hosts. One with a port may be plain http; ssh://HOST is one reached by ssh. Default:
+    /// github.com.
     hosts: Option<Vec<String>>,
     /// The largest clone, in MiB. Default 2048.
     max_clone_mb: Option<u64>,
@@ -162,6 +165,19 @@ struct PullRequest {
     team_reviewers: Option<Vec<String>>,
     /// The people who are to see to it.
     assignees: Option<Vec<String>>,
+}
+
+/// A user name and a password for git, at one origin.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only described")]
+struct Credential {
+    /// Scheme, host and port, such as https://git.example.com. It is offered to no other.
+    origin: String,
+    /// The user name.
+    username: String,
+    /// The name of the environment variable that holds the password, or a token; never the password.
+    password_env: String,
 }
 
 /// What installs a repository's dependencies, before the model starts.
@@ -597,7 +613,9 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::config::{change, policy, provider, publishing, sandbox, server, tool, webhooks};
+    use crate::config::{
+        change, credential, policy, provider, publishing, sandbox, server, tool, webhooks,
+    };
 
     /// The committed schema; with this variable set, a test writes it.
     const WRITE: &str = "PULLWRIGHT_WRITE_SCHEMA";
@@ -625,6 +643,10 @@ mod tests {
             ("/properties/repositories", policy::REPOSITORIES_KEYS),
             ("/properties/commit", publishing::COMMIT_KEYS),
             ("/properties/pull_request", publishing::PULL_REQUEST_KEYS),
+            (
+                "/properties/credentials/additionalProperties",
+                credential::KEYS,
+            ),
             ("/properties/setup", policy::SETUP_KEYS),
             ("/properties/checks", policy::CHECKS_KEYS),
             ("/properties/policy", change::KEYS),

@@ -38,6 +38,8 @@ pub(super) fn inline_secret(key: &str, known: &[&str]) -> Option<String> {
     let of_app = ["app_key", "private_key"].contains(&lower.as_str());
     let remedy = if of_app && known.contains(&"app_key_env") {
         "name the variable that holds the App's key with `app_key_env`, or its file with `app_key_file`"
+    } else if known.contains(&"password_env") {
+        "name its environment variable with `password_env = \"NAME\"`"
     } else if known.contains(&"env_key") {
         "name its environment variable with `env_key = \"NAME\"`"
     } else if known.contains(&"bearer_token_env_var") {

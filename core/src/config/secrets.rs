@@ -33,6 +33,8 @@ impl Config {
             let key = row.app.iter().filter_map(|app| app.variable());
             sent.extend(key.map(String::as_str));
         }
+        let passwords = self.credentials.values();
+        sent.extend(passwords.map(|row| row.password_env.as_str()));
         sent.extend(self.server.token_key_env.as_deref());
         let webhooks = self.webhooks.github.iter();
         sent.extend(webhooks.flat_map(|row| &row.secret_env).map(String::as_str));

@@ -87,11 +87,15 @@ impl Forge {
         Ok(self.rights.insert(rights))
     }
 
-    /// A short-lived credential for the repository or a fork of it; nothing where the forge has none.
+    /// A short-lived credential for the repository or a fork of it; nothing where the
+    /// forge has none, or git needs none.
     pub(super) async fn credential(
         &self,
         repository: &Repository,
     ) -> Result<Option<ForgeCredential>, Halt> {
+        if is_ssh(repository) {
+            return Ok(None);
+        }
         let repository = known_to_a_forge(repository).unwrap_or_else(|| self.repository.clone());
         let credential: ForgeCredential = self.call(CREDENTIAL_ROLE, &repository).await?;
         Ok(credential.password.is_some().then_some(credential))
@@ -178,14 +182,19 @@ impl Forge {
 }
 
 /// As a forge knows a repository: everything before its name is the owner, since some have groups in
-/// groups. None for a local path, and for a URL without an owner.
+/// groups. None for a local path, and for a URL without an owner. What git reaches by ssh, a forge knows by
+/// https at the same host.
 fn known_to_a_forge(repository: &Repository) -> Option<ForgeRepository> {
     let (name, owner) = repository.path.split_last()?;
     if owner.is_empty() {
         return None;
     }
+    let origin = match &repository.host {
+        Some(host) if is_ssh(repository) => format!("https://{host}"),
+        _ => repository.origin.clone()?,
+    };
     Some(ForgeRepository {
-        origin: repository.origin.clone()?,
+        origin,
         owner: owner.join("/"),
         name: name.clone(),
     })
@@ -199,6 +208,11 @@ pub(super) fn git_url(repository: &ForgeRepository) -> String {
         name,
     } = repository;
     format!("{origin}/{owner}/{name}.git")
+}
+
+fn is_ssh(repository: &Repository) -> bool {
+    let origin = repository.origin.as_ref();
+    origin.is_some_and(|origin| origin.starts_with("ssh://"))
 }
 
 fn without_hosts(name: &str, origin: &str) -> Halt {
@@ -235,5 +249,20 @@ mod tests {
         );
         assert_eq!(owner_and_name(&["name"]), None);
         assert_eq!(owner_and_name(&[]), None);
+    }
+
+    #[test]
+    fn what_git_reaches_by_ssh_is_known_by_https() {
+        let by_ssh = Repository {
+            url: "git@github.com:owner/name".to_owned(),
+            origin: Some("ssh://github.com".to_owned()),
+            host: Some("github.com".to_owned()),
+            path: vec!["owner".to_owned(), "name".to_owned()],
+        };
+        assert!(is_ssh(&by_ssh));
+        assert_eq!(
+            known_to_a_forge(&by_ssh).unwrap().origin,
+            "https://github.com"
+        );
     }
 }

@@ -256,11 +256,30 @@ fn github_is_waited_for_as_long_as_the_row_says() {
 }
 
 #[test]
+fn a_credential_is_bound_to_one_origin() {
+    let config = with(
+        "[credentials.office]\norigin = 'https://Git.example.com:443/'\nusername = 'git'\npassword_env = 'OFFICE'\n\
+         [credentials.lab]\norigin = 'http://127.0.0.1:3000'\nusername = 'ci'\npassword_env = 'LAB'",
+    );
+    let origin = |row: &str| &*config.credentials[row].origin;
+    assert_eq!(origin("office"), "https://git.example.com");
+    assert_eq!(origin("lab"), "http://127.0.0.1:3000");
+    let office = &config.credentials["office"];
+    assert_eq!(
+        (&*office.username, &*office.password_env),
+        ("git", "OFFICE")
+    );
+}
+
+#[test]
 fn hosts_may_have_a_port() {
     let config = with(
-        "[repositories]\nhosts = ['GitHub.com', '127.0.0.1:3000', '[::1]:80', 'git.example.com']",
+        "[repositories]\nhosts = ['SSH.example.com', 'ssh://GitHub.com', 'ssh://git.example.com:2222', 'GitHub.com', '127.0.0.1:3000', '[::1]:80', 'git.example.com']",
     );
     let hosts = [
+        "ssh.example.com",
+        "ssh://github.com",
+        "ssh://git.example.com:2222",
         "github.com",
         "127.0.0.1:3000",
         "[::1]:80",
@@ -654,6 +673,7 @@ fn the_variables_that_hold_secrets_are_known() {
         [providers.b]\ncommand = 'b'\nenv_vars = ['B_TOKEN', 'LANG']\n\
         [tools.c]\nurl = 'https://c.example'\nbearer_token_env_var = 'C'\nenv_http_headers = { X-D = 'D' }\n\
         [tools.github]\nbuiltin = 'github'\nruns = 'host'\nenv_vars = ['GITHUB_TOKEN', 'HOME']\n\
+        [credentials.e]\norigin = 'https://e.example'\nusername = 'e'\npassword_env = 'E'\n\
         [server]\ntoken_key_env = 'SEAL'";
     let config = with(text);
     let variables: Vec<&str> = config.secret_variables().into_iter().collect();
@@ -662,6 +682,7 @@ fn the_variables_that_hold_secrets_are_known() {
         "B_TOKEN",
         "C",
         "D",
+        "E",
         "GITHUB_TOKEN",
         "SEAL",
         "TEAM",

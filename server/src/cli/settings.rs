@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use pullwright_core::config::{
-    AppConfig, AppKey, Config, EditTool, GithubWebhookConfig, MovedBase, ProviderConfig,
-    ProviderLink, Runs, SandboxConfig, ToolConfig, ToolLink, WireLink, config_schema,
+    AppConfig, AppKey, Config, CredentialConfig, EditTool, GithubWebhookConfig, MovedBase,
+    ProviderConfig, ProviderLink, Runs, SandboxConfig, ToolConfig, ToolLink, WireLink,
+    config_schema,
 };
 use serde_json::{Value, json};
 
@@ -64,6 +65,10 @@ fn effective(config: &Config) -> Value {
         .tools
         .iter()
         .map(|(name, row)| (name.clone(), tool(row)));
+    let credentials = config
+        .credentials
+        .iter()
+        .map(|(name, row)| (name.clone(), credential(row)));
     let proxies = config.server.access.trusted_proxies.iter();
     let proxies = proxies.map(ToString::to_string);
     json!({
@@ -95,6 +100,7 @@ fn effective(config: &Config) -> Value {
             "team_reviewers": config.pull_request.team_reviewers,
             "assignees": config.pull_request.assignees,
         },
+        "credentials": credentials.collect::<serde_json::Map<_, _>>(),
         "setup": {
             "run": config.setup.run,
             "allow": config.setup.allow,
@@ -163,6 +169,10 @@ fn moved_base(moved_base: MovedBase) -> &'static str {
         MovedBase::Merge => "merge",
         MovedBase::Keep => "keep",
     }
+}
+
+fn credential(row: &CredentialConfig) -> Value {
+    json!({ "origin": row.origin, "username": row.username, "password_env": row.password_env })
 }
 
 fn provider(row: &ProviderConfig) -> Value {
@@ -304,10 +314,14 @@ fn missing_variables(config: &Config) -> Vec<Value> {
             .into_iter()
             .map(move |variable| (row.clone(), variable))
     });
+    let credentials = config.credentials.iter();
+    let credentials =
+        credentials.map(|(name, row)| (format!("credentials.{name}"), &row.password_env));
     let is_missing =
         |variable: &str| std::env::var_os(variable).is_none_or(|value| value.is_empty());
     providers
         .chain(tools)
+        .chain(credentials)
         .filter(|(_, variable)| is_missing(variable))
         .map(|(row, variable)| json!({ "variable": variable, "row": row }))
         .collect()

@@ -24,6 +24,7 @@ mod messages;
 mod metrics;
 mod moved_base;
 mod native;
+mod own_credentials;
 pub(crate) mod project;
 mod provider_links;
 mod publishing;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use pullwright_core::config::PolicyConfig;
 
 use crate::known_secret::KnownSecret;
+use crate::own::OwnCredential;
 
 /// Default cap of one mirror, against a clone that fills the disk: 4 GiB.
 const DEFAULT_MAX_CLONE_BYTES: u64 = 4 << 30;
@@ -28,6 +29,8 @@ pub struct SourceConfig {
     pub hosts: Vec<String>,
     /// Hosts that may resolve to private addresses although they are listed without a port.
     pub private_hosts: Vec<String>,
+    /// What to authenticate with where a caller brings no credential, by origin.
+    pub own_credentials: Vec<OwnCredential>,
     /// Whether a local path or a `file://` URL is accepted. Only for the command line.
     pub allow_local_paths: bool,
     /// The largest size of a mirror, in bytes.
@@ -87,6 +90,7 @@ impl SourceConfig {
             data_dir,
             hosts: Vec::new(),
             private_hosts: Vec::new(),
+            own_credentials: Vec::new(),
             allow_local_paths: false,
             max_clone_bytes: DEFAULT_MAX_CLONE_BYTES,
             mirror_cache_bytes: DEFAULT_MIRROR_CACHE_BYTES,

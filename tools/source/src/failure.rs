@@ -79,7 +79,10 @@ pub(crate) fn explain(doing: Doing<'_>, url: &str, credential: bool, stderr: &st
             Doing::Pushing(_) => error(FailureKind::Credential, refused(doing, url, credential)),
             Doing::Asking | Doing::Fetching => error(
                 FailureKind::Repository,
-                format!("`{url}` does not exist, or is private and needs a token of its forge"),
+                format!(
+                    "`{url}` does not exist, or is private and needs a credential: a \
+                     forge of [tools] with a token, or a row of [credentials]"
+                ),
             ),
         };
     }
@@ -144,6 +147,9 @@ fn refused(doing: Doing<'_>, url: &str, credential: bool) -> String {
     if credential {
         format!("the credential was refused: it may not {right} `{url}`, or has expired")
     } else {
-        format!("`{url}` wants a credential; configure a token that may {right} it")
+        format!(
+            "`{url}` wants a credential that may {right} it: configure a forge in [tools] with a \
+             token, or a row in [credentials]"
+        )
     }
 }

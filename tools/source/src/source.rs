@@ -23,7 +23,8 @@ use crate::remote::Remote;
 use crate::url::UrlPolicy;
 use crate::used_credentials::UsedCredentials;
 use crate::{
-    checkout, failure, mirror, objects, onto, push, quarantine, restore, run_folder, shelf, version,
+    checkout, failure, mirror, objects, onto, own, push, quarantine, restore, run_folder, shelf,
+    version,
 };
 
 /// The control plane's git. Cheap to clone; clones share the mirrors' locks.
@@ -94,6 +95,10 @@ impl GitSource {
         credential: Option<&'a ForgeCredential>,
     ) -> Result<Remote<'a>, SourceError> {
         self.git_version().await?;
+        let credential = match credential {
+            Some(credential) => Some(credential),
+            None => own::for_repository(&self.config.own_credentials, repository)?,
+        };
         self.used.note(credential);
         Remote::open(&self.config, &self.policy, repository, credential).await
     }

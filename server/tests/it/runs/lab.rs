@@ -345,7 +345,7 @@ fn write_beside(folder: &Path, plan: &Plan<'_>) {
 /// Stands for the git host in a `[repositories]` of a test's own.
 const HOSTS_HERE: &str = "HOSTS_HERE";
 
-/// Writes and reads `plugins.toml`: what a test does not say is as usual.
+/// Writes and reads `plugins.toml`: what a test does not say is as usual. `{HOST}` is the git host.
 pub(crate) fn write_config(folder: &Path, sections: &str, host: &str) -> Config {
     let hosts = format!("hosts = [\"{host}\"]");
     let usual = [
@@ -362,7 +362,7 @@ pub(crate) fn write_config(folder: &Path, sections: &str, host: &str) -> Config 
         ("[tools.git]", "builtin = \"git\""),
         ("[sandbox]", "kind = \"local\""),
     ];
-    let mut text = sections.replace(HOSTS_HERE, &hosts);
+    let mut text = sections.replace(HOSTS_HERE, &hosts).replace("{HOST}", host);
     for (header, body) in usual {
         if !sections.contains(header) {
             text.push_str(&format!("\n{header}\n{body}\n"));
