@@ -256,6 +256,8 @@ struct Run<'a> {
     is_elsewhere: bool,
     /// What is about to be pushed, or was.
     pushing: Option<Pushing>,
+    /// Whether an earlier owner had begun to publish, which the time limit does not end.
+    is_publishing: bool,
     pushed: Option<Pushed>,
     /// Those of the checks themselves that it touches.
     check_files: Vec<String>,
@@ -345,6 +347,7 @@ impl<'a> Run<'a> {
             base_move: None,
             is_elsewhere: false,
             pushing: None,
+            is_publishing: false,
             pushed: None,
             check_files: Vec::new(),
             pr_url: None,
@@ -485,6 +488,7 @@ impl<'a> Run<'a> {
     /// Resolves when the run must end. Nobody asks for that any more once its branch is pushed.
     fn interruption(&self) -> impl Future<Output = Halt> + use<> {
         let is_published = self.pushed.is_some();
+        let is_timed = !is_published && !self.is_publishing;
         let cancel = self.owned.cancel.clone();
         let broken = self.log.broken().clone();
         let (lost, hand_over) = (self.log.lost().clone(), self.owned.hand_over.now.clone());
@@ -499,7 +503,7 @@ impl<'a> Run<'a> {
                 ),
                 () = lost.cancelled() => Halt::HandedOver,
                 () = hand_over.cancelled() => Halt::HandedOver,
-                () = tokio::time::sleep_until(deadline.into()), if !is_published => {
+                () = tokio::time::sleep_until(deadline.into()), if is_timed => {
                     Halt::Budget(over)
                 }
             }

@@ -220,6 +220,7 @@ pub struct SourceError {
     pub message: String,
     /// Whether the same may succeed a little later: the remote broke, or the way to it.
     pub passes: bool,
+    is_missing_branch: bool,
 }
 
 impl SourceError {
@@ -229,6 +230,7 @@ impl SourceError {
             kind,
             message: message.into(),
             passes: false,
+            is_missing_branch: false,
         }
     }
 
@@ -236,6 +238,21 @@ impl SourceError {
     #[must_use]
     pub fn passing(self, passes: bool) -> Self {
         Self { passes, ..self }
+    }
+
+    /// The same error as one that says of a repository which was read that it has no such branch.
+    #[must_use]
+    pub fn missing_branch(self) -> Self {
+        Self {
+            is_missing_branch: true,
+            ..self
+        }
+    }
+
+    /// Whether the repository was read and has no such branch.
+    #[must_use]
+    pub fn is_missing_branch(&self) -> bool {
+        self.is_missing_branch
     }
 }
 

@@ -5,16 +5,17 @@
 
 use std::time::Duration;
 
-use pullwright_protocol::forge::ForgeRepository;
+use pullwright_protocol::forge::{ForgeCredential, ForgeRepository};
 use pullwright_protocol::{BaseMove, CheckPhase, CheckReport, FailureKind, Stage};
 
+use super::again::later_if_it_passes;
 use super::detect::Commands;
 use super::prepare::short;
 use super::way::Way;
 use super::{Run, check};
 use crate::agent::Halt;
 use crate::config::MovedBase;
-use crate::source::{Base, Brought, Fetch, Moved, Work};
+use crate::source::{Base, Brought, Fetch, Moved, SourceError, Work};
 
 /// How often a change is brought onto its branch: the branch may move again while the checks run.
 const MAX_TIMES: u32 = 2;
@@ -110,18 +111,18 @@ impl Run<'_> {
             .as_ref()
             .map_or(&base.commit, |there| &there.onto.commit);
         let newest = match self.newest(base).await {
-            Ok(newest) if newest.commit == *at => return Ok(Attempt::Over),
-            Ok(newest) => newest,
-            Err(Halt::Failed(FailureKind::Repository, reason)) => {
-                self.tell_gone(base, &reason).await;
+            Ok(Ok(newest)) if newest.commit == *at => return Ok(Attempt::Over),
+            Ok(Ok(newest)) => newest,
+            Ok(Err(error)) if error.is_missing_branch() => {
+                self.tell_gone(base, &error.message).await;
+                return Ok(Attempt::Over);
+            }
+            Ok(Err(error)) => {
+                self.tell_unknown(base, &error.message).await;
                 return Ok(Attempt::Over);
             }
             Err(Halt::Failed(_, reason)) => {
-                let message = format!(
-                    "whether branch `{}` has moved is not known: {reason}",
-                    base.branch
-                );
-                self.status(Stage::Publish, message).await;
+                self.tell_unknown(base, &reason).await;
                 return Ok(Attempt::Over);
             }
             Err(halt) => return Err(halt),
@@ -197,15 +198,27 @@ impl Run<'_> {
     }
 
     /// The base branch as it is now.
-    async fn newest(&self, base: &Base) -> Result<Base, Halt> {
+    async fn newest(&self, base: &Base) -> Result<Result<Base, SourceError>, Halt> {
         let credential = self.credential(&base.repository).await?;
-        let fetch = Fetch {
-            repository: &base.repository,
-            branch: Some(&base.branch),
-            commit: None,
-            credential: credential.as_ref(),
+        Ok(self.fetch_base(base, None, credential.as_ref()).await)
+    }
+
+    /// A commit of the base branch, or its newest.
+    async fn fetch_base(
+        &self,
+        base: &Base,
+        commit: Option<&str>,
+        credential: Option<&ForgeCredential>,
+    ) -> Result<Base, SourceError> {
+        let fetch = || {
+            self.parts.source.fetch(Fetch {
+                repository: &base.repository,
+                branch: Some(&base.branch),
+                commit,
+                credential,
+            })
         };
-        Ok(self.parts.source.fetch(fetch).await?)
+        self.try_again(fetch).await
     }
 
     /// The checks on the work there, in a sandbox of its own, which is not left behind.
@@ -246,6 +259,14 @@ impl Run<'_> {
             .await
     }
 
+    async fn tell_unknown(&self, base: &Base, reason: &str) {
+        let message = format!(
+            "whether branch `{}` has moved is not known: {reason}",
+            base.branch
+        );
+        self.status(Stage::Publish, message).await;
+    }
+
     async fn tell_gone(&mut self, base: &Base, reason: &str) {
         let told = format!(
             "Branch `{}`, to which the change was to be proposed, is not there any more ({reason}).",
@@ -269,14 +290,12 @@ impl Run<'_> {
     }
 
     /// What an earlier owner was about to push, and may have pushed: the same again, if it can be made again.
-    pub(super) async fn catch_up_again(&mut self, base: &Base) {
-        let Some(pushing) = self.pushing.clone() else {
-            return;
+    /// A remote that is out of order is waited for.
+    pub(super) async fn catch_up_again(&mut self, base: &Base) -> Result<(), Halt> {
+        let Some(pushing) = self.pushing.clone().filter(|_| self.pushed.is_none()) else {
+            return Ok(());
         };
-        if self.pushed.is_some() {
-            return;
-        }
-        match self.made_again(base, &pushing).await {
+        match self.made_again(base, &pushing).await? {
             Ok(caught_up) => self.caught_up = caught_up,
             Err(reason) => {
                 self.status(Stage::Publish, reason).await;
@@ -284,37 +303,43 @@ impl Run<'_> {
                 self.after.clear();
             }
         }
+        Ok(())
     }
 
-    async fn made_again(&self, base: &Base, pushing: &Pushing) -> Result<Option<CaughtUp>, String> {
+    async fn made_again(
+        &self,
+        base: &Base,
+        pushing: &Pushing,
+    ) -> Result<Result<Option<CaughtUp>, String>, Halt> {
         let failed = |why: &str| {
-            format!("the change cannot be brought again to where it was to be pushed: {why}")
+            Ok(Err(format!(
+                "the change cannot be brought again to where it was to be pushed: {why}"
+            )))
         };
-        let work = self
-            .work
-            .as_ref()
-            .ok_or_else(|| failed("it is not there"))?;
+        let Some(work) = &self.work else {
+            return failed("it is not there");
+        };
         let Some(onto) = &pushing.onto else {
-            let is_same = work.tree == pushing.tree;
-            return is_same
-                .then_some(None)
-                .ok_or_else(|| failed("it is another one"));
+            return match work.tree == pushing.tree {
+                true => Ok(Ok(None)),
+                false => failed("it is another one"),
+            };
         };
-        let credential = self.credential(&base.repository).await;
-        let credential = credential.map_err(|halt| failed(&halt.to_string()))?;
-        let fetch = Fetch {
-            repository: &base.repository,
-            branch: Some(&base.branch),
-            commit: Some(onto),
-            credential: credential.as_ref(),
+        let credential = match self.credential(&base.repository).await {
+            Err(Halt::Failed(_, reason)) => return failed(&reason),
+            credential => credential?,
         };
-        let onto = self.parts.source.fetch(fetch).await;
-        let onto = onto.map_err(|error| failed(&error.message))?;
-        let brought = self.parts.source.bring_onto(base, work, &onto).await;
-        let brought = brought.map_err(|error| failed(&error.message))?;
-        match brought.work {
-            Ok(work) if work.tree == pushing.tree => Ok(Some(CaughtUp { onto, work })),
-            _ => Err(failed("another tree came of it")),
+        let onto = match self.fetch_base(base, Some(onto), credential.as_ref()).await {
+            Err(error) if error.passes => return Err(later_if_it_passes(error)),
+            Err(error) => return failed(&error.message),
+            Ok(onto) => onto,
+        };
+        match self.parts.source.bring_onto(base, work, &onto).await {
+            Err(error) => failed(&error.message),
+            Ok(Brought { work: Ok(work), .. }) if work.tree == pushing.tree => {
+                Ok(Ok(Some(CaughtUp { onto, work })))
+            }
+            Ok(_) => failed("another tree came of it"),
         }
     }
 }

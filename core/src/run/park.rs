@@ -23,7 +23,7 @@ impl Run<'_> {
         if self.owned.cancel.is_cancelled() {
             return Err(Halt::Cancelled);
         }
-        if later.is_outage && !self.has_made_something() {
+        if later.is_outage && !self.has_made_something() && !self.is_left_behind {
             return Err(Halt::Failed(later.kind, later.reason));
         }
         // Each look at a broken host comes after as long a time as all the waits before it took.
@@ -44,7 +44,7 @@ impl Run<'_> {
         Err(Halt::Failed(later.kind, message))
     }
 
-    fn has_made_something(&self) -> bool {
+    pub(super) fn has_made_something(&self) -> bool {
         self.pushed.is_some() || self.work.is_some() || self.is_kept.load(Ordering::Relaxed)
     }
 

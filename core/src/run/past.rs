@@ -6,7 +6,7 @@ mod spent;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use pullwright_protocol::{CheckReport, Followed, Outcome, Provenance, RunRequest};
+use pullwright_protocol::{CheckReport, Followed, Outcome, Provenance, RunRequest, Stage};
 
 use super::catch_up::Pushing;
 use super::detect::Commands;
@@ -66,8 +66,8 @@ pub(super) struct Past {
     pub(super) spent: Spent,
     /// How long it was put aside, in all.
     pub(super) parked: Duration,
-    /// Whether it was put aside last, and nobody has gone on with it since.
-    pub(super) is_parked: bool,
+    /// At which stage it was put aside, where nobody has gone on with it since.
+    pub(super) parked_at: Option<Stage>,
     /// How it ended, and why, if it has.
     pub(super) done: Option<(Outcome, String)>,
 }

@@ -16,7 +16,7 @@ use crate::agent::Halt;
 use crate::config::EditTool;
 use crate::provider::Provider;
 use crate::sandbox::{Opening, Sandbox, SandboxCommand};
-use crate::source::{Base, CheckoutFiles, Fetch, Repository, Work};
+use crate::source::{Base, CheckoutFiles, Fetch, Repository, SourceError, Work};
 
 /// How many paths of a repository are looked at.
 const MAX_PATHS: usize = 20_000;
@@ -47,7 +47,7 @@ impl Run<'_> {
         let provider = self.open_provider(&row, model.as_deref()).await?;
         self.open_host_tools(&repository).await?;
         self.preflight().await?;
-        self.find_way().await;
+        self.find_way().await?;
         let Start { base, work } = self.find_start(&repository).await?;
         let commands = self.choose_commands(&base).await?;
         self.open_sandbox(&base, None, &commands).await?;
@@ -125,6 +125,17 @@ impl Run<'_> {
         branch: Option<&str>,
         commit: Option<&str>,
     ) -> Result<Base, Halt> {
+        let fetched = self.try_to_fetch(repository, branch, commit).await?;
+        Ok(fetched?)
+    }
+
+    /// The same, where it matters why the source has not found it.
+    pub(super) async fn try_to_fetch(
+        &mut self,
+        repository: &Repository,
+        branch: Option<&str>,
+        commit: Option<&str>,
+    ) -> Result<Result<Base, SourceError>, Halt> {
         let credential = self.credential(repository).await?;
         let fetch = || {
             self.parts.source.fetch(Fetch {
@@ -134,7 +145,10 @@ impl Run<'_> {
                 credential: credential.as_ref(),
             })
         };
-        let base = self.try_again(fetch).await?;
+        let base = match self.try_again(fetch).await {
+            Ok(base) => base,
+            Err(error) => return Ok(Err(error)),
+        };
         let fetched = Event::RepositoryFetched {
             url: repository.url.clone(),
             branch: base.branch.clone(),
@@ -148,7 +162,7 @@ impl Run<'_> {
             self.status(Stage::Clone, notice).await;
         }
         self.base = Some(base.clone());
-        Ok(base)
+        Ok(Ok(base))
     }
 
     pub(super) async fn credential(

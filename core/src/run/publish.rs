@@ -39,6 +39,7 @@ impl Run<'_> {
             let Some(work) = self.work.clone() else {
                 return Err(nothing_to_publish());
             };
+            self.know_rights().await?;
             if let Some(reason) = self.reason_not_to_push(&work) {
                 self.status(Stage::Publish, reason.clone()).await;
                 return Ok(patch_only(&reason));

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use pullwright_protocol::provider::{Prices, TokenUsage};
 use pullwright_protocol::{Event, FailureKind, Provenance, Stage};
 
+use super::again::later_if_it_passes;
 use super::check::broken;
 use super::detect::Commands;
 use super::past::{Loss, Past, PastBase, Talk};
 use super::{Left, Prepared, Run, left};
-use crate::agent::{Agent, Halt, LastReply};
+use crate::agent::{Agent, Halt, LastReply, Later};
 use crate::sandbox::{Sandbox, SandboxHandle};
 use crate::source::{Base, Fetch, Repository, Work};
 
@@ -101,6 +102,8 @@ impl Run<'_> {
         self.followed.clone_from(&past.followed);
         self.before.clone_from(&past.before);
         self.pushing.clone_from(&past.pushing);
+        let has_parked = past.is_final && past.parked_at == Some(Stage::Publish);
+        self.is_publishing = past.pushing.is_some() || has_parked;
         self.base_move = past
             .pushing
             .as_ref()
@@ -167,11 +170,12 @@ impl Run<'_> {
     fn is_over(&self, past: &Past) -> Option<Halt> {
         // Publishing is not interrupted.
         let may_end = self.pushed.is_none();
+        let is_in_time = Instant::now() < self.budget.deadline();
         // One that waits is not publishing.
-        if (may_end || past.is_parked) && self.owned.cancel.is_cancelled() {
+        if (may_end || past.parked_at.is_some()) && self.owned.cancel.is_cancelled() {
             return Some(Halt::Cancelled);
         }
-        if may_end && Instant::now() >= self.budget.deadline() {
+        if may_end && !self.is_publishing && !is_in_time {
             return Some(Halt::Budget(self.budget.time_is_over()));
         }
         if self.owned.is_given_up || past.is_given_up {
@@ -220,13 +224,20 @@ impl Run<'_> {
             Ok(()) => self.regain_base(past).await,
             lost => lost,
         };
-        if matches!(regained, Err(Halt::Failed(..))) {
+        let regained = match regained {
+            Err(Halt::Later(later)) => {
+                Err(self.may_wait(later).map_or_else(|halt| halt, Halt::Later))
+            }
+            regained => regained,
+        };
+        if matches!(regained, Err(Halt::Failed(..) | Halt::Cancelled)) {
             self.look_for_work(past).await;
         }
         regained
     }
 
-    /// A host that does not answer for a moment is no reason to end a run that was under way.
+    /// A host that does not answer for a moment is no reason to end a run that was under way. One that is out
+    /// of order for longer is waited for.
     async fn regain_base(&mut self, past: &Past) -> Result<(), Halt> {
         let repository = self.repository()?;
         let Some(base) = &past.base else {
@@ -234,7 +245,14 @@ impl Run<'_> {
         };
         for wait in REGAIN_WAITS {
             match self.try_regain(&repository, base).await {
-                Err(Halt::Failed(FailureKind::Clone, reason)) => {
+                Err(
+                    Halt::Failed(FailureKind::Clone, reason)
+                    | Halt::Later(Later {
+                        reason,
+                        is_outage: true,
+                        ..
+                    }),
+                ) => {
                     let message = format!("trying again in {} s: {reason}", wait.as_secs());
                     self.status(Stage::Clone, message).await;
                     tokio::time::sleep(wait).await;
@@ -286,8 +304,8 @@ impl Run<'_> {
             let always = &self.parts.config.sandbox.network.allow;
             sandbox.allow(always).await?;
         }
-        self.preflight_again().await;
-        self.catch_up_again(&base).await;
+        self.preflight_again().await?;
+        self.catch_up_again(&base).await?;
         if self.pushed.is_some() || self.pushing.is_some() {
             return Ok(Left::Nothing);
         }
@@ -314,14 +332,30 @@ impl Run<'_> {
         Ok(Left::Work(prepared))
     }
 
-    /// What was allowed before is tried again where it matters.
-    async fn preflight_again(&mut self) {
-        if let Err(error) = self.preflight().await {
-            let message = format!("what the token may do is not known: {error}");
-            self.status(Stage::Clone, message).await;
+    /// What was not known when the run went on is asked again: whether it is a fork that is pushed to hangs on it.
+    pub(super) async fn know_rights(&mut self) -> Result<(), Halt> {
+        match &self.forge {
+            Some(forge) if forge.rights.is_none() => self.preflight_again().await,
+            _ => Ok(()),
         }
-        if self.pushed.is_none() {
-            self.find_way().await;
+    }
+
+    /// What was allowed before is tried again where it matters.
+    async fn preflight_again(&mut self) -> Result<(), Halt> {
+        match self.preflight().await {
+            Ok(()) => {}
+            // How the change is published hangs on the answer.
+            Err(Halt::Later(later)) if !later.is_outage || self.has_made_something() => {
+                return Err(Halt::Later(later));
+            }
+            Err(error) => {
+                let message = format!("what the token may do is not known: {error}");
+                self.status(Stage::Clone, message).await;
+            }
+        }
+        match self.pushed {
+            Some(_) => Ok(()),
+            None => self.find_way().await,
         }
     }
 
@@ -342,7 +376,8 @@ impl Run<'_> {
             commit: Some(&base.commit),
             credential: credential.as_ref(),
         };
-        Ok(self.parts.source.fetch(fetch).await?)
+        let fetched = self.parts.source.fetch(fetch).await;
+        fetched.map_err(later_if_it_passes)
     }
 
     async fn prepared_again(

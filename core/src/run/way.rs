@@ -4,6 +4,7 @@ use pullwright_protocol::forge::{ForgeRepository, Preflight};
 use pullwright_protocol::{Publish, Stage};
 
 use super::Run;
+use super::forge::git_url;
 use crate::agent::Halt;
 
 /// How a change reaches its repository.
@@ -29,19 +30,19 @@ enum Open {
 impl Run<'_> {
     /// Finds out how the change can be published, and says so. A fork is made now: whether that is possible
     /// is known only afterwards.
-    pub(super) async fn find_way(&mut self) {
+    pub(super) async fn find_way(&mut self) -> Result<(), Halt> {
         if let Some(pushing) = &self.pushing {
             self.way = pushing.fork.clone().map_or(Way::Branch, Way::Fork);
-            return;
+            return Ok(());
         }
         let rights = self.forge.as_ref().map(|forge| forge.rights.as_ref());
         self.way = match open(self.wanted(), rights) {
             Open::Branch => Way::Branch,
             Open::Patch(reason) => Way::Patch(reason),
-            Open::Fork => self.fork().await,
+            Open::Fork => self.fork().await?,
         };
         let message = match &self.way {
-            Way::Branch => return,
+            Way::Branch => return Ok(()),
             Way::Fork(fork) => {
                 let ForgeRepository { owner, name, .. } = fork;
                 format!("the change will be proposed from the fork {owner}/{name}")
@@ -51,6 +52,7 @@ impl Run<'_> {
             }
         };
         self.status(Stage::Clone, message).await;
+        Ok(())
     }
 
     /// The configured way, or the more careful one that was asked for.
@@ -62,14 +64,21 @@ impl Run<'_> {
             .unwrap_or(most)
     }
 
-    async fn fork(&self) -> Way {
+    /// That the forge is to be asked later is no answer to whether there is a fork.
+    async fn fork(&self) -> Result<Way, Halt> {
         let Some(forge) = &self.forge else {
-            return Way::Patch(NO_FORGE.to_owned());
+            return Ok(Way::Patch(NO_FORGE.to_owned()));
         };
         match forge.fork().await {
-            Ok(forked) => Way::Fork(forked.repository),
-            Err(Halt::Failed(_, reason)) => Way::Patch(format!("there is no fork: {reason}")),
-            Err(halt) => Way::Patch(format!("there is no fork: {halt}")),
+            Ok(forked) => match self.parts.source.accept(&git_url(&forked.repository)) {
+                Ok(_) => Ok(Way::Fork(forked.repository)),
+                Err(error) => Ok(Way::Patch(format!(
+                    "the fork may not be pushed to: {error}"
+                ))),
+            },
+            Err(halt @ Halt::Later(_)) => Err(halt),
+            Err(Halt::Failed(_, reason)) => Ok(Way::Patch(format!("there is no fork: {reason}"))),
+            Err(halt) => Ok(Way::Patch(format!("there is no fork: {halt}"))),
         }
     }
 }

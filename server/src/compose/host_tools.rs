@@ -116,6 +116,9 @@ fn github(
 /// token in the first of `env_vars`.
 fn github_config(row: &ToolConfig, token: Option<&BoundToken>) -> Result<GithubConfig, String> {
     let mut config = github_place(row)?;
+    let limits = &mut config.limits;
+    limits.request_timeout = row.waits.request.unwrap_or(limits.request_timeout);
+    limits.longest_wait = row.waits.limit.unwrap_or(limits.longest_wait);
     if let Some(bound) = token.filter(|bound| is_same_origin(&config.origin, &bound.origin)) {
         config.token_env = CALLERS.to_owned();
         config.token = Some(Secret::new(bound.token.expose()));
@@ -128,9 +131,6 @@ fn github_config(row: &ToolConfig, token: Option<&BoundToken>) -> Result<GithubC
             .filter(|token| !token.is_empty());
         config.token = token.map(Secret::new);
     }
-    let limits = &mut config.limits;
-    limits.request_timeout = row.waits.request.unwrap_or(limits.request_timeout);
-    limits.longest_wait = row.waits.limit.unwrap_or(limits.longest_wait);
     config.app = row.app.as_ref().map(app::read).transpose()?;
     Ok(config)
 }

@@ -22,6 +22,20 @@ const MAX_WAITS: u32 = 5;
 /// The longest pause between two looks at a new fork.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
 
+/// Why there is no fork.
+enum NoFork {
+    /// None can be made.
+    Refused(Refusal),
+    /// GitHub could not be asked.
+    Failed { doing: String, fault: Fault },
+}
+
+impl From<Refusal> for NoFork {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
 /// Branches other than the default one are not needed: what is pushed brings its history.
 #[derive(Serialize)]
 struct NewFork {
@@ -66,7 +80,11 @@ impl Github {
             return Err(Refusal::new(reason));
         }
         until_cancelled(&call, async {
-            let (fork, is_new) = self.find_or_make_fork(&repo).await?;
+            let (fork, is_new) = match self.find_or_make_fork(&repo).await {
+                Ok(found) => found,
+                Err(NoFork::Refused(refusal)) => return Err(refusal),
+                Err(NoFork::Failed { doing, fault }) => return self.failed(&doing, &fault),
+            };
             structured(&Forked {
                 repository: ForgeRepository {
                     owner: fork.owner,
@@ -79,15 +97,18 @@ impl Github {
         .await
     }
 
-    async fn find_or_make_fork(&self, repo: &Repo) -> Result<(Repo, bool), Refusal> {
-        let failed = |fault: Fault| self.refusal(&format!("forking {repo}"), &fault);
+    async fn find_or_make_fork(&self, repo: &Repo) -> Result<(Repo, bool), NoFork> {
+        let failed = |fault: Fault| NoFork::Failed {
+            doing: format!("forking {repo}"),
+            fault,
+        };
         let user: User = self.api.get(repo, "/user").await.map_err(failed)?;
         if user.login.eq_ignore_ascii_case(&repo.owner) {
-            return Err(Refusal::new(format!(
+            return Err(NoFork::Refused(Refusal::new(format!(
                 "{repo} is {}'s own, and an account cannot fork its own repository: use the token of another \
                  account, or publish as a branch",
                 user.login
-            )));
+            ))));
         }
         if let Some(fork) = self.usual_fork(repo, &user).await.map_err(failed)? {
             return Ok((fork, false));
@@ -118,7 +139,7 @@ impl Github {
     }
 
     /// Looks at a new fork until its default branch is there.
-    async fn wait_for(&self, repo: &Repo, fork: &Repo) -> Result<(), Refusal> {
+    async fn wait_for(&self, repo: &Repo, fork: &Repo) -> Result<(), NoFork> {
         let until = Instant::now() + self.api.longest_wait() * MAX_WAITS;
         let mut attempt = 1;
         loop {
@@ -127,14 +148,15 @@ impl Github {
                 Ok(false) => {}
                 Err(fault) if is_not_there_yet(&fault) => {}
                 Err(fault) => {
-                    return Err(self.refusal(&format!("looking at the fork {fork}"), &fault));
+                    let doing = format!("looking at the fork {fork}");
+                    return Err(NoFork::Failed { doing, fault });
                 }
             }
             if Instant::now() >= until {
-                return Err(Refusal::new(format!(
+                return Err(NoFork::Refused(Refusal::new(format!(
                     "GitHub has not finished the fork {fork} within {} s; try again later",
                     (self.api.longest_wait() * MAX_WAITS).as_secs()
-                )));
+                ))));
             }
             sleep(self.api.backoff(attempt).min(MAX_PAUSE)).await;
             attempt += 1;

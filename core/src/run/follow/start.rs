@@ -9,7 +9,7 @@ use crate::agent::Halt;
 use crate::run::Run;
 use crate::run::forge::git_url;
 use crate::run::way::Way;
-use crate::source::{Base, Repository, Work};
+use crate::source::{Base, Repository, SourceError, Work};
 
 /// Where a run begins.
 pub(in crate::run) struct Start {
@@ -97,11 +97,12 @@ impl Run<'_> {
             return Ok(Err(format!("the pull request {url} is not open any more")));
         }
         let holder = self.holder(published, repository)?;
-        match self.fetch(&holder, Some(branch), None).await {
-            Err(Halt::Failed(FailureKind::Repository, _)) => {
+        match self.try_to_fetch(&holder, Some(branch), None).await? {
+            Ok(base) => Ok(Ok(base)),
+            Err(error) if is_gone(&error, published) => {
                 Ok(Err(format!("the branch `{branch}` is not there any more")))
             }
-            found => found.map(Ok),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -147,4 +148,10 @@ impl Run<'_> {
         };
         Ok((Some(work), unpushed))
     }
+}
+
+/// Whether the branch is not there any more. A fork may be gone with all its branches.
+fn is_gone(error: &SourceError, published: &Published) -> bool {
+    let is_lost_fork = published.fork.is_some() && error.kind == FailureKind::Repository;
+    error.is_missing_branch() || (is_lost_fork && !error.passes)
 }

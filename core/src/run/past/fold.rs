@@ -49,7 +49,10 @@ impl Past {
         self.last_seq = logged.seq;
         self.spent.take(&logged);
         self.count_stalls(&logged.event);
-        self.is_parked = matches!(logged.event, Event::Parked { .. });
+        self.parked_at = match &logged.event {
+            Event::Parked { stage, .. } => Some(*stage),
+            _ => None,
+        };
         match logged.event {
             Event::Parked { until_ms, .. } => {
                 self.parked += Duration::from_millis(until_ms.saturating_sub(logged.at_ms));

@@ -7,7 +7,7 @@ use crate::key_commands::create;
 use crate::key_commands::serving::Serving;
 use crate::peers::http_backend::{Behaviour, HttpBackend};
 use crate::peers::openapi::attack;
-use crate::peers::process::{Peers, free_port};
+use crate::peers::process::Peers;
 use crate::runs::command_line::Desk;
 use crate::runs::lab::{GREET, write_config};
 use crate::support::{http_client, in_time};
@@ -26,7 +26,7 @@ max_runs_per_key = 1000
 /// was never given out, an idempotency key that came before, a message of blanks.
 const CONFIG: &str = r#"
 [[operations]]
-include-path-regex = "/(code|runs|audit|events|stream|messages)$"
+include-path-regex = "/(code|runs|audit|events|stream|messages|github)$"
 [operations.checks]
 positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "422", "429"]
 "#;
@@ -59,18 +59,16 @@ async fn schemathesis_finds_nothing() {
     };
     let desk = Desk::new(GREET, "");
     let backend = HttpBackend::start(desk.path.join("remotes"), Behaviour::Open).await;
-    let nowhere = format!("127.0.0.1:{}", free_port());
-    let hosts = format!(
-        "[repositories]\nhosts = [\"{}\", \"{nowhere}\"]\n",
-        backend.host()
-    );
+    // Where nothing answers, a run tries again for a while.
+    let nothing = format!("{}/owner/nothing.git", backend.origin());
+    let hosts = format!("[repositories]\nhosts = [\"{}\"]\n", backend.host());
     write_config(&desk.path, &format!("{hosts}{LIMITS}"), "");
     let secret = create(&desk, &["ann", "--scope", "run,read", "--scope", "admin"]);
     let server = Serving::start_saying(&desk, "127.0.0.1:0", "error");
     let run = changed(&server.url(), &secret, &backend).await;
     let hooks = HOOKS
         .replace("{RUN}", &run)
-        .replace("{REPOSITORY}", &format!("http://{nowhere}/owner/repo"));
+        .replace("{REPOSITORY}", &nothing);
     let authorization = format!("Authorization: Bearer {secret}");
     let arguments = [
         "--checks=all",

@@ -1,7 +1,7 @@
 //! The layers between octocrab and the wire, one concept each. From the outside:
 //!
-//! 1. [`pace`]: content is not created faster than GitHub allows;
-//! 2. [`limit`]: what GitHub would refuse is not sent;
+//! 1. [`limit`]: what GitHub would refuse is not sent, nor counted as sent;
+//! 2. [`pace`]: content is not created faster than GitHub allows;
 //! 3. [`conditional`]: what is known is asked for by its tag;
 //! 4. [`turn`]: an account has so many requests under way, and no more.
 //!
@@ -43,12 +43,12 @@ pub(super) struct Stack {
 }
 
 impl<S> Layer<S> for Stack {
-    type Service = Pace<Limit<Conditional<Turn<S>>>>;
+    type Service = Limit<Pace<Conditional<Turn<S>>>>;
 
     fn layer(&self, wire: S) -> Self::Service {
         let turn = Turn::new(wire, self.patience);
         let conditional = Conditional::new(turn, Arc::clone(&self.cache));
-        Pace::new(Limit::new(conditional), self.pause, self.patience)
+        Limit::new(Pace::new(conditional, self.pause, self.patience))
     }
 }
 

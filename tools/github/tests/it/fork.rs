@@ -1,7 +1,7 @@
 //! The account's fork is found, or made once and waited for.
 
 use pullwright_github::Secret;
-use pullwright_tool_kit::protocol::forge::{ForgeRepository, Forked};
+use pullwright_tool_kit::protocol::forge::{ForgeLater, ForgeRepository, Forked};
 use serde_json::{Value, json};
 
 use crate::client::{Client, config, repository};
@@ -172,5 +172,28 @@ async fn who_cannot_propose_from_one_makes_none() {
             .unwrap_err();
         assert!(message.contains("classic token"), "{message}");
         assert!(peer.finish().is_empty());
+    }
+}
+
+/// What only has to be waited for is no answer to whether there is a fork.
+#[tokio::test]
+async fn a_limit_is_told_as_one() {
+    let wait = [("retry-after", "600")];
+    let limited = || with_headers(429, &wait, json!({"message": "slow down"}));
+    for script in [
+        vec![(USER, limited())],
+        vec![user(), (USUAL, missing()), (MAKE, limited())],
+        vec![user(), (USUAL, missing()), made(), (LOOK, limited())],
+    ] {
+        let peer = FaultServer::start(script).await;
+        let client = Client::start(config(&peer.url)).await;
+        let answer = client.call("fork", &repository(), None).await;
+        assert_eq!(answer.is_error, Some(true));
+        let later: ForgeLater = serde_json::from_value(answer.structured_content.unwrap()).unwrap();
+        assert!(
+            !later.is_outage && later.retry_after_ms > 500_000,
+            "{later:?}"
+        );
+        peer.finish();
     }
 }

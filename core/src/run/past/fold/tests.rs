@@ -347,11 +347,11 @@ fn time_put_aside_is_known_and_neither_counts_nor_is_a_death() {
         parked(11_000),
     ];
     let waiting = past(events.clone());
-    assert!(waiting.is_parked);
+    assert!(waiting.parked_at.is_some());
     assert_eq!(waiting.parked, Duration::from_secs(66));
     assert_eq!(waiting.stalls, 0);
     let gone_on = past([events, vec![resumed()]].concat());
-    assert!(!gone_on.is_parked);
+    assert_eq!(gone_on.parked_at, None);
     assert_eq!((gone_on.parked, gone_on.stalls), (waiting.parked, 1));
     // There was an owner from the second to the third second, and from the fourth to the fifth.
     assert_eq!(gone_on.spent.time, Duration::from_secs(2));
