@@ -1,8 +1,8 @@
 //! Runs that begin on a code host: deliveries of its webhooks, and what becomes of them.
 //!
 //! A delivery is verified, read and kept before it is answered ([`Reception`]); what it asks for is done
-//! afterwards ([`Worker`]), by whichever server takes it first, and once: a run has the delivery's id as its
-//! idempotency key. What it asks for is kept, not its payload.
+//! afterwards ([`Worker`]), by whichever server takes it first, and once: a run has the delivery's
+//! digest in its idempotency key. What it asks for is kept, not its payload.
 //!
 //! What is absent on purpose: a word that is answered to whoever may not write to the repository, and any
 //! trust in what people wrote; a model gets it as quoted data.
@@ -20,11 +20,12 @@ mod settings;
 mod signature;
 mod store;
 mod tell;
+mod turns;
 mod worker;
 
 pub(crate) use reception::MAX_DELIVERY_BYTES;
 pub use reception::{NotTaken, Reception, Taken, Webhooks};
 pub use settings::{OWNER, SettingsError, WebhookSettings};
 pub(crate) use signature::Signature;
-pub use store::{Delivery, DeliveryStore, NewDelivery, Phase};
+pub use store::{Delivery, DeliveryStore, GIVEN_UP, NewDelivery, Phase};
 pub use worker::Worker;

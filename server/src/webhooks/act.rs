@@ -26,6 +26,8 @@ pub(super) enum Stop {
     Refused(String),
     /// It may be done later.
     Later(String),
+    /// It is done, or may be done, once a run is further.
+    Waits(String),
 }
 
 /// A delivery that is worked on.
@@ -41,6 +43,7 @@ impl Handler {
     pub(super) async fn act(&self, delivery: &Delivery) -> Result<RunId, Stop> {
         let ask: Ask = serde_json::from_str(&delivery.asked)
             .map_err(|error| Stop::Settled(format!("another version has kept it: {error}")))?;
+        let _turn = self.turns.of(&ask).await;
         let key = key_of(delivery, &ask);
         if let Some(run) = self.runs.store().keyed(Some(OWNER), &key).await? {
             return Ok(run);
@@ -93,14 +96,22 @@ impl Case<'_> {
                     None => self.on_issue(by, thread, words).await,
                 }
             }
-            Cause::Reviewed { by, thread, words } => {
+            Cause::Reviewed {
+                by,
+                thread,
+                words,
+                calls,
+            } => {
                 self.check_right(by).await?;
                 let page = thread.pull_request.as_deref().unwrap_or_default();
-                let Some(run) = self.handler.deliveries().proposed_by(page).await? else {
-                    return Err(Stop::Settled("the pull request is not ours".to_owned()));
-                };
-                let message = prompt::message(by, thread, words, true);
-                self.say(&run, message, by, thread).await
+                match self.handler.deliveries().proposed_by(page).await? {
+                    Some(run) => {
+                        let message = prompt::message(by, thread, words, true);
+                        self.say(&run, message, by, thread).await
+                    }
+                    None if *calls => self.on_foreign(by, thread, Some(words), true).await,
+                    None => Err(Stop::Settled("the pull request is not ours".to_owned())),
+                }
             }
             Cause::CheckFailed { commit } => self.repair(commit).await,
         }
@@ -139,8 +150,7 @@ impl Case<'_> {
         self.start(request, by).await
     }
 
-    /// One of our own is gone on with. A change to that of somebody else is proposed to its branch: nobody
-    /// expects commits of ours between their own.
+    /// One of our own is gone on with.
     async fn on_pull_request(
         &self,
         by: &str,
@@ -153,16 +163,37 @@ impl Case<'_> {
             let message = prompt::message(by, pull, &words, false);
             return self.say(&run, message, by, pull).await;
         }
+        self.on_foreign(by, pull, words.as_ref(), false).await
+    }
+
+    /// A change to the pull request of somebody else is proposed to its branch: nobody expects commits of ours
+    /// between their own. What is said there later is for the run that makes the change.
+    async fn on_foreign(
+        &self,
+        by: &str,
+        pull: &Thread,
+        words: Option<&Words>,
+        is_review: bool,
+    ) -> Result<RunId, Stop> {
         let head = self.forge.pull_request_head(pull.number).await?;
+        if !head.is_open {
+            let message = "I cannot work on this pull request: it is closed. Reopen it, or mention me on an issue.";
+            return Err(Stop::Refused(message.to_owned()));
+        }
         if !head.is_own {
             let message = "I cannot work on this pull request: its branch is in a fork, to which a change of mine \
                            cannot be proposed from here. Mention me on an issue, or on a pull request from a \
                            branch of this repository.";
             return Err(Stop::Refused(message.to_owned()));
         }
-        let prompt = prompt::for_pull_request(&self.ask.repository, by, pull, words.as_ref());
+        let earlier = self.run_on(pull).await?;
+        if let (Some(run), Some(words)) = (earlier, words) {
+            let message = prompt::message(by, pull, words, is_review);
+            return self.say(&run.id, message, by, pull).await;
+        }
+        let prompt = prompt::for_pull_request(&self.ask.repository, by, pull, words);
         let mut request = self.request(prompt);
-        request.base_branch = head.is_open.then_some(head.branch);
+        request.base_branch = Some(head.branch);
         request.origin = Some(RunOrigin {
             asked_by: Some(by.to_owned()),
             thread: pull.number,
@@ -191,6 +222,22 @@ impl Case<'_> {
 
     /// The latest run for an issue.
     async fn run_for(&self, issue: &Thread) -> Result<Option<RunRecord>, Stop> {
+        let is_for_it = |origin: &RunOrigin| origin.issue == Some(issue.number);
+        self.latest_run(is_for_it).await
+    }
+
+    /// The latest run that was made for the pull request of somebody else, and can be gone on with.
+    async fn run_on(&self, pull: &Thread) -> Result<Option<RunRecord>, Stop> {
+        let is_on_it = |origin: &RunOrigin| origin.thread == pull.number && origin.issue.is_none();
+        let run = self.latest_run(is_on_it).await?;
+        Ok(run.filter(|run| run.retired.is_none()))
+    }
+
+    /// The latest run on the repository that comes from there.
+    async fn latest_run(
+        &self,
+        comes_from_there: impl Fn(&RunOrigin) -> bool,
+    ) -> Result<Option<RunRecord>, Stop> {
         let filter = RunFilter {
             owner: Some(OWNER.to_owned()),
             outcome: None,
@@ -198,11 +245,9 @@ impl Case<'_> {
         };
         let runs = self.handler.runs.store();
         let latest = runs.page(&filter, None, MAX_LOOKED_AT).await?;
-        let is_for_it = |run: &RunRecord| {
-            let origin = run.request.origin.as_ref();
-            origin.is_some_and(|origin| origin.issue == Some(issue.number))
-        };
-        Ok(latest.into_iter().find(is_for_it))
+        let comes_from_there =
+            |run: &RunRecord| run.request.origin.as_ref().is_some_and(&comes_from_there);
+        Ok(latest.into_iter().find(comes_from_there))
     }
 
     fn request(&self, prompt: String) -> RunRequest {
@@ -215,7 +260,8 @@ impl Case<'_> {
     }
 
     async fn start(&self, request: RunRequest, by: &str) -> Result<RunId, Stop> {
-        self.start_as(request, &format!("@{by} asked for it"))
+        let why = format!("@{by} asked for it");
+        self.start_as(request, &self.key(), &why)
             .await
             .map_err(Stop::from)
     }
@@ -224,14 +270,14 @@ impl Case<'_> {
     pub(super) async fn start_as(
         &self,
         mut request: RunRequest,
+        key: &str,
         why: &str,
     ) -> Result<RunId, StartError> {
         let handler = self.handler;
         let settings = handler.settings();
         let narrowed = settings.grant.narrow(OWNER, &mut request);
         narrowed.map_err(StartError::Refused)?;
-        let key = self.key();
-        let runs = &handler.runs;
+        let (runs, key) = (&handler.runs, key.to_owned());
         let Started { id, joined } = runs.start(request, Some(key), settings.caller()).await?;
         if !joined {
             let started = AuditEntry::now(Some(OWNER), Action::RunStarted).on(&self.ask.repo_url);
@@ -250,7 +296,7 @@ impl Case<'_> {
         let told = self.forge.comment(|repository| ForgeComment {
             repository,
             number: thread,
-            marker: marker_of(self.delivery),
+            marker: marker_of(&self.key()),
             id: None,
             body: body.to_owned(),
             summary: String::new(),
@@ -284,7 +330,7 @@ impl Ask {
 
 impl Cause {
     /// The issue or pull request where it came from.
-    fn thread(&self) -> Option<u64> {
+    pub(super) fn thread(&self) -> Option<u64> {
         match self {
             Self::Labeled { issue: thread, .. }
             | Self::Mentioned { thread, .. }
@@ -294,18 +340,21 @@ impl Cause {
     }
 }
 
-/// One commit is repaired once, however many of its checks fail and however often that is told.
+/// One commit is repaired once, however many of its checks fail and however often that is told. Anything else
+/// is known by its content, since a delivery's id is not signed.
 fn key_of(delivery: &Delivery, ask: &Ask) -> String {
     match &ask.cause {
         Cause::CheckFailed { commit } => format!("github:repair:{commit}"),
-        _ => delivery.id.clone(),
+        _ => {
+            let hex = delivery.digest.iter().map(|byte| format!("{byte:02x}"));
+            format!("github:{}", hex.collect::<String>())
+        }
     }
 }
 
-fn marker_of(delivery: &Delivery) -> String {
-    let plain = |c: &char| c.is_ascii_alphanumeric() || *c == '-';
-    let id: String = delivery.id.chars().filter(plain).collect();
-    format!("pullwright:delivery {}", id.replace("--", "-"))
+/// An answer is written once for a key.
+fn marker_of(key: &str) -> String {
+    format!("pullwright:delivery {}", key.replace(':', "-"))
 }
 
 impl From<StoreError> for Stop {
@@ -340,4 +389,49 @@ impl From<StartError> for Stop {
 /// Whether the same request may succeed later.
 fn passes(problem: &ApiProblem) -> bool {
     problem.retry_after_secs.is_some() || problem.status.is_server_error()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keyed(id: &str, content: u8, cause: Cause) -> String {
+        let delivery = Delivery {
+            id: id.to_owned(),
+            digest: vec![content; 32],
+            asked: String::new(),
+            run: None,
+            attempts: 1,
+        };
+        let ask = Ask {
+            repo_url: "https://github.com/owner/project.git".to_owned(),
+            repository: "owner/project".to_owned(),
+            cause,
+        };
+        key_of(&delivery, &ask)
+    }
+
+    #[test]
+    fn what_is_done_is_known_by_what_was_signed() {
+        let labeled = || Cause::Labeled {
+            by: "ann".to_owned(),
+            issue: Thread {
+                number: 5,
+                title: String::new(),
+                text: String::new(),
+                pull_request: None,
+            },
+        };
+        let first = keyed("a", 1, labeled());
+        assert_eq!(first, keyed("chosen", 1, labeled()));
+        assert_ne!(first, keyed("a", 2, labeled()));
+        let failed = || Cause::CheckFailed {
+            commit: "c0ffee".to_owned(),
+        };
+        assert_eq!(keyed("a", 1, failed()), keyed("b", 2, failed()));
+        assert_eq!(
+            marker_of(&keyed("a", 1, failed())),
+            "pullwright:delivery github-repair-c0ffee"
+        );
+    }
 }

@@ -40,6 +40,9 @@ pub(super) enum Cause {
         by: String,
         thread: Thread,
         words: Words,
+        /// Whether the review calls, too.
+        #[serde(default)]
+        calls: bool,
     },
     /// A check of a commit has failed.
     CheckFailed { commit: String },
@@ -200,15 +203,18 @@ fn of_review(by: String, payload: Payload, settings: &WebhookSettings) -> Judged
     let page = pull.html_url.ok_or("its pull request has no page")?;
     let thread = thread(pull.number, &pull.title, pull.body.as_deref(), Some(page));
     let text = words(review.body.as_deref());
-    if is_called(review.body.as_deref(), settings).is_ok() {
-        let words = Some(text);
-        return Ok(Cause::Mentioned { by, thread, words });
-    }
+    let calls = is_called(review.body.as_deref(), settings).is_ok();
     match review.state.as_deref() {
         Some("changes_requested") => Ok(Cause::Reviewed {
             by,
             thread,
             words: text,
+            calls,
+        }),
+        _ if calls => Ok(Cause::Mentioned {
+            by,
+            thread,
+            words: Some(text),
         }),
         _ => Err("the review asks for no changes"),
     }

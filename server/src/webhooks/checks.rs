@@ -5,9 +5,7 @@ use pullwright_protocol::{Event, RunId, RunOrigin};
 
 use super::act::{Case, Stop};
 use super::prompt;
-
-/// How many events are read at a time.
-const PAGE_EVENTS: usize = 500;
+use super::worker::PAGE_EVENTS;
 
 impl Case<'_> {
     pub(super) async fn repair(&self, commit: &str) -> Result<RunId, Stop> {
@@ -61,7 +59,7 @@ impl Case<'_> {
             return Err(Stop::Settled(format!("run {run} is on another repository")));
         }
         if record.outcome.is_none() {
-            return Err(Stop::Later(format!("run {run} has not ended yet")));
+            return Err(Stop::Waits(format!("run {run} has not ended yet")));
         }
         match store.follower(run).await? {
             Some(follower) => Err(Stop::Settled(format!(

@@ -1,11 +1,13 @@
 //! What is said to a run whose pull request or issue people write about.
 
-use pullwright_protocol::{RunId, RunOrigin};
+use pullwright_core::store::StoreError;
+use pullwright_protocol::{Event, RunId, RunOrigin};
 
 use super::act::{Case, Stop};
 use super::ask::Thread;
 use super::prompt;
 use super::settings::OWNER;
+use super::worker::PAGE_EVENTS;
 use crate::access::{Action, AuditEntry};
 use crate::runs::{Said, StartError};
 
@@ -42,10 +44,15 @@ impl Case<'_> {
     ) -> Result<RunId, Stop> {
         let (runs, settings) = (&self.handler.runs, self.handler.settings());
         let message = prompt::fit(message, settings.max_prompt_chars);
-        let (key, caller) = (self.key(), settings.caller());
+        let (mut key, caller) = (self.key(), settings.caller());
         for _ in 0..MAX_RACES {
             let ended = match runs.say(run, &message, Some(&key), &caller).await? {
-                Said::Heard { run, .. } => {
+                Said::Heard { run, number } => {
+                    if self.misses(&run, number).await? {
+                        // The message stays with that run; the next one gets it under a key of its own.
+                        key = format!("{}:after:{run}", self.key());
+                        continue;
+                    }
                     let said = AuditEntry::now(Some(OWNER), Action::RunMessaged).to(&run.0);
                     let said = said.on(&self.ask.repo_url).saying(why);
                     self.handler.access.record(said).await;
@@ -68,7 +75,7 @@ impl Case<'_> {
             let mut request = runs.following(&ended, message.clone());
             let earlier = request.origin.as_ref();
             request.origin = Some(origin(earlier.and_then(|earlier| earlier.issue)));
-            match self.start_as(request, why).await {
+            match self.start_as(request, &key, why).await {
                 Err(StartError::FollowedBy(_)) => {}
                 started => return Ok(started?),
             }
@@ -76,5 +83,35 @@ impl Case<'_> {
         Err(Stop::Later(format!(
             "run {run} is followed by many at once"
         )))
+    }
+
+    /// Whether a run has ended without a message: it came while the change was being published, for instance.
+    /// As long as that is open, the delivery waits.
+    async fn misses(&self, run: &RunId, number: u64) -> Result<bool, Stop> {
+        // Read before the events: what has ended gets no more of them.
+        let record = self.handler.runs.store().get(run).await?;
+        if self.has_heard(run, number).await? {
+            return Ok(false);
+        }
+        match record.is_none_or(|record| record.outcome.is_some()) {
+            true => Ok(true),
+            false => Err(Stop::Waits(format!("run {run} has not heard it yet"))),
+        }
+    }
+
+    async fn has_heard(&self, run: &RunId, message: u64) -> Result<bool, StoreError> {
+        let store = self.handler.runs.store();
+        let is_it = |event: &Event| matches!(event, Event::MessageHeard { number, .. } if *number == message);
+        let mut after = 0;
+        loop {
+            let page = store.read(run, after, PAGE_EVENTS).await?;
+            let Some(last) = page.last() else {
+                return Ok(false);
+            };
+            after = last.seq;
+            if page.iter().any(|logged| is_it(&logged.event)) {
+                return Ok(true);
+            }
+        }
     }
 }

@@ -6,11 +6,15 @@ use async_trait::async_trait;
 use pullwright_core::store::StoreError;
 use pullwright_protocol::RunId;
 
+/// How the outcome of a delivery begins that was tried too often: it may come again.
+pub const GIVEN_UP: &str = "given up: ";
+
 /// Where deliveries live, and which of our runs a pull request or a commit is of.
 #[async_trait]
 pub trait DeliveryStore: Send + Sync {
     /// Keeps a delivery, due at once. Answers false where it is known: one with the same id, or the same
-    /// content under another id, which whoever has seen it may have chosen.
+    /// content under another id, which whoever has seen it may have chosen. One that was given up ([`GIVEN_UP`])
+    /// is due again instead, as if it were new.
     async fn accept(&self, new: &NewDelivery) -> Result<bool, StoreError>;
 
     /// Takes at most `limit` deliveries that are due, the oldest first: nobody else gets them for `lease`.
@@ -23,6 +27,13 @@ pub trait DeliveryStore: Send + Sync {
 
     /// Makes a delivery due after `wait`, and not before: a lease that goes on, or another attempt.
     async fn put_off(&self, id: &str, wait: Duration) -> Result<(), StoreError>;
+
+    /// The same for one that only waits: that it was taken counts as no attempt.
+    async fn put_off_uncounted(
+        &self,
+        delivery: &Delivery,
+        wait: Duration,
+    ) -> Result<(), StoreError>;
 
     /// Notes the run that a delivery has started: what is left is to tell of it. Answers false where another
     /// delivery tells of the same run.
@@ -68,6 +79,8 @@ pub enum Phase {
 pub struct Delivery {
     /// Its id.
     pub id: String,
+    /// The hash of its content.
+    pub digest: Vec<u8>,
     /// What it asks for, as JSON.
     pub asked: String,
     /// The run that it has started, if it has.

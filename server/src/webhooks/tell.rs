@@ -14,13 +14,10 @@ use tokio::time::Instant;
 use super::ask::Ask;
 use super::report::{CHECK_PREFIX, Progress};
 use super::store::Delivery;
-use super::worker::Handler;
+use super::worker::{Handler, PAGE_EVENTS};
 
 /// The least time between two changes of a comment.
 const EDIT_INTERVAL: Duration = Duration::from_secs(10);
-
-/// How many events are read at a time.
-const PAGE_EVENTS: usize = 500;
 
 /// Why it cannot be told at the moment.
 pub(super) struct Untold(pub(super) String);

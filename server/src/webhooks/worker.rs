@@ -13,10 +13,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 
 use super::act::Stop;
+use super::ask::Ask;
 use super::reception::Reception;
 use super::settings::WebhookSettings;
-use super::store::{Delivery, DeliveryStore, Phase};
+use super::store::{Delivery, DeliveryStore, GIVEN_UP, Phase};
 use super::tell::Untold;
+use super::turns::Turns;
 use crate::access::Access;
 use crate::compose::Executor;
 use crate::runs::Runs;
@@ -24,6 +26,9 @@ use crate::runs::Runs;
 /// How many deliveries are worked on at the same time, and of how many runs is told.
 const MAX_DOING: usize = 8;
 const MAX_TELLING: usize = 256;
+
+/// How many events of a run are read at a time.
+pub(super) const PAGE_EVENTS: usize = 500;
 
 /// How often is looked for deliveries that another server has accepted, or has left.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -35,6 +40,9 @@ const EXTENSIONS_PER_LEASE: u32 = 3;
 const MAX_ATTEMPTS: u64 = 20;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// How often is looked whether a run is as far as a delivery waits for.
+const WAIT_FOR_A_RUN: Duration = Duration::from_secs(10);
 
 /// How long settled deliveries are known, since GitHub sends one again for three days.
 const KEEP_DAYS: u64 = 7;
@@ -58,6 +66,7 @@ pub(super) struct Handler {
     /// How long a delivery stays with a server that is not heard of.
     lease: Duration,
     forges: Mutex<Forges>,
+    pub(super) turns: Turns,
 }
 
 /// The connections to forges, and the parts by which they were made.
@@ -84,6 +93,7 @@ impl Worker {
             access,
             lease,
             forges: Mutex::default(),
+            turns: Turns::default(),
         };
         Self {
             handler: Arc::new(handler),
@@ -175,6 +185,14 @@ impl Handler {
         Ok(forge)
     }
 
+    /// Has the forge of a delivery be connected to anew: what failed may lie in what it was started with, such
+    /// as the key of an App that was replaced since.
+    async fn forget_forge(&self, delivery: &Delivery) {
+        if let Ok(ask) = serde_json::from_str::<Ask>(&delivery.asked) {
+            self.forges.lock().await.by_url.remove(&ask.repo_url);
+        }
+    }
+
     async fn handle(&self, delivery: Delivery) {
         let work = async {
             match &delivery.run {
@@ -203,6 +221,17 @@ impl Handler {
             },
             Err(Stop::Settled(why) | Stop::Refused(why)) => self.settle(delivery, &why).await,
             Err(Stop::Later(why)) => self.later(delivery, &why).await,
+            Err(Stop::Waits(why)) => self.wait(delivery, &why).await,
+        }
+    }
+
+    async fn wait(&self, delivery: &Delivery, why: &str) {
+        tracing::debug!(delivery = delivery.id, "a delivery waits: {why}");
+        let waits = self
+            .deliveries()
+            .put_off_uncounted(delivery, WAIT_FOR_A_RUN);
+        if let Err(error) = waits.await {
+            tracing::error!(delivery = delivery.id, %error, "a delivery cannot be put off");
         }
     }
 
@@ -214,9 +243,10 @@ impl Handler {
     }
 
     async fn later(&self, delivery: &Delivery, why: &str) {
+        self.forget_forge(delivery).await;
         if delivery.attempts >= MAX_ATTEMPTS {
             tracing::error!(delivery = delivery.id, "a delivery is given up: {why}");
-            return self.settle(delivery, &format!("given up: {why}")).await;
+            return self.settle(delivery, &format!("{GIVEN_UP}{why}")).await;
         }
         let doublings = u32::try_from(delivery.attempts.saturating_sub(1)).unwrap_or(u32::MAX);
         let wait = FIRST_WAIT.saturating_mul(2u32.saturating_pow(doublings));

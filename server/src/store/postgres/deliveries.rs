@@ -11,20 +11,25 @@ use sqlx::{FromRow, Row};
 
 use super::PostgresStore;
 use super::reader::Question;
-use crate::store::delivery_rows::{DeliveryRow, in_order, millis};
-use crate::webhooks::{Delivery, DeliveryStore, NewDelivery, Phase};
+use crate::store::delivery_rows::{DeliveryRow, in_order, is_taken, millis};
+use crate::webhooks::{Delivery, DeliveryStore, GIVEN_UP, NewDelivery, Phase};
 
 const ACCEPT: &str = "INSERT INTO deliveries (id, digest, asked, at_ms, due_at_ms) \
      VALUES ($1, $2, $3, $4, 0) ON CONFLICT DO NOTHING RETURNING id";
+const REOPEN: &str = "UPDATE deliveries SET outcome = NULL, attempts = 0, due_at_ms = 0, at_ms = $1 \
+     WHERE digest = $2 AND starts_with(outcome, $3) RETURNING id";
 const TAKE: &str = "UPDATE deliveries \
      SET due_at_ms = (extract(epoch FROM clock_timestamp()) * 1000)::bigint + $1, attempts = attempts + 1 \
      WHERE id IN (SELECT id FROM deliveries WHERE outcome IS NULL \
        AND due_at_ms <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint AND (run IS NOT NULL) = $2 \
        ORDER BY due_at_ms, at_ms LIMIT $3 FOR UPDATE SKIP LOCKED) \
-     RETURNING at_ms, id, asked, run, attempts";
+     RETURNING at_ms, id, digest, asked, run, attempts";
 const PUT_OFF: &str = "UPDATE deliveries \
      SET due_at_ms = (extract(epoch FROM clock_timestamp()) * 1000)::bigint + $1 \
      WHERE id = $2 AND outcome IS NULL";
+const PUT_OFF_UNCOUNTED: &str = "UPDATE deliveries \
+     SET due_at_ms = (extract(epoch FROM clock_timestamp()) * 1000)::bigint + $1, attempts = $2 \
+     WHERE id = $3 AND outcome IS NULL";
 const STARTED: &str = "UPDATE deliveries SET run = $1, attempts = 0, due_at_ms = 0 \
      WHERE id = $2 AND outcome IS NULL \
        AND NOT EXISTS (SELECT 1 FROM deliveries WHERE run = $1 AND id != $2) RETURNING id";
@@ -48,7 +53,17 @@ impl DeliveryStore for PostgresStore {
                 .bind(new.at_ms.cast_signed())
         };
         let kept = self.reader.ask("keeping a delivery", question, nothing);
-        Ok(!kept.await?.is_empty())
+        if !kept.await?.is_empty() {
+            return Ok(true);
+        }
+        let question = || {
+            sqlx::query(REOPEN)
+                .bind(new.at_ms.cast_signed())
+                .bind(new.digest.as_slice())
+                .bind(GIVEN_UP)
+        };
+        let reopened = self.reader.ask("reopening a delivery", question, nothing);
+        Ok(!reopened.await?.is_empty())
     }
 
     async fn take_due(
@@ -73,10 +88,28 @@ impl DeliveryStore for PostgresStore {
         self.change("putting off a delivery", question).await
     }
 
+    async fn put_off_uncounted(
+        &self,
+        delivery: &Delivery,
+        wait: Duration,
+    ) -> Result<(), StoreError> {
+        let question = || {
+            sqlx::query(PUT_OFF_UNCOUNTED)
+                .bind(millis(wait))
+                .bind(delivery.attempts.saturating_sub(1).cast_signed())
+                .bind(&delivery.id)
+        };
+        self.change("putting off a delivery", question).await
+    }
+
     async fn started(&self, id: &str, run: &RunId) -> Result<bool, StoreError> {
         let question = || sqlx::query(STARTED).bind(&run.0).bind(id);
         let what = "noting the run of a delivery";
-        Ok(!self.reader.ask(what, question, nothing).await?.is_empty())
+        match self.reader.ask(what, question, nothing).await {
+            Ok(changed) => Ok(!changed.is_empty()),
+            Err(error) if is_taken(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     async fn settle(&self, id: &str, outcome: &str) -> Result<(), StoreError> {

@@ -116,7 +116,7 @@ const STEPS: &[&str] = &[
     );
     CREATE INDEX deliveries_due ON deliveries (due_at_ms) WHERE outcome IS NULL;
     CREATE INDEX deliveries_by_age ON deliveries (at_ms);
-    CREATE INDEX deliveries_by_run ON deliveries (run) WHERE run IS NOT NULL;
+    CREATE UNIQUE INDEX deliveries_by_run ON deliveries (run) WHERE run IS NOT NULL;
     CREATE FUNCTION text_of_event(event text, field text) RETURNS text
         LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
         AS $$ SELECT replace(event, '\\u0000', '\\uFFFD')::json ->> field $$;

@@ -10,19 +10,23 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{Sqlite, query::Query};
 
 use super::SqliteStore;
-use crate::store::delivery_rows::{DeliveryRow, in_order, millis};
+use crate::store::delivery_rows::{DeliveryRow, in_order, is_taken, millis};
 use crate::store::failure::failed;
-use crate::webhooks::{Delivery, DeliveryStore, NewDelivery, Phase};
+use crate::webhooks::{Delivery, DeliveryStore, GIVEN_UP, NewDelivery, Phase};
 
 const ACCEPT: &str = "INSERT INTO deliveries (id, digest, asked, at_ms, due_at_ms) \
      VALUES (?, ?, ?, ?, 0) ON CONFLICT DO NOTHING";
+const REOPEN: &str = "UPDATE deliveries SET outcome = NULL, attempts = 0, due_at_ms = 0, at_ms = ? \
+     WHERE digest = ? AND instr(outcome, ?) = 1";
 const IS_DUE: &str = "SELECT EXISTS (SELECT 1 FROM deliveries \
      WHERE outcome IS NULL AND due_at_ms <= ? AND (run IS NOT NULL) = ?)";
 const TAKE: &str = "UPDATE deliveries SET due_at_ms = ?, attempts = attempts + 1 WHERE id IN (\
        SELECT id FROM deliveries WHERE outcome IS NULL AND due_at_ms <= ? AND (run IS NOT NULL) = ? \
        ORDER BY due_at_ms, at_ms LIMIT ?) \
-     RETURNING at_ms, id, asked, run, attempts";
+     RETURNING at_ms, id, digest, asked, run, attempts";
 const PUT_OFF: &str = "UPDATE deliveries SET due_at_ms = ? WHERE id = ? AND outcome IS NULL";
+const PUT_OFF_UNCOUNTED: &str =
+    "UPDATE deliveries SET due_at_ms = ?, attempts = ? WHERE id = ? AND outcome IS NULL";
 const STARTED: &str = "UPDATE deliveries SET run = ?1, attempts = 0, due_at_ms = 0 \
      WHERE id = ?2 AND outcome IS NULL \
        AND NOT EXISTS (SELECT 1 FROM deliveries WHERE run = ?1 AND id != ?2)";
@@ -43,7 +47,14 @@ impl DeliveryStore for SqliteStore {
             .bind(new.digest.as_slice())
             .bind(&new.asked)
             .bind(new.at_ms.cast_signed());
-        Ok(self.change("keeping a delivery", accept).await? > 0)
+        if self.change("keeping a delivery", accept).await? > 0 {
+            return Ok(true);
+        }
+        let reopen = sqlx::query(REOPEN)
+            .bind(new.at_ms.cast_signed())
+            .bind(new.digest.as_slice())
+            .bind(GIVEN_UP);
+        Ok(self.change("reopening a delivery", reopen).await? > 0)
     }
 
     async fn take_due(
@@ -81,10 +92,28 @@ impl DeliveryStore for SqliteStore {
             .map(drop)
     }
 
+    async fn put_off_uncounted(
+        &self,
+        delivery: &Delivery,
+        wait: Duration,
+    ) -> Result<(), StoreError> {
+        let due = now_ms().cast_signed().saturating_add(millis(wait));
+        let put_off = sqlx::query(PUT_OFF_UNCOUNTED)
+            .bind(due)
+            .bind(delivery.attempts.saturating_sub(1).cast_signed())
+            .bind(&delivery.id);
+        self.change("putting off a delivery", put_off)
+            .await
+            .map(drop)
+    }
+
     async fn started(&self, id: &str, run: &RunId) -> Result<bool, StoreError> {
         let started = sqlx::query(STARTED).bind(&run.0).bind(id);
-        let noted = self.change("noting the run of a delivery", started);
-        Ok(noted.await? > 0)
+        match self.change("noting the run of a delivery", started).await {
+            Ok(changed) => Ok(changed > 0),
+            Err(error) if is_taken(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     async fn settle(&self, id: &str, outcome: &str) -> Result<(), StoreError> {

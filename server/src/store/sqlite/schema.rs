@@ -111,7 +111,7 @@ const STEPS: &[&str] = &[
     ) STRICT;
     CREATE INDEX deliveries_due ON deliveries (due_at_ms) WHERE outcome IS NULL;
     CREATE INDEX deliveries_by_age ON deliveries (at_ms);
-    CREATE INDEX deliveries_by_run ON deliveries (run) WHERE run IS NOT NULL;
+    CREATE UNIQUE INDEX deliveries_by_run ON deliveries (run) WHERE run IS NOT NULL;
     CREATE INDEX events_proposing ON events (event ->> 'url', at_ms)
         WHERE substr(event, 1, 30) = '{\"type\":\"pull_request_opened\",';
     CREATE INDEX events_pushing ON events (event ->> 'commit', at_ms)

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pullwright::store::Store as WholeStore;
-use pullwright::webhooks::{NewDelivery, Phase};
+use pullwright::webhooks::{GIVEN_UP, NewDelivery, Phase};
 use pullwright_core::log::stamp;
 use pullwright_core::store::NewRun;
 use pullwright_protocol::{Event, RunId};
+use tokio::task::JoinSet;
 
 use crate::support::{id, request};
 
@@ -19,7 +20,10 @@ const LEASE: Duration = Duration::from_secs(600);
 pub(super) async fn keeps<F: AsyncFn() -> Store>(fresh: F) {
     one_is_kept_once(fresh().await).await;
     one_is_taken_once_at_a_time(fresh().await).await;
+    one_that_was_given_up_may_come_again(fresh().await).await;
+    one_that_waits_counts_no_attempt(fresh().await).await;
     a_started_one_is_told_of_by_one(fresh().await).await;
+    a_run_that_many_start_at_once_is_told_of_by_one(fresh().await).await;
     only_settled_ones_are_forgotten(fresh().await).await;
     a_change_is_found_by_its_page_and_its_commit(fresh().await).await;
 }
@@ -89,6 +93,34 @@ async fn one_is_taken_once_at_a_time(store: Store) {
     assert_eq!(take(&store, Phase::Do).await, ["d"]);
 }
 
+async fn one_that_was_given_up_may_come_again(store: Store) {
+    store.accept(&new("a", 1)).await.expect("accept");
+    assert_eq!(take(&store, Phase::Do).await, ["a"]);
+    let outcome = format!("{GIVEN_UP}GitHub is away");
+    store.settle("a", &outcome).await.expect("settle");
+    assert!(
+        !store.accept(&new("a", 2)).await.expect("accept"),
+        "the id alone says nothing"
+    );
+    assert!(store.accept(&new("a", 1)).await.expect("accept"));
+    assert!(
+        !store.accept(&new("a", 1)).await.expect("accept"),
+        "once for each time it is given up"
+    );
+    let again = store.take_due(Phase::Do, LEASE, 10).await.expect("take");
+    assert_eq!((&*again[0].id, again[0].attempts), ("a", 1));
+}
+
+async fn one_that_waits_counts_no_attempt(store: Store) {
+    store.accept(&new("a", 1)).await.expect("accept");
+    for _ in 0..3 {
+        let taken = store.take_due(Phase::Do, LEASE, 10).await.expect("take");
+        assert_eq!((&*taken[0].digest, taken[0].attempts), (&[1; 32][..], 1));
+        let waits = store.put_off_uncounted(&taken[0], Duration::ZERO);
+        waits.await.expect("put off");
+    }
+}
+
 async fn a_started_one_is_told_of_by_one(store: Store) {
     for (name, content) in [("a", 1), ("b", 2)] {
         store.accept(&new(name, content)).await.expect("accept");
@@ -107,6 +139,21 @@ async fn a_started_one_is_told_of_by_one(store: Store) {
         (told.len(), &told[0].run, told[0].attempts),
         (1, &Some(run), 1)
     );
+}
+
+async fn a_run_that_many_start_at_once_is_told_of_by_one(store: Store) {
+    for content in 0..8 {
+        let delivery = new(&content.to_string(), content);
+        store.accept(&delivery).await.expect("accept");
+    }
+    let mut noting = JoinSet::new();
+    for content in 0..8 {
+        let store = Arc::clone(&store);
+        noting.spawn(async move { store.started(&content.to_string(), &id("run")).await });
+    }
+    let noted = noting.join_all().await.into_iter();
+    let noted = noted.filter(|noted| *noted.as_ref().expect("note"));
+    assert_eq!(noted.count(), 1);
 }
 
 async fn only_settled_ones_are_forgotten(store: Store) {

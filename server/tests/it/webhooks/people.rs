@@ -6,6 +6,15 @@ use super::runs::{deliver, github, office, run_of, runs, until_recorded};
 use super::sender::Delivery;
 use crate::runs::lab::GREET;
 
+/// What the model does when it is told more.
+const TWICE: &str = r#"
+[[replies]]
+expect = { user_contains = ["@bob writes on pull request #1", "> @pullwright say it twice"] }
+steps = [{ tool_call = { name = "edit", arguments = { path = "src/greeting.txt", old_str = "hi", new_str = "hi hi" } } }]
+[[replies]]
+steps = [{ text = "Greet twice" }]
+"#;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_may_not_write_is_not_answered() {
     let office = office(GREET, "").await;
@@ -79,7 +88,7 @@ async fn a_repository_that_is_not_listed_starts_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_to_somebody_s_pull_request_is_proposed_to_its_branch() {
-    let office = office(GREET, "").await;
+    let office = office(&format!("{GREET}{TWICE}"), "").await;
     office.git(&["branch", "theirs", "main"]);
     let number = github(&office).propose("theirs", "owner/project");
     let said = "@pullwright greet shortly";
@@ -96,6 +105,47 @@ async fn a_change_to_somebody_s_pull_request_is_proposed_to_its_branch() {
         office.git(&["rev-parse", "main"])
     );
     office.ends(&run_of(&told), "pull request").await;
+    let said = "@pullwright say it twice";
+    let mention = Delivery::commented_on_pull(&office.repository(), number, "bob", said);
+    deliver(&office, &mention).await;
+    github(&office).talk.until_said(number, "Greet twice").await;
+    let runs = runs(&office).await;
+    assert_eq!(runs[0]["request"]["follows"], runs[1]["id"], "{runs:#?}");
+    assert_eq!(github(&office).pulls().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_review_that_calls_is_heard_on_somebody_s_pull_request() {
+    let office = office(GREET, "").await;
+    office.git(&["branch", "theirs", "main"]);
+    let number = github(&office).propose("theirs", "owner/project");
+    let said = "@pullwright greet shortly";
+    let review = Delivery::reviewed(
+        &office.repository(),
+        number,
+        "bob",
+        "changes_requested",
+        said,
+    );
+    deliver(&office, &review).await;
+    github(&office)
+        .talk
+        .until_said(number, "has proposed its change in #2")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_closed_pull_request_it_says_that_it_cannot() {
+    let office = office(GREET, "").await;
+    let number = github(&office).propose("theirs", "owner/project");
+    github(&office).merge();
+    let mention = Delivery::commented_on_pull(&office.repository(), number, "bob", "@pullwright?");
+    deliver(&office, &mention).await;
+    github(&office)
+        .talk
+        .until_said(number, "it is closed")
+        .await;
+    assert_eq!(runs(&office).await.len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! What comes back to a change of ours: failed checks, and reviews.
 
-use super::runs::{deliver, github, office, runs};
+use super::runs::{deliver, github, office, runs, until_recorded};
 use super::sender::Delivery;
 
 const NEXT: &str = r#"
@@ -45,16 +45,22 @@ async fn a_failed_check_is_repaired_so_often_and_no_more() {
         .await;
     assert_eq!(office.commits(&branch), ["Greet shortly", "Mend it"]);
     let second = office.git(&["rev-parse", &branch]);
-    deliver(
-        &office,
-        &Delivery::failed(&repository, "check_suite", &second),
-    )
-    .await;
-    let told = github(&office)
-        .talk
-        .until_said(1, "I leave it to people now")
-        .await;
-    assert!(told.contains("tried once"), "{told}");
+    let before = github(&office).talk.comments(1).len();
+    for event in ["check_suite", "check_run"] {
+        deliver(&office, &Delivery::failed(&repository, event, &second)).await;
+        let told = github(&office)
+            .talk
+            .until_said(1, "I leave it to people now")
+            .await;
+        assert!(told.contains("tried once"), "{told}");
+    }
+    deliver(&office, &Delivery::labeled(&repository, 6, "eve")).await;
+    until_recorded(&office, "@eve may not write").await;
+    assert_eq!(
+        github(&office).talk.comments(1).len(),
+        before + 1,
+        "once for a commit"
+    );
     let runs = runs(&office).await;
     assert_eq!(runs.len(), 2, "{runs:#?}");
     assert_eq!(runs[0]["request"]["origin"]["repair"], 1);
@@ -65,7 +71,7 @@ async fn a_failed_check_is_repaired_so_often_and_no_more() {
 async fn a_review_that_asks_for_changes_is_heard_on_its_own_pull_request_only() {
     let heard = NEXT.replace(
         "\"Checks of the code host failed\", \"> the build\", \"> line 3 is wrong\"",
-        "\"@bob has reviewed pull request #1\", \"> say it twice\"",
+        "\"@bob has reviewed pull request #1\", \"say it twice\"",
     );
     let office = office(&format!("{FIRST}{heard}"), "").await;
     let repository = office.repository();
@@ -75,14 +81,8 @@ async fn a_review_that_asks_for_changes_is_heard_on_its_own_pull_request_only() 
         .until_said(5, "has proposed its change in #1")
         .await;
     let theirs = github(&office).propose("main", "owner/project");
-    for number in [theirs, 1] {
-        let review = Delivery::reviewed(
-            &repository,
-            number,
-            "bob",
-            "changes_requested",
-            "say it twice",
-        );
+    for (number, said) in [(theirs, "say it twice"), (1, "@pullwright say it twice")] {
+        let review = Delivery::reviewed(&repository, number, "bob", "changes_requested", said);
         assert_eq!(deliver(&office, &review).await["status"], "accepted");
     }
     github(&office)

@@ -1,5 +1,8 @@
 //! A word on the code host becomes a change, once, and people are told.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
@@ -199,4 +202,61 @@ async fn a_server_that_dies_after_the_answer_loses_nothing() {
     assert_eq!(runs(&office).await.len(), 1);
     assert_eq!(github(&office).pulls().len(), 1);
     assert_eq!(github(&office).talk.comments(5).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_label_and_a_word_at_the_same_moment_make_one_line_of_runs() {
+    let office = office(TWICE, "").await;
+    let repository = office.repository();
+    github(&office).talk.is_slow(true);
+    let word = "@pullwright say it twice";
+    for delivery in [
+        Delivery::labeled(&repository, 5, "ann"),
+        Delivery::commented(&repository, 5, "bob", word),
+    ] {
+        deliver(&office, &delivery).await;
+    }
+    github(&office).talk.is_slow(false);
+    until_recorded(&office, "@bob").await;
+    let runs = runs(&office).await;
+    let alone = |run: &&Value| run["request"]["follows"].is_null();
+    assert_eq!(runs.iter().filter(alone).count(), 1, "{runs:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_word_that_comes_too_late_for_a_run_is_heard_by_the_next() {
+    let office = office(TWICE, "").await;
+    let repository = office.repository();
+    let held = hold_pushes(&office);
+    deliver(&office, &Delivery::labeled(&repository, 5, "ann")).await;
+    let told = github(&office).talk.until_said(5, "publishes").await;
+    let word = "@pullwright say it twice";
+    deliver(&office, &Delivery::commented(&repository, 5, "bob", word)).await;
+    // Deliveries of an issue take turns, so that the word is said by then.
+    deliver(&office, &Delivery::commented(&repository, 5, "eve", word)).await;
+    until_recorded(&office, "@eve may not write").await;
+    std::fs::remove_file(held).expect("let the push go on");
+    github(&office).talk.until_said(5, "Greet twice").await;
+    let runs = runs(&office).await;
+    assert_eq!(runs.len(), 2, "{runs:#?}");
+    assert_eq!(runs[0]["request"]["follows"], run_of(&told));
+    assert_eq!(github(&office).pulls().len(), 1);
+}
+
+/// Has pushes wait until the file that is answered is removed.
+fn hold_pushes(office: &Office) -> PathBuf {
+    let folder = PathBuf::from(office.git(&["rev-parse", "--absolute-git-dir"]));
+    let (held, hook) = (folder.join("held"), folder.join("hooks/pre-receive"));
+    std::fs::write(&held, "").expect("hold");
+    std::fs::create_dir_all(folder.join("hooks")).expect("make the folder");
+    std::fs::write(
+        &hook,
+        format!(
+            "#!/bin/sh\nwhile [ -e {} ]; do sleep 0.1; done\n",
+            held.display()
+        ),
+    )
+    .expect("write the hook");
+    std::fs::set_permissions(&hook, Permissions::from_mode(0o755)).expect("set the mode");
+    held
 }
