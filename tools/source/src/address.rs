@@ -11,6 +11,14 @@ use crate::config::Timeouts;
 use crate::host::Host;
 use crate::url::Endpoint;
 
+/// What resolvers say of a name that is in no DNS.
+const UNKNOWN_NAME: &[&str] = &[
+    "not known",
+    "does not resolve",
+    "no address associated",
+    "non-recoverable",
+];
+
 /// How far an address reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {
@@ -44,14 +52,22 @@ pub(crate) async fn resolve(
 async fn look_up(name: &str, port: u16, timeouts: &Timeouts) -> Result<Vec<IpAddr>, SourceError> {
     match timeout(timeouts.resolve, lookup_host((name, port))).await {
         Ok(Ok(found)) => Ok(prefer_v4(found.map(|address| address.ip()).collect())),
-        Ok(Err(error)) => Err(repository(format!(
-            "the host `{name}` cannot be resolved ({error}); check the URL and the server's DNS"
-        ))),
+        Ok(Err(error)) => Err(unresolved(name, &error.to_string())),
         Err(_) => Err(repository(format!(
             "resolving the host `{name}` took more than {} s; check the server's DNS",
             timeouts.resolve.as_secs()
-        ))),
+        ))
+        .passing(true)),
     }
+}
+
+/// A resolver that is down or overloaded is back later; a name that it says does not exist is misspelt.
+fn unresolved(name: &str, why: &str) -> SourceError {
+    let low = why.to_ascii_lowercase();
+    let is_unknown = UNKNOWN_NAME.iter().any(|phrase| low.contains(phrase));
+    let message =
+        format!("the host `{name}` cannot be resolved ({why}); check the URL and the server's DNS");
+    repository(message).passing(!is_unknown)
 }
 
 /// One address is pinned, and a machine without an IPv6 route is commoner than one without IPv4.
@@ -145,6 +161,23 @@ fn repository(message: String) -> SourceError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_resolver_that_is_down_passes_and_an_unknown_name_does_not() {
+        for (why, passes) in [
+            ("Temporary failure in name resolution", true),
+            ("Try again", true),
+            ("System error", true),
+            ("Name or service not known", false),
+            ("nodename nor servname provided, or not known", false),
+            ("Name does not resolve", false),
+            ("No address associated with hostname", false),
+        ] {
+            let why = format!("failed to lookup address information: {why}");
+            let error = unresolved("a.example", &why);
+            assert_eq!(error.passes, passes, "{error}");
+        }
+    }
 
     #[test]
     fn every_kind_of_private_address_is_told_apart() {

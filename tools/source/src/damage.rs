@@ -25,6 +25,34 @@ const OF_FILES: &[&str] = &[
     "bad config",
     "broken ref",
 ];
+/// What libgit2 and the machine say of files that are cut off, overwritten or gone.
+const OF_FILES_WITHIN: &[&str] = &[
+    "object not found",
+    "no match for id",
+    "could not find repository",
+    "not a repository",
+    "failed to load object database",
+    "failed to parse",
+    "failed to resolve",
+    "failed to map",
+    "failed to mmap",
+    "invalid",
+    "malformed",
+    "non-monotonic",
+    "out of bounds",
+    "prematurely",
+    "trailing garbage",
+    "delta",
+    "wrong index",
+    "index version",
+    "mismatch",
+    "zlib",
+    "truncated",
+    "unexpected end",
+    "is a directory",
+    "not a directory",
+    "no such file",
+];
 /// What is wrong with the machine instead, where fetching anew would only make it worse.
 const OF_THE_MACHINE: &[&str] = &[
     "no space left",
@@ -36,17 +64,50 @@ const OF_THE_MACHINE: &[&str] = &[
     "cannot fork",
     "cannot be started",
     "quota exceeded",
+    "input/output error",
+    "invalid argument",
+    "interrupted system call",
 ];
 
 pub(crate) fn is_likely(error: &SourceError) -> bool {
-    let low = error.message.to_ascii_lowercase();
+    // What is in backquotes is a path, and a repository may be called anything.
+    let words: String = error.message.split('`').step_by(2).collect();
+    let low = words.to_ascii_lowercase();
     let says = |phrases: &[&str]| phrases.iter().any(|phrase| low.contains(phrase));
     if says(OF_THE_MACHINE) {
         return false;
     }
     match error.kind {
-        FailureKind::Internal => true,
+        FailureKind::Internal => says(OF_FILES) || says(OF_FILES_WITHIN),
         FailureKind::Clone => says(OF_FILES),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_of_this_machine_is_no_damage() {
+        let internal = |message: &str| is_likely(&SourceError::new(FailureKind::Internal, message));
+        for damage in [
+            "the repository `/d/m.git` cannot be read: object not found - no match for id (1f)",
+            "the repository `/d/m.git` cannot be read: could not find repository from '/d/m.git'",
+            "the lock `/d/m.git/checkouts.lock` cannot be taken: No such file or directory (os error 2)",
+        ] {
+            assert!(internal(damage), "{damage}");
+        }
+        for sound in [
+            "reading objects ended without an answer: task 7 panicked",
+            "the lock `/d/m.lock` cannot be taken: Input/output error (os error 5)",
+            "the pack `/d/p` of a base commit cannot be kept or copied: Interrupted system call (os error 4); look at \
+             the disk's space and rights",
+            "packing the base commit failed; git said: nothing",
+            "the lock `/d/mirrors/zlib-1f.lock` cannot be taken: Resource temporarily unavailable (os error 11)",
+            "the repository `/d/m.git` cannot be read: failed to map: Cannot allocate memory",
+        ] {
+            assert!(!internal(sound), "{sound}");
+        }
     }
 }

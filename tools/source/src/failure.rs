@@ -56,6 +56,19 @@ const PASSING: &[&str] = &[
     "early eof",
     "transfer closed with",
     "unexpected flush packet",
+    "could not resolve host",
+    "ssl_error_syscall",
+    "unexpected eof while reading",
+    "non-properly terminated",
+    "error in the pull function",
+    "was not closed cleanly",
+    "connection closed by",
+    "closed by remote host",
+    "rpc failed; curl 16 ",
+    "rpc failed; curl 18 ",
+    "rpc failed; curl 55 ",
+    "rpc failed; curl 56 ",
+    "rpc failed; curl 92 ",
 ];
 const REDIRECTED: &[&str] = &[
     "returned error: 301",
@@ -151,5 +164,96 @@ fn refused(doing: Doing<'_>, url: &str, credential: bool) -> String {
             "`{url}` wants a credential that may {right} it: configure a forge in [tools] with a \
              token, or a row in [credentials]"
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const URL: &str = "https://a.example/o/r";
+
+    #[test]
+    fn what_breaks_in_passing_is_told_from_what_does_not() {
+        for (said, passes) in [
+            (
+                "fatal: unable to access 'U': OpenSSL SSL_connect: SSL_ERROR_SYSCALL in connection to a.example:443",
+                true,
+            ),
+            (
+                "fatal: unable to access 'U': OpenSSL SSL_read: error:0A000126:SSL routines::unexpected eof while reading, errno 0",
+                true,
+            ),
+            (
+                "fatal: unable to access 'U': GnuTLS recv error (-110): The TLS connection was non-properly terminated.",
+                true,
+            ),
+            (
+                "fatal: unable to access 'U': GnuTLS, handshake failed: Error in the pull function.",
+                true,
+            ),
+            (
+                "error: RPC failed; curl 92 HTTP/2 stream 5 was not closed cleanly: CANCEL (err 8)",
+                true,
+            ),
+            (
+                "fatal: unable to access 'U': HTTP/2 stream 1 was not closed cleanly before end of the underlying stream",
+                true,
+            ),
+            (
+                "kex_exchange_identification: Connection closed by remote host\nfatal: Could not read from remote repository.\n\n\
+              Please make sure you have the correct access rights\nand the repository exists.",
+                true,
+            ),
+            (
+                "Connection closed by 192.0.2.7 port 22\nfatal: Could not read from remote repository.",
+                true,
+            ),
+            (
+                "error: RPC failed; curl 56 Failure when receiving data from the peer",
+                true,
+            ),
+            (
+                "error: RPC failed; curl 18 end of response with 3 bytes missing",
+                true,
+            ),
+            (
+                "fetch-pack: unexpected disconnect while reading sideband packet\nfatal: early EOF",
+                true,
+            ),
+            (
+                "fatal: unable to access 'U': Could not resolve host: a.example",
+                true,
+            ),
+            (
+                "fatal: unable to access 'U': The requested URL returned error: 503",
+                true,
+            ),
+            (
+                "error: RPC failed; curl 22 The requested URL returned error: 413",
+                false,
+            ),
+            (
+                "fatal: unable to access 'U': SSL certificate problem: self-signed certificate",
+                false,
+            ),
+            (
+                "fatal: unable to access 'U': The requested URL returned error: 403",
+                false,
+            ),
+            (
+                "remote: Repository not found.\nfatal: repository 'U' not found",
+                false,
+            ),
+            (
+                "error: object 1f: badTree: cannot be parsed as a tree\nfatal: fsck error in packed object",
+                false,
+            ),
+        ] {
+            for doing in [Doing::Asking, Doing::Fetching, Doing::Pushing("b")] {
+                let error = explain(doing, URL, true, said);
+                assert_eq!(error.passes, passes, "{doing:?}: {said}");
+            }
+        }
     }
 }

@@ -23,6 +23,7 @@ mod host;
 mod kept_pack;
 mod known_secret;
 mod locks;
+mod message;
 mod mirror;
 mod objects;
 mod onto;

@@ -265,7 +265,7 @@ fn no_branch(url: &str, wanted: Option<&str>) -> SourceError {
              the branch in `baseBranch`"
         ),
     };
-    SourceError::new(FailureKind::Repository, message)
+    SourceError::new(FailureKind::Repository, message).missing_branch()
 }
 
 /// The base, if the mirror holds the wanted commit of the branch.

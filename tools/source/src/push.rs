@@ -12,6 +12,7 @@ use pullwright_protocol::FailureKind;
 use crate::config::Identity;
 use crate::failure::{self, Doing};
 use crate::git::Call;
+use crate::message;
 use crate::objects;
 use crate::refname;
 use crate::remote::Remote;
@@ -21,8 +22,6 @@ use crate::source::GitSource;
 const TAKEN_REF: &str = "refs/pullwright/taken";
 /// Where our commit is kept.
 const OWN_REF: &str = "refs/pullwright/own";
-/// The longest commit message, in bytes.
-const MAX_MESSAGE_BYTES: usize = 64 << 10;
 
 pub(crate) async fn push(source: &GitSource, push: Push<'_>) -> Result<Pushed, SourceError> {
     check(&push)?;
@@ -83,11 +82,8 @@ fn check(push: &Push<'_>) -> Result<(), SourceError> {
     if push.work.tree == push.base.tree || push.moved.is_some_and(|moved| moved.work.is_empty()) {
         return refuse("nothing changed, so there is nothing to push".into());
     }
-    let message = push.message;
-    if message.trim().is_empty() || message.len() > MAX_MESSAGE_BYTES || message.contains('\0') {
-        return refuse(format!(
-            "the commit message is empty, holds a NUL or has more than {MAX_MESSAGE_BYTES} bytes"
-        ));
+    if message::suited(push.message).is_empty() {
+        return refuse("the commit message is empty".into());
     }
     Ok(())
 }
@@ -185,7 +181,7 @@ async fn same_work(push: &Push<'_>) -> Result<Option<String>, SourceError> {
 async fn commit(source: &GitSource, push: &Push<'_>) -> Result<String, SourceError> {
     let quarantine = push.work.quarantine.clone();
     let shape = Shape::of(push)?;
-    let message = format!("{}\n", push.message.trim_end());
+    let message = format!("{}\n", message::suited(push.message));
     let merge_message = format!("Merge branch '{}'\n", push.base.branch);
     let identity = source.config().identity.clone();
     objects::blocking(move || {

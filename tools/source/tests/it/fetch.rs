@@ -61,6 +61,9 @@ async fn what_is_not_there_is_told() {
             .unwrap_err();
         assert_eq!(error.kind, FailureKind::Repository, "{error}");
         assert!(error.message.contains(reason), "{error}");
+        let is_there = repository != "owner/missing.git";
+        assert_eq!(error.is_missing_branch(), is_there, "{error}");
+        assert!(!error.passes, "{error}");
     }
     let url = server.url("owner/repo.git");
     let error = fetch(&source, &url, Some("--upload-pack=x"), None)
@@ -234,6 +237,7 @@ async fn a_remote_that_never_answers_or_never_ends_is_left() {
             .unwrap_err();
         assert_eq!(error.kind, FailureKind::Limit, "{error}");
         assert!(error.message.contains("took more than 2 s"), "{error}");
+        assert!(error.passes, "{error}");
     }
 }
 

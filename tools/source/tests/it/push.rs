@@ -30,7 +30,16 @@ async fn push(
     work: &Work,
     branch: &str,
 ) -> Result<Pushed, SourceError> {
-    let message = "Add new\n\nWith a body.\n";
+    push_with(source, base, work, branch, "Add new\n\nWith a body.\n").await
+}
+
+async fn push_with(
+    source: &GitSource,
+    base: &Base,
+    work: &Work,
+    branch: &str,
+    message: &str,
+) -> Result<Pushed, SourceError> {
     source
         .push(Push {
             run: &run(),
@@ -249,4 +258,28 @@ async fn discard_removes_what_a_run_left() {
         .unwrap_err();
     assert_eq!(error.kind, FailureKind::Internal);
     assert!(base.mirror.exists());
+}
+
+#[tokio::test]
+async fn the_words_of_a_message_never_lose_the_work() {
+    let lab = Lab::new();
+    let (source, base) = lab.local().await;
+    let (_, work) = work(&lab, &source, &base).await;
+    let long = "é".repeat(100_000);
+    for (branch, message, kept) in [
+        (
+            "nul",
+            "Add\0 new\u{1b}[31m\r\n\r\nBody\n",
+            "Add new[31m\n\nBody",
+        ),
+        ("long", &long, &"é".repeat(32 << 10)),
+    ] {
+        let pushed = push_with(&source, &base, &work, branch, message).await;
+        pushed.unwrap();
+        let said = text(&lab.bare(), &["log", "-1", "--format=%B", branch]);
+        assert!(said == kept, "{branch}: {} bytes", said.len());
+    }
+    let empty = push_with(&source, &base, &work, "empty", "\0 \n").await;
+    let error = empty.unwrap_err();
+    assert!(error.message.contains("message is empty"), "{error}");
 }
