@@ -8,6 +8,7 @@ mod ending;
 mod limits;
 mod line;
 mod messages;
+mod owners;
 mod pace;
 mod queue;
 mod recover;
@@ -40,6 +41,7 @@ pub use caller::Caller;
 pub use config::RunsConfig;
 pub use limits::RequestLimits;
 pub use messages::Said;
+pub use owners::Owners;
 pub use shutdown::{Parted, Patience};
 pub use start::{StartError, Started};
 

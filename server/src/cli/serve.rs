@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{complain, config};
-use crate::access::{Access, KeyState};
+use crate::access::{Access, AccessStore, KeyOwners, KeyState};
 use crate::api::{self, ApiConfig, ApiState};
 use crate::compose::{self, Executor, Reload, Setting};
 use crate::metrics::Metrics;
@@ -26,7 +26,7 @@ use crate::runs::{RequestLimits, Runs, RunsConfig};
 use crate::store::{PostgresAddress, Store};
 use crate::tokens::TokenKeys;
 use crate::traces::Traces;
-use crate::webhooks::{DeliveryStore, WebhookSettings, Webhooks, Worker};
+use crate::webhooks::{self, DeliveryStore, WebhookSettings, Webhooks, Worker};
 use signals::Signals;
 
 /// How long the last spans may take to be sent.
@@ -70,6 +70,7 @@ impl Serve {
         let runs_config = RunsConfig {
             token_keys: token_keys(&config.server)?,
             traces: setting.traces.clone(),
+            owners: Some(Arc::new(owners(&config, Arc::clone(&store) as _))),
             ..runs_config(&config.server)
         };
         let grace = config.server.shutdown_grace;
@@ -195,6 +196,12 @@ fn webhooks(config: &Config, store: Arc<dyn DeliveryStore>) -> anyhow::Result<We
     let variable = |name: &str| std::env::var(name).ok();
     let settings = WebhookSettings::read(github, &config.server, variable)?;
     Ok(Webhooks::of_github(settings, store))
+}
+
+/// Whose runs there may be how many of.
+fn owners(config: &Config, store: Arc<dyn AccessStore>) -> KeyOwners {
+    let github = config.webhooks.github.as_ref();
+    KeyOwners::new(store).and(webhooks::OWNER, github.and_then(|github| github.max_runs))
 }
 
 fn runs_config(server: &ServerConfig) -> RunsConfig {

@@ -1,8 +1,9 @@
 //! The limits of a server's runs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::RequestLimits;
+use super::{Owners, RequestLimits};
 use crate::tokens::TokenKeys;
 use crate::traces::Traces;
 
@@ -17,6 +18,8 @@ pub struct RunsConfig {
     pub max_queue: Duration,
     /// How many runs of one API key may be under way at the same time.
     pub max_per_key: Option<usize>,
+    /// What knows the limits of single owners, for runs that are taken up again; a new one comes with its caller's.
+    pub owners: Option<Arc<dyn Owners>>,
     /// How many runs on one repository may be under way at the same time.
     pub max_per_repository: Option<usize>,
     /// How long a run stays owned without a heartbeat. After a crash, another server goes on with it this
@@ -44,6 +47,7 @@ impl Default for RunsConfig {
             max_queued: 100,
             max_queue: Duration::from_secs(60 * 60),
             max_per_key: None,
+            owners: None,
             max_per_repository: None,
             lease: Duration::from_secs(15),
             cancel_grace: Duration::from_secs(15 * 60),

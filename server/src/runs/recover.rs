@@ -4,9 +4,11 @@
 //! first claims it; the others find that out when its turn comes there. So nobody holds a run that it
 //! has no place for, and what was accepted somewhere is not overtaken for ever by what is new here.
 
+use futures_util::FutureExt as _;
 use pullwright_core::run::{GIVEN_UP, OwnedRun};
 use pullwright_core::store::{Epoch, RunRecord, StoreError};
 use pullwright_protocol::{FailureKind, Outcome, RunId};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::ending::Ending;
@@ -20,6 +22,9 @@ const MAX_RESUMES: u64 = 3;
 
 /// How often is looked for runs without an owner, within the time that a lease lasts.
 const LOOKS_PER_LEASE: u32 = 3;
+
+/// How often is looked for what is here of runs that ended elsewhere, in leases.
+const LEASES_PER_GIVING_BACK: u32 = 20;
 
 impl Runs {
     /// Goes on with runs of dead servers, and answers with how many at once. The others wait for their
@@ -67,10 +72,15 @@ impl Runs {
     }
 
     async fn look_for_orphans(&self) {
-        self.give_back().await;
-        let mut tick = tokio::time::interval(self.shared.config.lease / LOOKS_PER_LEASE);
+        let lease = self.shared.config.lease;
+        let mut tick = tokio::time::interval(lease / LOOKS_PER_LEASE);
+        let mut giving_back = tokio::time::interval(lease * LEASES_PER_GIVING_BACK);
+        giving_back.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let closing = &self.shared.closing.soon;
         while closing.run_until_cancelled(tick.tick()).await.is_some() {
+            if giving_back.tick().now_or_never().is_some() {
+                self.give_back().await;
+            }
             match self.recover().await {
                 Ok(0) => {}
                 Ok(runs) => tracing::warn!(runs, "going on with runs that nobody owned any more"),
@@ -82,6 +92,10 @@ impl Runs {
     /// Gives back what is here of runs that another server has ended.
     async fn give_back(&self) {
         for run in self.shared.execute.leftovers() {
+            // What has just ended here tidies up itself.
+            if self.shared.active.contains(&run) {
+                continue;
+            }
             let record = self.shared.store.get(&run).await.ok().flatten();
             if record.is_some_and(|record| record.outcome.is_some()) {
                 self.shared.execute.clean_up(&run).await;
@@ -92,6 +106,9 @@ impl Runs {
     /// Answers whether the run was taken over at once.
     async fn take_orphan(&self, run: &RunId, is_new: bool) -> Result<bool, StoreError> {
         let record = self.record(run).await?;
+        if self.is_left_to_holder(&record).await? {
+            return Ok(false);
+        }
         if self.shared.execute.may_take_over(&record.request) {
             return self.queue_orphan(record).await;
         }
@@ -105,12 +122,20 @@ impl Runs {
         Ok(false)
     }
 
-    async fn queue_orphan(&self, record: RunRecord) -> Result<bool, StoreError> {
-        let caller = Caller {
-            name: record.owner,
-            // What its key was allowed when it was started is not known here.
-            max_concurrent: None,
+    /// Whose run it is, with what is allowed now.
+    async fn owner(&self, name: Option<String>) -> Result<Caller, StoreError> {
+        let max_concurrent = match (&self.shared.config.owners, &name) {
+            (Some(owners), Some(name)) => owners.max_concurrent(name).await?,
+            _ => None,
         };
+        Ok(Caller {
+            name,
+            max_concurrent,
+        })
+    }
+
+    async fn queue_orphan(&self, record: RunRecord) -> Result<bool, StoreError> {
+        let caller = self.owner(record.owner).await?;
         let ticket = ticket(record.id, &record.request, caller);
         let seat = self.shared.line.readmit(ticket);
         if seat.has_place() {

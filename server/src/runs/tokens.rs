@@ -1,12 +1,19 @@
 //! The callers' own tokens of this server's runs.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use pullwright_core::caller_token::CallerToken;
+use pullwright_core::log::now_ms;
 use pullwright_core::store::{Epoch, RunRecord, StoreError};
 use pullwright_protocol::{FailureKind, RunId, RunRequest};
 
 use super::Runs;
 use crate::problem::ApiProblem;
+
+/// How long a run that was put aside is left to the server that has its caller's token in memory, in leases: nobody
+/// else can do more than end it.
+const LEASES_FOR_HOLDER: u32 = 20;
 
 impl Runs {
     /// The caller's token of a run that is not under way here, if it has one that this server knows or can
@@ -71,6 +78,21 @@ impl Runs {
         }
         self.shared.tokens.hold(run.clone(), token.clone());
         Ok(())
+    }
+
+    /// Whether another server is to go on with a run that was put aside, since it alone has the caller's token.
+    pub(super) async fn is_left_to_holder(&self, record: &RunRecord) -> Result<bool, StoreError> {
+        let Some(until_ms) = record.parked_until_ms else {
+            return Ok(false);
+        };
+        let run = &record.id;
+        let needs_token = record.request.caller_token && !record.cancel_requested;
+        if !needs_token || self.shared.tokens.of(run).is_some() {
+            return Ok(false);
+        }
+        let time_for_holder = self.shared.config.lease * LEASES_FOR_HOLDER;
+        let parked_for = Duration::from_millis(now_ms().saturating_sub(until_ms));
+        Ok(parked_for < time_for_holder && self.shared.store.token(run).await?.is_none())
     }
 
     /// Forgets the tokens of runs that have ended elsewhere.

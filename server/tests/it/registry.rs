@@ -7,3 +7,4 @@ mod process;
 mod queueing;
 mod races;
 pub(crate) mod stage;
+mod taking_up;

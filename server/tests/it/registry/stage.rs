@@ -34,11 +34,12 @@ pub(crate) struct Server {
 }
 
 /// Carries out runs: `wait` until told to end, cancelled or handed over; `stubborn` is handed over only when
-/// interrupted; `deaf` only ends when told to.
+/// interrupted; `deaf` only ends when told to; `aside` is put aside once, for no time, and then ends well.
 pub(crate) struct Actor {
     store: Arc<dyn RunStore>,
     scenes: watch::Sender<HashMap<RunId, Scene>>,
     cleaned: Mutex<Vec<RunId>>,
+    leftovers: Mutex<Vec<RunId>>,
 }
 
 /// A run that has begun here.
@@ -81,6 +82,7 @@ impl Stage {
             store: Arc::clone(&self.store),
             scenes: watch::Sender::default(),
             cleaned: Mutex::default(),
+            leftovers: Mutex::default(),
         });
         let validate = Arc::new(|_: &RunRequest| Ok(()));
         let runs = Runs::new(
@@ -233,16 +235,24 @@ impl Actor {
         self.cleaned.lock().expect("a lock").clone()
     }
 
+    /// Has something of these runs lie here.
+    pub(crate) fn leave(&self, runs: Vec<RunId>) {
+        *self.leftovers.lock().expect("a lock") = runs;
+    }
+
     async fn act(&self, owned: &OwnedRun, end: &CancellationToken) -> Executed {
         let seq = owned.last_seq + 1;
         let working = vec![status(seq, "working")];
         let append = self.store.append(&owned.id, owned.epoch, working);
         append.await.expect("append");
         let prompt = owned.request.prompt.as_str();
+        if prompt == "aside" && !owned.is_resumed {
+            return Executed::Parked(Duration::ZERO);
+        }
         let hand_over = match prompt {
             "wait" => &owned.hand_over.soon,
             "stubborn" => &owned.hand_over.now,
-            "deaf" => &CancellationToken::new(),
+            "deaf" | "aside" => &CancellationToken::new(),
             other => panic!("unknown play {other}"),
         };
         let is_deaf = prompt == "deaf";
@@ -251,6 +261,7 @@ impl Actor {
             () = std::future::ready(()), if owned.is_given_up => {
                 Outcome::Failed(FailureKind::Interrupted)
             }
+            () = std::future::ready(()), if prompt == "aside" => Outcome::NoChanges,
             () = end.cancelled() => Outcome::NoChanges,
             () = owned.cancel.cancelled(), if !is_deaf => Outcome::Cancelled,
             () = hand_over.cancelled() => return Executed::HandedOver,
@@ -291,6 +302,10 @@ impl Execute for Actor {
 
     async fn clean_up(&self, run: &RunId) {
         self.cleaned.lock().expect("a lock").push(run.clone());
+    }
+
+    fn leftovers(&self) -> Vec<RunId> {
+        self.leftovers.lock().expect("a lock").clone()
     }
 }
 
