@@ -20,6 +20,8 @@ request_burst = 100000
 failed_auth_per_minute = 100000
 max_queued_runs = 1000
 max_runs_per_key = 1000
+[webhooks.github]
+secret_env = [\"HOOK\"]
 ";
 
 /// What a schema cannot say is no fault of the document: an event that has not happened, a cursor that
@@ -64,7 +66,11 @@ async fn schemathesis_finds_nothing() {
     let hosts = format!("[repositories]\nhosts = [\"{}\"]\n", backend.host());
     write_config(&desk.path, &format!("{hosts}{LIMITS}"), "");
     let secret = create(&desk, &["ann", "--scope", "run,read", "--scope", "admin"]);
-    let server = Serving::start_saying(&desk, "127.0.0.1:0", "error");
+    let variables = [
+        ("PULLWRIGHT_LOG", "error"),
+        ("HOOK", "a secret of webhooks"),
+    ];
+    let server = Serving::start_with(&desk, "127.0.0.1:0", &variables);
     let run = changed(&server.url(), &secret, &backend).await;
     let hooks = HOOKS
         .replace("{RUN}", &run)

@@ -18,15 +18,18 @@ pub(crate) struct Serving {
 
 impl Serving {
     pub(super) fn start(desk: &Desk, listen: &str) -> Self {
-        Self::start_saying(desk, listen, "trace")
+        Self::start_with(desk, listen, &[("PULLWRIGHT_LOG", "trace")])
     }
 
-    /// Says what is at least of this level.
-    pub(crate) fn start_saying(desk: &Desk, listen: &str, level: &str) -> Self {
+    /// With these variables.
+    pub(crate) fn start_with(desk: &Desk, listen: &str, variables: &[(&str, &str)]) -> Self {
         let arguments = ["serve", "--config", "plugins.toml", "--listen", listen];
         let mut command = desk.pullwright(&arguments);
         command.stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut process = command.env("PULLWRIGHT_LOG", level).spawn().expect("start");
+        let mut process = command
+            .envs(variables.iter().copied())
+            .spawn()
+            .expect("start");
         let mut errors = BufReader::new(process.stderr.take().expect("stderr"));
         let (mut log, mut line) = (String::new(), String::new());
         let port = loop {
