@@ -12,7 +12,7 @@ use pullwright_protocol::FailureKind;
 
 use crate::git::Call;
 use crate::source::GitSource;
-use crate::{damage, kept_pack, objects, refname, shelf};
+use crate::{kept_pack, objects, refname, shelf};
 
 pub(crate) async fn checkout(
     source: &GitSource,
@@ -76,8 +76,8 @@ async fn fill(
     );
     packed?;
     match written {
-        // The mirror's own objects are damaged, and what was packed of them is not.
-        Err(error) if damage::is_likely(&error) => {
+        // The mirror's own objects may be damaged, and what was packed of them is not.
+        Err(error) if error.kind == FailureKind::Internal => {
             write(source, base, work, files, into, None).await
         }
         written => written,

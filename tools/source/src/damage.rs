@@ -7,6 +7,8 @@ use pullwright_protocol::FailureKind;
 const OF_FILES: &[&str] = &[
     "bad object",
     "bad tree object",
+    "failed to unpack tree",
+    "not a valid object",
     "corrupt",
     "unable to read",
     "could not read",
