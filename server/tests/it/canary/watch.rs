@@ -50,10 +50,10 @@ impl Watch {
         }
     }
 
-    /// Where the needle was found, once it was.
-    pub(super) async fn until_found(mut self) -> BTreeSet<String> {
-        let found = in_time(self.found.wait_for(|found| !found.is_empty())).await;
-        found.unwrap().clone()
+    /// Waits until the needle was found in the arguments, or the environment, of some process.
+    pub(super) async fn until_found_in(mut self, what: &str) {
+        let is_there = |found: &BTreeSet<String>| found.iter().any(|place| place.starts_with(what));
+        in_time(self.found.wait_for(is_there)).await.unwrap();
     }
 
     /// Where the needle was found, and the programs that were looked at.
