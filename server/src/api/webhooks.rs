@@ -40,7 +40,9 @@ pub(super) async fn github(
     let Ok(_place) = place else {
         return Err(ApiProblem::unavailable("too many deliveries arrive at once").retry_after(1));
     };
-    let body = body::read(body, MAX_DELIVERY_BYTES, state.config.body_timeout).await?;
+    let body = body::read(body, MAX_DELIVERY_BYTES, state.config.body_timeout).await;
+    // One that drips would hold its place again and again: it counts like one that is not genuine.
+    let body = body.map_err(|problem| stranger.refuse(access, problem))?;
     if !reception.is_genuine(&body, &signature) {
         return Err(unsigned("no configured secret has made it"));
     }
