@@ -3,25 +3,28 @@
 //! Runs reach their forge by connections of their own (`run/forge.rs`). This one serves whoever listens to a
 //! forge and answers there.
 
+pub(crate) mod call;
+pub(crate) mod place;
+
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pullwright_protocol::forge::{
     CHECK_RUN_ROLE, COMMENT_ROLE, FAILED_CHECKS_ROLE, FailedChecks, ForgeCheckRun, ForgeComment,
     ForgeCommit, ForgePermission, ForgeRepository, ForgeThread, ForgeUser, PERMISSION_ROLE,
     PULL_REQUEST_HEAD_ROLE, PostedCheckRun, PostedComment, PullRequestHead,
 };
-use pullwright_protocol::item::joined_text;
 use rmcp::model::RequestMetaObject;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+
+use call::CallFault;
+use place::known_to_a_forge;
 
 use crate::config::{Runs, ToolConfig};
 use crate::run::{HostRow, RunParts};
-use crate::source::{Repository, SourceError};
+use crate::source::SourceError;
 use crate::tools::{ToolServer, ToolServerError, ToolServerOptions};
 
 /// A repository on a code host, and the tool server that knows it.
@@ -51,6 +54,16 @@ pub enum ForgeError {
         /// The role.
         role: &'static str,
     },
+    /// The same may succeed later.
+    #[error("{server}: {reason}")]
+    Later {
+        /// Its row.
+        server: String,
+        /// How long to wait before it is tried again.
+        wait: Duration,
+        /// What it says.
+        reason: String,
+    },
     /// It was tried, and failed.
     #[error("{server}: {reason}")]
     Failed {
@@ -78,7 +91,7 @@ impl Forge {
     pub async fn connect(parts: &RunParts, url: &str) -> Result<Self, ForgeError> {
         let repository = parts.source.accept(url)?;
         let none = || ForgeError::None(url.to_owned());
-        let named = named(&repository).ok_or_else(none)?;
+        let known = known_to_a_forge(&repository).ok_or_else(none)?;
         let rows = parts.config.tools.iter();
         // Without hosts in its row, nobody knows whom its token is for.
         let is_bound = |row: &ToolConfig| !row.hosts.is_empty() && row.serves(&repository);
@@ -100,7 +113,7 @@ impl Forge {
         };
         Ok(Self {
             server: Arc::new(server),
-            repository: named,
+            repository: known,
         })
     }
 
@@ -183,30 +196,20 @@ impl Forge {
         role: &'static str,
         arguments: &impl Serialize,
     ) -> Result<T, ForgeError> {
-        let server = || self.server.name().to_owned();
-        let failed = |reason: String| ForgeError::Failed {
-            server: server(),
-            reason,
-        };
-        let tool = self.server.tool_with_role(role);
-        let tool = tool.ok_or_else(|| ForgeError::NoRole {
-            server: server(),
-            role,
-        })?;
-        let Ok(Value::Object(arguments)) = serde_json::to_value(arguments) else {
-            return Err(failed("the arguments are no JSON object".to_owned()));
-        };
-        // Nothing is streamed and nothing is interrupted half-way here.
-        let (output, _) = mpsc::channel(1);
-        let cancel = CancellationToken::new();
         let meta = RequestMetaObject::new();
-        let answer = self.server.call(tool, arguments, meta, &output, &cancel);
-        let answer = answer.await.map_err(|error| failed(error.to_string()))?;
-        if answer.is_error {
-            return Err(failed(joined_text(&answer.parts)));
-        }
-        serde_json::from_value(answer.structured.unwrap_or_default())
-            .map_err(|error| failed(format!("its answer is not understood: {error}")))
+        let called = call::call(&self.server, role, arguments, meta).await;
+        called.map_err(|fault| {
+            let (server, reason) = (self.server.name().to_owned(), fault.to_string());
+            match fault {
+                CallFault::NoRole(role) => ForgeError::NoRole { server, role },
+                CallFault::Later { wait, .. } => ForgeError::Later {
+                    server,
+                    wait,
+                    reason,
+                },
+                CallFault::Failed(reason) => ForgeError::Failed { server, reason },
+            }
+        })
     }
 }
 
@@ -217,15 +220,4 @@ fn talking(row: &ToolConfig) -> ToolConfig {
         app.talks = true;
     }
     row
-}
-
-fn named(repository: &Repository) -> Option<ForgeRepository> {
-    let [owner, name] = repository.path.as_slice() else {
-        return None;
-    };
-    Some(ForgeRepository {
-        origin: repository.origin.clone()?,
-        owner: owner.clone(),
-        name: name.clone(),
-    })
 }

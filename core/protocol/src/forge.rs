@@ -125,6 +125,10 @@ pub struct Preflight {
     /// Why not, with the remedy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why_no_fork: Option<String>,
+    /// Why files that tell the code host what to run, such as workflows, cannot be pushed, with the remedy, where
+    /// that is known. A run says it where its policy allows changes of such files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why_no_workflows: Option<String>,
     /// Whether the repository is archived, so that nothing can be pushed or opened.
     pub archived: bool,
     /// Whether the repository is private.

@@ -106,6 +106,26 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl RunRequest {
+    /// A task for a repository, with everything else as configured.
+    #[must_use]
+    pub fn new(repo_url: impl Into<String>, prompt: impl Into<String>) -> Self {
+        Self {
+            repo_url: repo_url.into(),
+            prompt: prompt.into(),
+            base_branch: None,
+            branch: None,
+            provider: None,
+            model: None,
+            draft: false,
+            publish: None,
+            budget: BudgetLimits::default(),
+            checks: None,
+            follows: None,
+            caller_token: false,
+            origin: None,
+        }
+    }
+
     /// What is asked for by a message to a run that has ended: the same as of that one, but for the task.
     #[must_use]
     pub fn following(&self, run: &RunId, message: String) -> Self {

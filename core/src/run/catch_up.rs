@@ -3,6 +3,8 @@
 //! The work itself stays as it was made until it is pushed: whoever goes on with the run, or whoever says more to
 //! its model, finds it on the commit that it was made on.
 
+mod words;
+
 use std::time::Duration;
 
 use pullwright_protocol::forge::{ForgeCredential, ForgeRepository};
@@ -10,12 +12,12 @@ use pullwright_protocol::{BaseMove, CheckPhase, CheckReport, FailureKind, Stage}
 
 use super::again::later_if_it_passes;
 use super::detect::Commands;
-use super::prepare::short;
 use super::way::Way;
 use super::{Run, check};
 use crate::agent::Halt;
 use crate::config::MovedBase;
 use crate::source::{Base, Brought, Fetch, Moved, SourceError, Work};
+use words::{Place, named};
 
 /// How often a change is brought onto its branch: the branch may move again while the checks run.
 const MAX_TIMES: u32 = 2;
@@ -23,9 +25,6 @@ const MAX_TIMES: u32 = 2;
 /// What is left of a run's time to publish what is checked already, rather than to end without.
 const TIME_TO_PUBLISH: Duration = Duration::from_secs(30);
 const LATE: &str = "the run's time was nearly up";
-
-/// How many of the paths that are in the way are named.
-const MAX_NAMED: usize = 10;
 
 /// What is pushed instead of the work on its base.
 #[derive(Clone)]
@@ -341,110 +340,5 @@ impl Run<'_> {
             }
             Ok(_) => failed("another tree came of it"),
         }
-    }
-}
-
-/// A branch and where it was and is.
-struct Place {
-    branch: String,
-    from: String,
-    to: String,
-    is_rewritten: bool,
-}
-
-impl Place {
-    fn of(base: &Base, newest: &Base) -> Self {
-        Self {
-            branch: base.branch.clone(),
-            from: short(&base.commit).to_owned(),
-            to: short(&newest.commit).to_owned(),
-            is_rewritten: false,
-        }
-    }
-
-    fn rewritten(self, is_rewritten: bool) -> Self {
-        Self {
-            is_rewritten,
-            ..self
-        }
-    }
-
-    fn begins(&self) -> String {
-        let Self { branch, to, .. } = self;
-        format!("branch `{branch}` has moved to {to}; the change is brought onto it")
-    }
-
-    fn happened(&self) -> String {
-        let Self { branch, from, .. } = self;
-        match self.is_rewritten {
-            true => format!(
-                "Branch `{branch}` was rewritten during the run, and commit {from}, on which the change was \
-                 made, is not in it any more"
-            ),
-            false => format!("Branch `{branch}` moved during the run"),
-        }
-    }
-
-    fn brought(&self, is_checked: bool) -> String {
-        let checked = match is_checked {
-            true => ", and the checks ran there again",
-            false => "",
-        };
-        format!(
-            "{}: the change was brought onto it at {}{checked}.",
-            self.happened(),
-            self.to
-        )
-    }
-
-    fn stays(&self, why: &str) -> String {
-        let place = match self.is_rewritten {
-            true => format!("commit {}, which would come back with it", self.from),
-            false => "the commit on which it was checked".to_owned(),
-        };
-        format!(
-            "{}; at {} {why}. It stays on {place}.",
-            self.happened(),
-            self.to
-        )
-    }
-}
-
-/// Paths or commands, as code, whatever they hold.
-fn named(names: &[String]) -> String {
-    let plain = |name: &String| -> String {
-        let chars = name.chars();
-        chars
-            .map(|c| {
-                if c.is_control() || c == '`' {
-                    '\u{fffd}'
-                } else {
-                    c
-                }
-            })
-            .collect()
-    };
-    let shown: Vec<String> = names
-        .iter()
-        .take(MAX_NAMED)
-        .map(|name| format!("`{}`", plain(name)))
-        .collect();
-    let more = match names.len().saturating_sub(MAX_NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    format!("{}{more}", shown.join(", "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_few_and_harmless() {
-        let names: Vec<String> = (0..12).map(|number| format!("a{number}`\n")).collect();
-        let text = named(&names);
-        assert!(text.starts_with("`a0\u{fffd}\u{fffd}`, "), "{text}");
-        assert!(text.ends_with(" and 2 more"), "{text}");
     }
 }

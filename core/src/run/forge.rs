@@ -2,25 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use pullwright_protocol::FailureKind;
 use pullwright_protocol::forge::{
     CREDENTIAL_ROLE, DetailsSet, FIND_PULL_REQUEST_ROLE, FORK_ROLE, ForgeBranch, ForgeCredential,
-    ForgeLater, ForgeRepository, Forked, FoundPullRequest, OpenPullRequest, OpenedPullRequest,
-    PREFLIGHT_ROLE, PULL_REQUEST_DETAILS_ROLE, PULL_REQUEST_ROLE, Preflight, PullRequestDetails,
+    ForgeRepository, Forked, FoundPullRequest, OpenPullRequest, OpenedPullRequest, PREFLIGHT_ROLE,
+    PULL_REQUEST_DETAILS_ROLE, PULL_REQUEST_ROLE, Preflight, PullRequestDetails,
 };
-use pullwright_protocol::item::joined_text;
 use pullwright_protocol::tool::REPOSITORY_META_KEY;
 use rmcp::model::RequestMetaObject;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Halt, Later};
 use crate::config::ToolConfig;
+use crate::forge::call::{self, CallFault};
+use crate::forge::place::{is_ssh, known_to_a_forge};
 use crate::source::Repository;
 use crate::tools::ToolServer;
 
@@ -144,75 +141,27 @@ impl Forge {
 
     async fn call<T: DeserializeOwned>(
         &self,
-        role: &str,
+        role: &'static str,
         arguments: &impl Serialize,
     ) -> Result<T, Halt> {
-        let failed = |reason: String| {
-            let name = self.server.name();
-            Halt::Failed(FailureKind::Forge, format!("{name}: {reason}"))
-        };
-        let tool = self.server.tool_with_role(role);
-        let tool = tool.ok_or_else(|| failed(format!("it has no tool with the role {role}")))?;
-        let Ok(Value::Object(arguments)) = serde_json::to_value(arguments) else {
-            return Err(failed("the arguments are no JSON object".to_owned()));
-        };
-        // Nothing is streamed and nothing is interrupted half-way here.
-        let (output, _) = mpsc::channel(1);
-        let cancel = CancellationToken::new();
-        let answer = self
-            .server
-            .call(tool, arguments, self.call_meta(), &output, &cancel);
-        let answer = answer.await.map_err(|error| failed(error.to_string()))?;
-        let structured = answer.structured.unwrap_or_default();
-        if answer.is_error {
-            let said = joined_text(&answer.parts);
-            return Err(match serde_json::from_value::<ForgeLater>(structured) {
-                Ok(later) => Halt::Later(Later {
-                    wait: Duration::from_millis(later.retry_after_ms),
-                    reason: format!("{}: {said}", self.server.name()),
+        let called = call::call(&self.server, role, arguments, self.call_meta()).await;
+        called.map_err(|fault| {
+            let reason = format!("{}: {fault}", self.server.name());
+            match fault {
+                CallFault::Later {
+                    wait, is_outage, ..
+                } => Halt::Later(Later {
+                    wait,
+                    reason,
                     kind: FailureKind::Forge,
-                    is_outage: later.is_outage,
+                    is_outage,
                 }),
-                Err(_) => failed(said),
-            });
-        }
-        serde_json::from_value(structured)
-            .map_err(|error| failed(format!("its answer is not understood: {error}")))
+                CallFault::NoRole(_) | CallFault::Failed(_) => {
+                    Halt::Failed(FailureKind::Forge, reason)
+                }
+            }
+        })
     }
-}
-
-/// As a forge knows a repository: everything before its name is the owner, since some have groups in
-/// groups. None for a local path, and for a URL without an owner. What git reaches by ssh, a forge knows by
-/// https at the same host.
-fn known_to_a_forge(repository: &Repository) -> Option<ForgeRepository> {
-    let (name, owner) = repository.path.split_last()?;
-    if owner.is_empty() {
-        return None;
-    }
-    let origin = match &repository.host {
-        Some(host) if is_ssh(repository) => format!("https://{host}"),
-        _ => repository.origin.clone()?,
-    };
-    Some(ForgeRepository {
-        origin,
-        owner: owner.join("/"),
-        name: name.clone(),
-    })
-}
-
-/// The URL that git knows a repository of a forge by.
-pub(super) fn git_url(repository: &ForgeRepository) -> String {
-    let ForgeRepository {
-        origin,
-        owner,
-        name,
-    } = repository;
-    format!("{origin}/{owner}/{name}.git")
-}
-
-fn is_ssh(repository: &Repository) -> bool {
-    let origin = repository.origin.as_ref();
-    origin.is_some_and(|origin| origin.starts_with("ssh://"))
 }
 
 fn without_hosts(name: &str, origin: &str) -> Halt {
@@ -222,47 +171,4 @@ fn without_hosts(name: &str, origin: &str) -> Halt {
          `hosts = [\"{host}\"]` there if its token is for {origin}"
     );
     Halt::Failed(FailureKind::Config, message)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn repository(path: &[&str]) -> Option<ForgeRepository> {
-        known_to_a_forge(&Repository {
-            url: String::new(),
-            origin: Some("https://gitlab.example".to_owned()),
-            host: Some("gitlab.example".to_owned()),
-            path: path.iter().map(|part| (*part).to_owned()).collect(),
-        })
-    }
-
-    #[test]
-    fn groups_in_groups_are_the_owner() {
-        let owner_and_name =
-            |path: &[&str]| repository(path).map(|found| (found.owner, found.name));
-        let found = |owner: &str, name: &str| Some((owner.to_owned(), name.to_owned()));
-        assert_eq!(owner_and_name(&["owner", "name"]), found("owner", "name"));
-        assert_eq!(
-            owner_and_name(&["group", "sub", "project"]),
-            found("group/sub", "project")
-        );
-        assert_eq!(owner_and_name(&["name"]), None);
-        assert_eq!(owner_and_name(&[]), None);
-    }
-
-    #[test]
-    fn what_git_reaches_by_ssh_is_known_by_https() {
-        let by_ssh = Repository {
-            url: "git@github.com:owner/name".to_owned(),
-            origin: Some("ssh://github.com".to_owned()),
-            host: Some("github.com".to_owned()),
-            path: vec!["owner".to_owned(), "name".to_owned()],
-        };
-        assert!(is_ssh(&by_ssh));
-        assert_eq!(
-            known_to_a_forge(&by_ssh).unwrap().origin,
-            "https://github.com"
-        );
-    }
 }

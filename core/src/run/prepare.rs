@@ -112,7 +112,12 @@ impl Run<'_> {
         if let Some(too_large) = rights.size_kib.and_then(|kib| too_large(kib, max_mb)) {
             return Err(Halt::Failed(FailureKind::Limit, too_large));
         }
-        for warning in &rights.warnings {
+        let may_change_workflows = !self.parts.config.policy.allow.is_empty();
+        let why_not = rights
+            .why_no_workflows
+            .iter()
+            .filter(|_| may_change_workflows);
+        for warning in rights.warnings.iter().chain(why_not) {
             self.status(Stage::Clone, warning.clone()).await;
         }
         Ok(())

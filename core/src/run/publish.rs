@@ -8,11 +8,11 @@ use pullwright_protocol::{Event, FailureKind, Outcome, Stage};
 use super::again::later_if_it_passes;
 use super::catch_up::{CaughtUp, Pushing};
 use super::evidence::{Beside, Proposed};
-use super::forge::git_url;
 use super::summary::Summary;
 use super::way::Way;
 use super::{Ended, Run, evidence};
 use crate::agent::Halt;
+use crate::forge::place::git_url;
 use crate::source::{Base, Push, Pushed, Work};
 
 /// The prefix of branches we name ourselves.

@@ -4,8 +4,8 @@ use pullwright_protocol::forge::{ForgeRepository, Preflight};
 use pullwright_protocol::{Publish, Stage};
 
 use super::Run;
-use super::forge::git_url;
 use crate::agent::Halt;
+use crate::forge::place::git_url;
 
 /// How a change reaches its repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -132,6 +132,7 @@ mod tests {
             can_push,
             can_fork,
             why_no_fork: (!can_fork).then(|| "use another token".to_owned()),
+            why_no_workflows: None,
             archived: false,
             private: false,
             size_kib: None,

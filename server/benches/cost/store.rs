@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use pullwright::store::{PostgresStore, SqliteStore};
 use pullwright_core::log::stamp;
 use pullwright_core::store::{Epoch, NewRun, RunStore};
-use pullwright_protocol::{BudgetLimits, Event, LoggedEvent, RunId, RunRequest};
+use pullwright_protocol::{Event, LoggedEvent, RunId, RunRequest};
 
 use crate::Effort;
 use crate::sample::{Sample, print_value};
@@ -73,21 +73,7 @@ async fn write(store: &Arc<dyn RunStore>, run: &str, events: usize) -> Sample {
 async fn create(store: &Arc<dyn RunStore>, run: &RunId) -> Epoch {
     let new = NewRun {
         id: run.clone(),
-        request: RunRequest {
-            repo_url: "https://github.com/owner/repo".to_owned(),
-            prompt: "measure".to_owned(),
-            base_branch: None,
-            branch: None,
-            provider: None,
-            model: None,
-            draft: false,
-            publish: None,
-            budget: BudgetLimits::default(),
-            checks: None,
-            follows: None,
-            caller_token: false,
-            origin: None,
-        },
+        request: RunRequest::new("https://github.com/owner/repo", "measure"),
         owner: None,
         idempotency_key: None,
         at_ms: 0,

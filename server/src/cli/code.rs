@@ -60,8 +60,6 @@ impl Code {
 
     fn request(self) -> anyhow::Result<RunRequest> {
         Ok(RunRequest {
-            repo_url: absolute_if_local(&self.repository)?,
-            prompt: self.prompt,
             base_branch: self.base,
             branch: self.branch,
             provider: self.provider,
@@ -74,9 +72,7 @@ impl Code {
                 ..BudgetLimits::default()
             },
             checks: (!self.checks.is_empty()).then_some(self.checks),
-            follows: None,
-            caller_token: false,
-            origin: None,
+            ..RunRequest::new(absolute_if_local(&self.repository)?, self.prompt)
         })
     }
 }

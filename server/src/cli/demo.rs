@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use pullwright_core::config::{Config, SandboxKind};
 use pullwright_core::sandbox::SandboxHost;
-use pullwright_protocol::{BudgetLimits, Outcome, RunRequest};
+use pullwright_protocol::{Outcome, RunRequest};
 
 use super::workbench::start_and_show;
 use super::{complain, say};
@@ -121,21 +121,7 @@ async fn open_sandbox(
 }
 
 fn request(remote: &str) -> RunRequest {
-    RunRequest {
-        repo_url: remote.to_owned(),
-        prompt: PROMPT.to_owned(),
-        base_branch: None,
-        branch: None,
-        provider: None,
-        model: None,
-        draft: false,
-        publish: None,
-        budget: BudgetLimits::default(),
-        checks: None,
-        follows: None,
-        caller_token: false,
-        origin: None,
-    }
+    RunRequest::new(remote, PROMPT)
 }
 
 fn write_config(folder: &Path) -> anyhow::Result<Config> {

@@ -1,9 +1,11 @@
 //! What is done for a delivery: a run is started, or something is said to one.
 
+use std::time::Duration;
+
 use pullwright_core::forge::{Forge, ForgeError};
 use pullwright_core::store::{RunFilter, RunRecord, StoreError};
 use pullwright_protocol::forge::ForgeComment;
-use pullwright_protocol::{BudgetLimits, RunId, RunOrigin, RunRequest};
+use pullwright_protocol::{RunId, RunOrigin, RunRequest};
 
 use super::ask::{Ask, Cause, Thread, Words};
 use super::prompt;
@@ -26,6 +28,8 @@ pub(super) enum Stop {
     Refused(String),
     /// It may be done later.
     Later(String),
+    /// The forge says when to ask it again.
+    NotBefore(Duration, String),
     /// It is done, or may be done, once a run is further.
     Waits(String),
 }
@@ -310,21 +314,7 @@ impl Case<'_> {
 impl Ask {
     /// A run on its repository.
     fn request(&self, prompt: String) -> RunRequest {
-        RunRequest {
-            repo_url: self.repo_url.clone(),
-            prompt,
-            base_branch: None,
-            branch: None,
-            provider: None,
-            model: None,
-            draft: false,
-            publish: None,
-            budget: BudgetLimits::default(),
-            checks: None,
-            follows: None,
-            caller_token: false,
-            origin: None,
-        }
+        RunRequest::new(&self.repo_url, prompt)
     }
 }
 
@@ -369,6 +359,7 @@ impl From<ForgeError> for Stop {
             ForgeError::Repository(_) | ForgeError::None(_) | ForgeError::NoRole { .. } => {
                 Self::Settled(error.to_string())
             }
+            ForgeError::Later { wait, .. } => Self::NotBefore(wait, error.to_string()),
             ForgeError::Server(_) | ForgeError::Failed { .. } => Self::Later(error.to_string()),
         }
     }

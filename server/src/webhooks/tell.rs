@@ -19,8 +19,11 @@ use super::worker::{Handler, PAGE_EVENTS};
 /// The least time between two changes of a comment.
 const EDIT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Why it cannot be told at the moment.
-pub(super) struct Untold(pub(super) String);
+/// Why it cannot be told at the moment, and how long that lasts at least.
+pub(super) struct Untold {
+    pub(super) why: String,
+    pub(super) wait: Duration,
+}
 
 /// A comment in the making.
 struct Teller<'a> {
@@ -73,16 +76,20 @@ impl Teller<'_> {
             self.read().await?;
             let has_ended = self.progress.has_ended();
             if has_ended || Instant::now() >= self.next {
+                let mut pause = EDIT_INTERVAL;
                 match self.write().await {
                     Ok(true) => {}
                     // Nobody wants it, or the forge has no comments.
                     Ok(false) | Err(ForgeError::NoRole { .. }) => return Ok(()),
                     Err(error) if has_ended => return Err(error.into()),
                     Err(error) => {
-                        tracing::warn!(run = %self.run, %error, "a comment cannot be written")
+                        tracing::warn!(run = %self.run, %error, "a comment cannot be written");
+                        if let ForgeError::Later { wait, .. } = error {
+                            pause = pause.max(wait);
+                        }
                     }
                 }
-                self.next = Instant::now() + EDIT_INTERVAL;
+                self.next = Instant::now() + pause;
             }
             if has_ended {
                 self.check().await;
@@ -162,12 +169,22 @@ impl Teller<'_> {
 
 impl From<StoreError> for Untold {
     fn from(error: StoreError) -> Self {
-        Self(error.to_string())
+        Self {
+            why: error.to_string(),
+            wait: Duration::ZERO,
+        }
     }
 }
 
 impl From<ForgeError> for Untold {
     fn from(error: ForgeError) -> Self {
-        Self(error.to_string())
+        let why = error.to_string();
+        match error {
+            ForgeError::Later { wait, .. } => Self { why, wait },
+            _ => Self {
+                why,
+                wait: Duration::ZERO,
+            },
+        }
     }
 }

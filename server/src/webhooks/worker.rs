@@ -199,7 +199,7 @@ impl Handler {
                 None => self.do_it(&delivery).await,
                 Some(run) => match self.tell(&delivery, run).await {
                     Ok(()) => self.settle(&delivery, "it is told").await,
-                    Err(Untold(why)) => self.later(&delivery, &why).await,
+                    Err(Untold { why, wait }) => self.later(&delivery, wait, &why).await,
                 },
             }
         };
@@ -217,10 +217,14 @@ impl Handler {
                     self.settle(delivery, &format!("run {run} was started before"))
                         .await
                 }
-                Err(error) => self.later(delivery, &error.to_string()).await,
+                Err(error) => {
+                    self.later(delivery, Duration::ZERO, &error.to_string())
+                        .await
+                }
             },
             Err(Stop::Settled(why) | Stop::Refused(why)) => self.settle(delivery, &why).await,
-            Err(Stop::Later(why)) => self.later(delivery, &why).await,
+            Err(Stop::Later(why)) => self.later(delivery, Duration::ZERO, &why).await,
+            Err(Stop::NotBefore(wait, why)) => self.later(delivery, wait, &why).await,
             Err(Stop::Waits(why)) => self.wait(delivery, &why).await,
         }
     }
@@ -242,7 +246,8 @@ impl Handler {
         }
     }
 
-    async fn later(&self, delivery: &Delivery, why: &str) {
+    /// Tries it again, after a while that grows, or after `shortest` if that is longer.
+    async fn later(&self, delivery: &Delivery, shortest: Duration, why: &str) {
         self.forget_forge(delivery).await;
         if delivery.attempts >= MAX_ATTEMPTS {
             tracing::error!(delivery = delivery.id, "a delivery is given up: {why}");
@@ -250,7 +255,7 @@ impl Handler {
         }
         let doublings = u32::try_from(delivery.attempts.saturating_sub(1)).unwrap_or(u32::MAX);
         let wait = FIRST_WAIT.saturating_mul(2u32.saturating_pow(doublings));
-        let wait = wait.min(LONGEST_WAIT);
+        let wait = wait.min(LONGEST_WAIT).max(shortest);
         tracing::warn!(
             delivery = delivery.id,
             wait_sec = wait.as_secs(),

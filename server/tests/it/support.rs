@@ -3,29 +3,13 @@
 use std::time::Duration;
 
 use pullwright_core::log::stamp;
-use pullwright_protocol::{
-    BudgetLimits, Event, LoggedEvent, Outcome, RunId, RunRequest, RunUsage, Stage,
-};
+use pullwright_protocol::{Event, LoggedEvent, Outcome, RunId, RunRequest, RunUsage, Stage};
 
 /// No wait of a test is longer: a hang fails instead of blocking.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn request(prompt: &str) -> RunRequest {
-    RunRequest {
-        repo_url: "https://github.com/owner/repo".to_owned(),
-        prompt: prompt.to_owned(),
-        base_branch: None,
-        branch: None,
-        provider: None,
-        model: None,
-        draft: false,
-        publish: None,
-        budget: BudgetLimits::default(),
-        checks: None,
-        follows: None,
-        caller_token: false,
-        origin: None,
-    }
+    RunRequest::new("https://github.com/owner/repo", prompt)
 }
 
 pub(crate) fn id(text: &str) -> RunId {

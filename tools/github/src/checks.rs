@@ -82,13 +82,9 @@ impl Github {
         check_sha(&commit.sha)?;
         until_cancelled(&call, async {
             let failed = self.read_failed(&repo, &commit.sha).await;
-            let checks = failed.map_err(|fault| {
-                self.refusal(
-                    &format!("reading the checks of {} in {repo}", commit.sha),
-                    &fault,
-                )
-            })?;
-            structured(&FailedChecks { checks })
+            self.answer(failed.map(|checks| FailedChecks { checks }), || {
+                format!("reading the checks of {} in {repo}", commit.sha)
+            })
         })
         .await
     }
@@ -105,11 +101,10 @@ impl Github {
             return structured(&PostedCheckRun { id: None });
         }
         until_cancelled(&call, async {
-            let id = self.write_check(&repo, &wanted).await.map_err(|fault| {
-                let sha = &wanted.commit.sha;
-                self.refusal(&format!("writing a check on {sha} in {repo}"), &fault)
-            })?;
-            structured(&PostedCheckRun { id: Some(id) })
+            let id = self.write_check(&repo, &wanted).await;
+            self.answer(id.map(|id| PostedCheckRun { id: Some(id) }), || {
+                format!("writing a check on {} in {repo}", wanted.commit.sha)
+            })
         })
         .await
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::{Fault, MAX_ATTEMPTS, Reason};
 use crate::description::{quoted_summary, shorten_markdown};
-use crate::github::{Github, structured, until_cancelled};
+use crate::github::{Github, until_cancelled};
 use crate::repository::Repo;
 
 /// GitHub refuses a longer comment.
@@ -41,13 +41,10 @@ impl Github {
         let repo = self.repo(&wanted.repository)?;
         check_marker(&wanted.marker)?;
         until_cancelled(&call, async {
-            let id = self.write(&repo, &wanted).await.map_err(|fault| {
-                self.refusal(
-                    &format!("writing a comment on #{} of {repo}", wanted.number),
-                    &fault,
-                )
-            })?;
-            structured(&PostedComment { id })
+            let id = self.write(&repo, &wanted).await;
+            self.answer(id.map(|id| PostedComment { id }), || {
+                format!("writing a comment on #{} of {repo}", wanted.number)
+            })
         })
         .await
     }

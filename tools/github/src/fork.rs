@@ -51,7 +51,7 @@ impl Account {
             Self::Anonymous { variable } => Some(format!(
                 "no GitHub token: set {variable} to a classic one with the scope `public_repo`"
             )),
-            Self::App { id } => Some(format!(
+            Self::App { id, .. } => Some(format!(
                 "the GitHub App {id} cannot fork a repository and propose from there; {own}"
             )),
             Self::Token { variable, kind } => match kind {

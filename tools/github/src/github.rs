@@ -31,8 +31,8 @@ pub(crate) enum Account {
     Anonymous { variable: String },
     /// Whose token is in this variable.
     Token { variable: String, kind: TokenKind },
-    /// The GitHub App with this id.
-    App { id: String },
+    /// The GitHub App with this id, and whether it asks for the right to push workflows.
+    App { id: String, workflows: bool },
 }
 
 /// What a token's beginning says of it.
@@ -117,7 +117,10 @@ impl Account {
     fn of(config: GithubConfig) -> Self {
         let variable = config.token_env;
         match (config.app, config.token) {
-            (Some(app), _) => Self::App { id: app.id },
+            (Some(app), _) => Self::App {
+                id: app.id,
+                workflows: app.workflows,
+            },
             (None, Some(token)) => Self::Token {
                 variable,
                 kind: TokenKind::of(token.expose()),
@@ -144,7 +147,7 @@ impl fmt::Display for Account {
                 write!(f, "an anonymous caller ({variable} is not set)")
             }
             Self::Token { variable, .. } => write!(f, "the token in {variable}"),
-            Self::App { id } => write!(f, "the GitHub App {id}"),
+            Self::App { id, .. } => write!(f, "the GitHub App {id}"),
         }
     }
 }

@@ -5,14 +5,27 @@ use std::time::Duration;
 use pullwright_tool_kit::protocol::Part;
 use pullwright_tool_kit::protocol::forge::ForgeLater;
 use pullwright_tool_kit::{Output, Refusal};
+use serde::Serialize;
 
 use crate::api::Fault;
-use crate::github::Github;
+use crate::github::{Github, structured};
 
 impl Github {
     /// The answer to a call that failed: a refusal or, where the same call may succeed later, when to make it.
     pub(crate) fn failed(&self, doing: &str, fault: &Fault) -> Result<Output, Refusal> {
         self.refused(self.refusal(doing, fault), fault)
+    }
+
+    /// What came of a call: its result, or [`Github::failed`].
+    pub(crate) fn answer<T: Serialize>(
+        &self,
+        came: Result<T, Fault>,
+        doing: impl FnOnce() -> String,
+    ) -> Result<Output, Refusal> {
+        match came {
+            Ok(result) => structured(&result),
+            Err(fault) => self.failed(&doing(), &fault),
+        }
     }
 
     /// [`Github::failed`] in these words.

@@ -36,7 +36,7 @@ impl Github {
                 Err(fault) if fault.reason() == Some(&Reason::NotFound) => false,
                 Err(fault) => {
                     let doing = format!("asking what {login} may do in {repo}");
-                    return Err(self.refusal(&doing, &fault));
+                    return self.failed(&doing, &fault);
                 }
             };
             structured(&ForgePermission { can_write })

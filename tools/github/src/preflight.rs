@@ -14,6 +14,8 @@ use crate::repository::Repo;
 
 /// Says which scopes a classic token has; other kinds of token send no such header.
 const SCOPES_HEADER: &str = "x-oauth-scopes";
+/// What a classic token needs to push files under `.github/workflows`.
+const WORKFLOW_SCOPE: &str = "workflow";
 
 impl Github {
     /// Looks at the repository with the rights of the token.
@@ -47,6 +49,7 @@ impl Github {
             can_push: obstacles.is_empty(),
             can_fork: why_no_fork.is_none(),
             why_no_fork,
+            why_no_workflows: self.why_no_workflows(headers),
             warnings: obstacles,
             default_branch: found.default_branch.ok_or_else(|| {
                 Refusal::new(format!(
@@ -129,6 +132,25 @@ impl Github {
         ))
     }
 
+    /// What keeps us from pushing files under `.github/workflows`. GitHub does not say what a fine-grained token may.
+    fn why_no_workflows(&self, headers: &HeaderMap) -> Option<String> {
+        match &self.account {
+            Account::App { id, workflows } => (!workflows).then(|| {
+                format!(
+                    "the GitHub App {id} does not ask for the right Workflows: write `app_workflows = true`, and \
+                     grant it that right"
+                )
+            }),
+            Account::Anonymous { .. } => None,
+            Account::Token { variable, .. } => {
+                let scopes = scopes(headers)?;
+                (!has_scope(scopes, WORKFLOW_SCOPE)).then(|| {
+                    format!("the token in {variable} has not the scope `{WORKFLOW_SCOPE}`: add it")
+                })
+            }
+        }
+    }
+
     /// Why the repository cannot be looked at; after a rename, with the new name.
     async fn cannot_see(&self, repo: &Repo, fault: &Fault) -> Refusal {
         if let Some(Reason::Moved { location }) = fault.reason()
@@ -162,10 +184,17 @@ impl Github {
 
 /// The scopes of a classic token that has not the one that is needed.
 fn missing_scope(headers: &HeaderMap, private: bool) -> Option<String> {
-    let scopes = headers.get(SCOPES_HEADER)?.to_str().ok()?;
-    let needed = needed_scope(private);
-    let has = |name| scopes.split(',').any(|scope| scope.trim() == name);
-    (!has("repo") && !has(needed)).then(|| scopes.to_owned())
+    let scopes = scopes(headers)?;
+    let is_enough = has_scope(scopes, "repo") || has_scope(scopes, needed_scope(private));
+    (!is_enough).then(|| scopes.to_owned())
+}
+
+fn scopes(headers: &HeaderMap) -> Option<&str> {
+    headers.get(SCOPES_HEADER)?.to_str().ok()
+}
+
+fn has_scope(scopes: &str, name: &str) -> bool {
+    scopes.split(',').any(|scope| scope.trim() == name)
 }
 
 fn needed_scope(private: bool) -> &'static str {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pullwright_tool_kit::protocol::forge::{ForgeThread, PullRequestHead};
 use pullwright_tool_kit::{Call, Output, Refusal};
 
-use crate::github::{Github, structured, until_cancelled};
+use crate::github::{Github, until_cancelled};
 use crate::model::Pull;
 
 impl Github {
@@ -19,15 +19,13 @@ impl Github {
         let number = thread.number;
         until_cancelled(&call, async {
             let route = repo.path(format_args!("/pulls/{number}"));
-            let pull: Pull = self.api.get(&repo, &route).await.map_err(|fault| {
-                self.refusal(&format!("reading pull request #{number} of {repo}"), &fault)
-            })?;
-            let from = pull.head.repo.as_ref();
-            structured(&PullRequestHead {
-                is_own: from.is_some_and(|from| repo.is(&from.full_name)),
+            let pull = self.api.get::<Pull>(&repo, &route).await;
+            let head = pull.map(|pull| PullRequestHead {
+                is_own: pull.head.repo.is_some_and(|from| repo.is(&from.full_name)),
                 is_open: pull.state == "open",
                 branch: pull.head.branch,
-            })
+            });
+            self.answer(head, || format!("reading pull request #{number} of {repo}"))
         })
         .await
     }

@@ -6,8 +6,8 @@ use pullwright_protocol::{Event, FailureKind, Published, Stage};
 
 use super::told::{self, Place, Unpushed};
 use crate::agent::Halt;
+use crate::forge::place::git_url;
 use crate::run::Run;
-use crate::run::forge::git_url;
 use crate::run::way::Way;
 use crate::source::{Base, Repository, SourceError, Work};
 

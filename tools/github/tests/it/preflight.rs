@@ -42,6 +42,7 @@ async fn a_repository_we_may_push_to() {
         can_push: true,
         can_fork: true,
         why_no_fork: None,
+        why_no_workflows: None,
         archived: false,
         private: false,
         size_kib: Some(108),
@@ -238,4 +239,22 @@ async fn who_cannot_fork_is_told_why() {
     let reader = changed(json!({"permissions": {"push": false}, "allow_forking": true}));
     let seen = preflight_as(classic, ok(reader)).await;
     assert!(seen.can_fork && !seen.can_push);
+}
+
+#[tokio::test]
+async fn whether_workflows_can_be_pushed_is_said_where_it_is_known() {
+    let with_scopes = |scopes| with_headers(200, &[("x-oauth-scopes", scopes)], demo());
+    for (answer, expected) in [
+        (with_scopes("repo"), Some("scope `workflow`")),
+        (with_scopes("repo, workflow"), None),
+        // A fine-grained token: GitHub does not say.
+        (ok(demo()), None),
+    ] {
+        let seen = preflight(vec![(LOOK, answer)]).await.unwrap();
+        assert!(seen.can_push);
+        match (seen.why_no_workflows, expected) {
+            (Some(why), Some(expected)) => assert!(why.contains(expected), "{why}"),
+            (why, expected) => assert_eq!(why.as_deref(), expected),
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use opentelemetry::trace::Status;
 use pullwright_protocol::provider::{StopReason, TokenUsage};
-use pullwright_protocol::{BudgetLimits, Event, LoggedEvent, Provenance, RunRequest, ToolView};
+use pullwright_protocol::{Event, LoggedEvent, Provenance, RunRequest, ToolView};
 use serde_json::Value;
 
 use super::super::*;
@@ -54,21 +54,7 @@ impl Part {
 
 pub(super) fn created() -> Event {
     Event::RunCreated {
-        request: RunRequest {
-            repo_url: "https://github.com/owner/repo".to_owned(),
-            prompt: "Greet".to_owned(),
-            base_branch: None,
-            branch: None,
-            provider: None,
-            model: None,
-            draft: false,
-            publish: None,
-            budget: BudgetLimits::default(),
-            checks: None,
-            follows: None,
-            caller_token: false,
-            origin: None,
-        },
+        request: RunRequest::new("https://github.com/owner/repo", "Greet"),
     }
 }
 

@@ -70,7 +70,8 @@ async fn workflows_are_asked_for_only_where_the_row_says_so() {
     let mut config = as_app(&double.url, &keys::ours());
     config.app.as_mut().unwrap().workflows = true;
     let client = Client::start(config).await;
-    preflight(&client).await.unwrap();
+    let seen = preflight(&client).await.unwrap();
+    assert_eq!(seen.why_no_workflows, None);
     assert_eq!(
         double.state().wanted[0]["permissions"]["workflows"],
         "write"
