@@ -179,15 +179,17 @@ proptest! {
     }
 
     /// However many come later, and however they crowd its repository, a run gets its place after a
-    /// bounded number of ends.
+    /// bounded number of ends: of those that are here, and of one of each caller in each round up to
+    /// its own, which is far off where runs of its caller ahead of it were called off.
     #[test]
     fn nobody_starves(places in places(), steps in steps(), which: prop::sample::Index) {
         let mut desk = Desk::new(places);
         steps.iter().for_each(|step| desk.take(step));
-        let waiting = waiting(&desk.queue);
+        let waiting: Vec<_> = desk.queue.waiting.clone().into_iter().collect();
         prop_assume!(!waiting.is_empty());
-        let run = which.get(&waiting).clone();
-        let mut left = (desk.queue.placed() + waiting.len()) * 5 + 10;
+        let (turn, Ticket { run, .. }) = which.get(&waiting).clone();
+        let rounds = turn.round.saturating_sub(desk.queue.round) as usize;
+        let mut left = desk.queue.placed() + waiting.len() + 4 * rounds;
         while !desk.queue.has_place(&run) {
             prop_assert!(left > 0, "{run} still waits");
             left -= 1;
