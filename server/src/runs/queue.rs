@@ -1,9 +1,10 @@
 //! Who waits for a place, and who gets the next one.
 //!
 //! The queue goes by rounds. A caller's runs stand one in each round, so that everybody's next run comes
-//! before anybody's one after that, and a run's round never changes: whoever comes later, only so many
-//! runs can ever get ahead of it. A run that a limit of its caller or its repository holds up lets others
-//! pass and keeps its turn.
+//! before anybody's one after that, and a run's round never changes. A run that a limit of its caller or its
+//! repository holds up lets others pass and keeps its turn. Between the two limits it could be passed for
+//! ever, each being used up again before the other has room, so that after some rounds what it needs is kept
+//! for it.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,6 +14,9 @@ use super::Caller;
 
 #[cfg(test)]
 mod tests;
+
+/// For how many rounds others may pass a run that is held up.
+const PATIENCE: u64 = 3;
 
 /// How many runs may have a place.
 #[derive(Clone, Copy, Debug)]
@@ -104,11 +108,21 @@ impl Queue {
         if self.placed.len() >= self.places.total {
             return None;
         }
-        let taken = Taken::by(self.placed.values());
+        let mut taken = Taken::by(self.placed.values());
         let mut waiting = self.waiting.iter();
-        let (turn, _) = waiting.find(|(_, ticket)| taken.leaves_room_for(ticket, &self.places))?;
+        let (turn, _) = waiting.find(|(turn, ticket)| {
+            let has_room = taken.leaves_room_for(ticket, &self.places);
+            if !has_room && self.is_overdue(**turn) {
+                taken.add(ticket);
+            }
+            has_room
+        })?;
         let turn = *turn;
         self.waiting.remove(&turn).map(|ticket| (turn, ticket))
+    }
+
+    fn is_overdue(&self, turn: Turn) -> bool {
+        self.round > turn.round + PATIENCE
     }
 
     pub(super) fn has_place(&self, run: &RunId) -> bool {
@@ -142,13 +156,15 @@ struct Taken<'t> {
 impl<'t> Taken<'t> {
     fn by(placed: impl Iterator<Item = &'t Ticket>) -> Self {
         let mut taken = Self::default();
-        for ticket in placed {
-            if let Some(name) = &ticket.caller.name {
-                *taken.callers.entry(name).or_default() += 1;
-            }
-            *taken.repositories.entry(&ticket.repository).or_default() += 1;
-        }
+        placed.for_each(|ticket| taken.add(ticket));
         taken
+    }
+
+    fn add(&mut self, ticket: &'t Ticket) {
+        if let Some(name) = &ticket.caller.name {
+            *self.callers.entry(name).or_default() += 1;
+        }
+        *self.repositories.entry(&ticket.repository).or_default() += 1;
     }
 
     fn leaves_room_for(&self, ticket: &Ticket, places: &Places) -> bool {

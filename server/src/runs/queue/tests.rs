@@ -20,8 +20,8 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        6 => (0..4u8, 0..3u8).prop_map(|(caller, repository)| Step::Join { caller, repository }),
-        1 => (0..3u8).prop_map(|repository| Step::Rejoin { repository }),
+        6 => (0..CALLERS, 0..REPOSITORIES).prop_map(|(caller, repository)| Step::Join { caller, repository }),
+        1 => (0..REPOSITORIES).prop_map(|repository| Step::Rejoin { repository }),
         4 => any::<prop::sample::Index>().prop_map(Step::End),
         2 => any::<prop::sample::Index>().prop_map(Step::CallOff),
     ];
@@ -42,6 +42,10 @@ struct Desk {
     queue: Queue,
     runs: u64,
 }
+
+/// The callers of [`Desk::join`] that there are, and the repositories.
+const CALLERS: u8 = 4;
+const REPOSITORIES: u8 = 3;
 
 impl Desk {
     fn new(places: Places) -> Self {
@@ -126,6 +130,15 @@ fn is_held_up(queue: &Queue, ticket: &Ticket) -> bool {
         || on_repository >= most
 }
 
+/// Whether what a run needs may be kept for one that has waited for too long.
+fn is_kept_for_another(queue: &Queue, turn: Turn, ticket: &Ticket) -> bool {
+    let mut ahead = queue.waiting.range(..turn);
+    ahead.any(|(turn, other)| {
+        queue.is_overdue(*turn)
+            && (other.caller.name == ticket.caller.name || other.repository == ticket.repository)
+    })
+}
+
 proptest! {
     #[test]
     fn limits_are_kept_and_no_place_is_left_empty(places in places(), steps in steps()) {
@@ -140,8 +153,9 @@ proptest! {
                 let on_it = taken_by(queue, |other| other.repository == ticket.repository);
                 prop_assert!(on_it <= places.per_repository.unwrap_or(usize::MAX));
             }
-            for ticket in queue.waiting.values() {
-                prop_assert!(is_held_up(queue, ticket), "{ticket:?} could have a place");
+            for (turn, ticket) in &queue.waiting {
+                let is_kept_free = is_kept_for_another(queue, *turn, ticket);
+                prop_assert!(is_held_up(queue, ticket) || is_kept_free, "{ticket:?} could have a place");
             }
         }
     }
@@ -179,27 +193,34 @@ proptest! {
     }
 
     /// However many come later, and however they crowd its repository, a run gets its place after a
-    /// bounded number of ends: of those that are here, and of one of each caller in each round up to
-    /// its own, which is far off where runs of its caller ahead of it were called off.
+    /// bounded number of ends: of those that are here, of one of each caller in each round until it has
+    /// been passed for too long, and of all places for each that is then still ahead of it.
     #[test]
     fn nobody_starves(places in places(), steps in steps(), which: prop::sample::Index) {
         let mut desk = Desk::new(places);
         steps.iter().for_each(|step| desk.take(step));
         let waiting: Vec<_> = desk.queue.waiting.clone().into_iter().collect();
-        prop_assume!(!waiting.is_empty());
+        if waiting.is_empty() {
+            return Ok(());
+        }
         let (turn, Ticket { run, .. }) = which.get(&waiting).clone();
         let rounds = turn.round.saturating_sub(desk.queue.round) as usize;
-        let mut left = desk.queue.placed() + waiting.len() + 4 * rounds;
+        let callers = usize::from(CALLERS);
+        let ahead = waiting.len() + callers * rounds;
+        let mut left = places.total * (ahead + 2) + ahead + callers * (PATIENCE as usize + 2);
+        let mut longest_first = placed(&desk.queue);
         while !desk.queue.has_place(&run) {
             prop_assert!(left > 0, "{run} still waits");
             left -= 1;
-            for caller in 0..4 {
-                for repository in 0..3 {
+            for caller in 0..CALLERS {
+                for repository in 0..REPOSITORIES {
                     desk.join(caller, repository);
                 }
             }
-            let oldest = placed(&desk.queue).remove(0);
-            desk.queue.leave(&oldest);
+            let placed = placed(&desk.queue).into_iter();
+            let new: Vec<_> = placed.filter(|run| !longest_first.contains(run)).collect();
+            longest_first.extend(new);
+            desk.queue.leave(&longest_first.remove(0));
         }
     }
 
@@ -239,6 +260,30 @@ fn a_run_that_its_repository_holds_up_lets_others_pass_and_keeps_its_turn() {
     desk.queue.leave(&first);
     assert!(desk.queue.has_place(&held_up));
     assert_eq!(desk.queue.position(&later), Some(1));
+}
+
+/// Each end leaves room under one of the two limits that hold it up, and somebody else takes it.
+#[test]
+fn a_run_between_two_limits_is_not_passed_for_ever() {
+    let places = Places {
+        total: 4,
+        per_caller: Some(1),
+        per_repository: Some(1),
+    };
+    let mut desk = Desk::new(places);
+    let mut crowd = [(0, 0), (1, 1)].map(|(caller, repository)| desk.join(caller, repository));
+    let held_up = desk.join(0, 1);
+    let mut passed_by = 0;
+    while !desk.queue.has_place(&held_up) {
+        for (caller, placed) in (0..).zip(&mut crowd) {
+            let next = desk.join(caller, caller);
+            desk.queue.leave(placed);
+            passed_by += u64::from(desk.queue.has_place(&next));
+            *placed = next;
+        }
+        assert!(passed_by <= PATIENCE + 2, "{passed_by} have passed it");
+    }
+    assert!(passed_by >= PATIENCE, "{passed_by} have passed it");
 }
 
 #[test]
