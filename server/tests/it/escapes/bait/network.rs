@@ -1,13 +1,17 @@
 //! What listens on the host.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener};
 use std::path::{Path, PathBuf};
 
 use crate::escapes::stage::open_to;
+
+/// Ports that the system gives to nobody who asks for any, so that no test beside this one that still looks
+/// for a server that is gone comes here.
+const PORTS: std::ops::Range<u16> = 10_000..30_000;
 
 /// Listeners that nobody may reach.
 pub(super) struct Network {
@@ -22,8 +26,8 @@ impl Network {
     pub(super) fn lay(stage: &Path) -> Self {
         let mut tcp = vec![("port", listen(Ipv4Addr::LOCALHOST.into()))];
         // A machine may have one family of addresses only.
-        if let Ok(listener) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)) {
-            tcp.push(("port6", listener));
+        if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
+            tcp.push(("port6", listen(Ipv6Addr::LOCALHOST.into())));
         }
         if let Some(address) = own_address() {
             tcp.push(("lan", listen(address)));
@@ -35,7 +39,7 @@ impl Network {
         let address = UnixAddr::from_abstract_name(&abstract_name).unwrap();
         let network = Self {
             tcp,
-            udp: UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap(),
+            udp: at_some_port(|port| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))),
             socket,
             unix: [by_path, UnixListener::bind_addr(&address).unwrap()],
             abstract_name,
@@ -95,7 +99,13 @@ impl Network {
 }
 
 fn listen(address: IpAddr) -> TcpListener {
-    TcpListener::bind((address, 0)).unwrap()
+    at_some_port(|port| TcpListener::bind((address, port)))
+}
+
+fn at_some_port<T>(bind: impl Fn(u16) -> io::Result<T>) -> T {
+    let drawn = || uuid::Uuid::new_v4().as_u128() as usize % PORTS.len();
+    let mut ports = std::iter::repeat_with(|| PORTS.start + drawn() as u16);
+    ports.find_map(|port| bind(port).ok()).unwrap()
 }
 
 /// This machine's address in its network, if it is in one. Nothing is sent.
