@@ -110,9 +110,6 @@ pub trait RunStore: Send + Sync {
         self.page(&RunFilter::default(), None, limit).await
     }
 
-    /// Keeps the caller's token of a run, sealed, until the run ends.
-    async fn put_token(&self, run: &RunId, epoch: Epoch, sealed: &[u8]) -> Result<(), StoreError>;
-
     /// The sealed token of a run that has not ended, if it has one.
     async fn token(&self, run: &RunId) -> Result<Option<Vec<u8>>, StoreError>;
 
@@ -138,6 +135,8 @@ pub struct NewRun {
     pub idempotency_key: Option<String>,
     /// When, in milliseconds since the Unix epoch.
     pub at_ms: u64,
+    /// The caller's token, sealed. It is kept until the run ends.
+    pub sealed_token: Option<Vec<u8>>,
 }
 
 /// What [`RunStore::create`] did.

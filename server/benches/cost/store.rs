@@ -77,6 +77,7 @@ async fn create(store: &Arc<dyn RunStore>, run: &RunId) -> Epoch {
         owner: None,
         idempotency_key: None,
         at_ms: 0,
+        sealed_token: None,
     };
     store.create(new).await.unwrap();
     store.claim(run, "bench", LEASE).await.unwrap()

@@ -146,5 +146,6 @@ fn new(record: &RunRecord) -> NewRun {
         owner: None,
         idempotency_key: None,
         at_ms: record.created_at_ms,
+        sealed_token: None,
     }
 }

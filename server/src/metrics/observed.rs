@@ -197,10 +197,6 @@ impl RunStore for ObservedStore {
         self.store.page(filter, after, limit).await
     }
 
-    async fn put_token(&self, run: &RunId, epoch: Epoch, sealed: &[u8]) -> Result<(), StoreError> {
-        self.store.put_token(run, epoch, sealed).await
-    }
-
     async fn token(&self, run: &RunId) -> Result<Option<Vec<u8>>, StoreError> {
         self.store.token(run).await
     }

@@ -160,6 +160,7 @@ impl Runs {
             owner: wanted.caller.name.clone(),
             idempotency_key: wanted.key.clone(),
             at_ms: now_ms(),
+            sealed_token: self.sealed(&wanted.id, wanted.token.as_ref()),
         };
         match self.shared.store.create(new).await? {
             Created::Joined(id) => return Ok(Started { id, joined: true }),
@@ -185,7 +186,9 @@ impl Runs {
         let shared = &self.shared;
         let lease = shared.config.lease;
         let epoch = shared.store.claim(&id, &shared.worker, lease).await?;
-        self.keep_token(&id, epoch, token.as_ref()).await?;
+        if let Some(token) = &token {
+            shared.tokens.hold(id.clone(), token.clone());
+        }
         let first = first_events(&request);
         let last_seq = first.len() as u64;
         shared.store.append(&id, epoch, first).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use pullwright_core::caller_token::CallerToken;
 use pullwright_core::log::now_ms;
-use pullwright_core::store::{Epoch, RunRecord, StoreError};
+use pullwright_core::store::{RunRecord, StoreError};
 use pullwright_protocol::{FailureKind, RunId, RunRequest};
 
 use super::Runs;
@@ -58,26 +58,14 @@ impl Runs {
         }
     }
 
-    /// Keeps the token of a new run for as long as that has not ended.
-    pub(super) async fn keep_token(
-        &self,
-        run: &RunId,
-        epoch: Epoch,
-        token: Option<&CallerToken>,
-    ) -> Result<(), StoreError> {
-        let Some(token) = token else {
-            return Ok(());
-        };
-        if let Some(keys) = &self.shared.config.token_keys {
-            match keys.seal(run, token) {
-                Some(sealed) => self.shared.store.put_token(run, epoch, &sealed).await?,
-                None => {
-                    tracing::error!(%run, "the system gives no random bytes; the token is in memory only")
-                }
-            }
+    /// The token of a new run as it is kept, where there are keys.
+    pub(super) fn sealed(&self, run: &RunId, token: Option<&CallerToken>) -> Option<Vec<u8>> {
+        let (keys, token) = (self.shared.config.token_keys.as_ref()?, token?);
+        let sealed = keys.seal(run, token);
+        if sealed.is_none() {
+            tracing::error!(%run, "the system gives no random bytes; the token is in memory only");
         }
-        self.shared.tokens.hold(run.clone(), token.clone());
-        Ok(())
+        sealed
     }
 
     /// Whether another server is to go on with a run that was put aside, since it alone has the caller's token.

@@ -341,10 +341,6 @@ impl RunStore for PostgresStore {
         self.reader.page(filter, after, limit).await
     }
 
-    async fn put_token(&self, run: &RunId, epoch: Epoch, sealed: &[u8]) -> Result<(), StoreError> {
-        self.put_sealed_token(run, epoch, sealed).await
-    }
-
     async fn token(&self, run: &RunId) -> Result<Option<Vec<u8>>, StoreError> {
         self.sealed_token(run).await
     }

@@ -121,6 +121,7 @@ async fn a_run_that_another_owner_took_is_no_longer_traced_here() {
         owner: None,
         idempotency_key: None,
         at_ms: 1,
+        sealed_token: None,
     };
     store.create(new).await.unwrap();
     let epoch = observed.claim(&run(1), "a", Duration::ZERO).await.unwrap();

@@ -53,6 +53,7 @@ async fn count_everything(metrics: &Metrics) {
         owner: None,
         idempotency_key: None,
         at_ms: 1,
+        sealed_token: None,
     };
     store.create(new).await.expect("create");
     let epoch = store.claim(&run, "worker", LEASE).await.expect("claim");

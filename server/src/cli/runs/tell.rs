@@ -101,6 +101,7 @@ async fn follow(
         owner: ended.owner.clone(),
         idempotency_key: None,
         at_ms: now_ms(),
+        sealed_token: None,
     };
     if let Created::FollowedBy(_) = store.create(new).await? {
         return Ok(None);

@@ -8,8 +8,8 @@ use crate::store::failure::refused;
 use crate::store::op::{NEW_RUN_LEASE, Reply};
 
 const INSERT: &str = "INSERT INTO runs \
-       (id, request, owner, idempotency_key, created_at_ms, leased_until_ms, follows) \
-     VALUES ($1, $2, $3, $4, $5, (extract(epoch FROM clock_timestamp()) * 1000)::bigint + $6, $7) \
+       (id, request, owner, idempotency_key, created_at_ms, leased_until_ms, follows, sealed_token) \
+     VALUES ($1, $2, $3, $4, $5, (extract(epoch FROM clock_timestamp()) * 1000)::bigint + $6, $7, $8) \
      ON CONFLICT DO NOTHING";
 const EARLIER: &str = "SELECT id, request, owner, idempotency_key FROM runs \
      WHERE (idempotency_key = $1 AND coalesce(owner, '') = coalesce($2, '')) OR id = $3 \
@@ -36,6 +36,7 @@ pub(super) async fn create(db: &mut PgConnection, new: &NewRun) -> Applied {
         .bind(new.at_ms.cast_signed())
         .bind(i64::try_from(NEW_RUN_LEASE.as_millis()).unwrap_or(i64::MAX))
         .bind(follows)
+        .bind(&new.sealed_token)
         .execute(&mut *db)
         .await?;
     if inserted.rows_affected() == 1 {

@@ -364,6 +364,7 @@ mod tests {
             owner: None,
             idempotency_key: key.map(str::to_owned),
             at_ms: 1000,
+            sealed_token: None,
         }))
     }
 

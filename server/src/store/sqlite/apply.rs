@@ -319,8 +319,8 @@ async fn create(db: &mut SqliteConnection, new: &NewRun) -> Applied {
     }
     sqlx::query(
         "INSERT INTO runs \
-           (id, request, owner, idempotency_key, created_at_ms, leased_until_ms, follows) \
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
+           (id, request, owner, idempotency_key, created_at_ms, leased_until_ms, follows, sealed_token) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(&new.id.0)
     .bind(request)
@@ -329,6 +329,7 @@ async fn create(db: &mut SqliteConnection, new: &NewRun) -> Applied {
     .bind(new.at_ms.cast_signed())
     .bind(Lease::from_now(NEW_RUN_LEASE).until)
     .bind(follows)
+    .bind(&new.sealed_token)
     .execute(db)
     .await?;
     Ok(Ok(Reply::Created(Created::New)))

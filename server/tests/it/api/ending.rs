@@ -78,6 +78,7 @@ async fn a_run_that_is_given_up_keeps_its_patch() {
         owner: None,
         idempotency_key: None,
         at_ms: 1,
+        sealed_token: None,
     };
     server.store.create(new).await.expect("create");
     for owner in 0..4 {

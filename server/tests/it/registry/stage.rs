@@ -112,6 +112,7 @@ impl Stage {
             owner: None,
             idempotency_key: None,
             at_ms: 1000,
+            sealed_token: None,
         };
         self.store.create(new).await.expect("create");
         id(run)

@@ -122,6 +122,7 @@ async fn leave_by(stage: &Stage, owner: &str, number: usize) {
         owner: Some(owner.to_owned()),
         idempotency_key: None,
         at_ms: 1000,
+        sealed_token: None,
     };
     stage.store.create(new).await.expect("create");
     let claimed = stage.store.claim(&run, "dead", Duration::ZERO).await;

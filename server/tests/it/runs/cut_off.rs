@@ -42,6 +42,7 @@ async fn go_on(lab: &Lab, run: &RunId, left: Left) -> Vec<Event> {
         owner: None,
         idempotency_key: None,
         at_ms: 1,
+        sealed_token: None,
     };
     store.create(new).await.expect("create");
     let epoch = store.claim(run, "dead", Duration::ZERO).await;

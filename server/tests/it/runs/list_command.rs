@@ -44,6 +44,7 @@ async fn all_runs_are_listed_or_as_many_as_asked_for() {
             owner: None,
             idempotency_key: None,
             at_ms: 1000 + n as u64 / 7,
+            sealed_token: None,
         };
         store.create(new).await.expect("create");
     }

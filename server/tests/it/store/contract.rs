@@ -112,6 +112,7 @@ pub(super) fn new(run: &str, prompt: &str, key: Option<&str>) -> NewRun {
         owner: None,
         idempotency_key: key.map(str::to_owned),
         at_ms: 1000,
+        sealed_token: None,
     }
 }
 

@@ -209,6 +209,7 @@ async fn changed(store: &Store, run: &RunId, page: &str, commit: &str) {
         owner: None,
         idempotency_key: None,
         at_ms: 1,
+        sealed_token: None,
     };
     store.create(new).await.expect("create");
     let epoch = store.claim(run, "worker", LEASE).await.expect("claim");

@@ -26,6 +26,7 @@ async fn every_write_is_done_once() {
         owner: None,
         idempotency_key: Some("key".to_owned()),
         at_ms: 1000,
+        sealed_token: None,
     };
     let run = id("a");
     proxy.cut(1);

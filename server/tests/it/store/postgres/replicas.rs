@@ -120,6 +120,7 @@ async fn the_same_key_at_the_same_time_makes_one_run() {
                 owner: None,
                 idempotency_key: Some(format!("key-{round}")),
                 at_ms: 1000,
+                sealed_token: None,
             };
             creating.spawn(async move { (new.id.clone(), store.create(new).await) });
         }
