@@ -27,7 +27,7 @@ pub trait RunStore: Send + Sync {
     async fn claim(&self, run: &RunId, worker: &str, lease: Duration) -> Result<Epoch, StoreError>;
 
     /// Extends the owner's lease. One of no length lets go of the run: anybody may claim it at once, and
-    /// the owner is not taken for dead.
+    /// the owner is not taken for dead. One that comes after that changes nothing.
     async fn heartbeat(&self, run: &RunId, epoch: Epoch, lease: Duration)
     -> Result<(), StoreError>;
 

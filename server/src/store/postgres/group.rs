@@ -187,7 +187,7 @@ impl<'g> Changes<'g> {
                 row.fence(*epoch)?;
                 match lease.is_zero() {
                     true => row.let_go(),
-                    false => row.lease(millis(*lease), now_ms),
+                    false => row.extend(millis(*lease), now_ms),
                 }
                 Ok(Reply::Done)
             }

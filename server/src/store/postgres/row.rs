@@ -99,9 +99,17 @@ impl Row {
         self.worker.is_some() && self.last_seq <= self.claimed_seq + EVENTS_OF_A_CLAIM
     }
 
-    pub(super) fn lease(&mut self, lease_ms: i64, now_ms: i64) {
+    fn lease(&mut self, lease_ms: i64, now_ms: i64) {
         self.leased_until_ms = now_ms.saturating_add(lease_ms);
         self.changed = true;
+    }
+
+    /// Extends the owner's lease. One that comes after its owner has let go of the run keeps nobody from it, and
+    /// brings it to nobody.
+    pub(super) fn extend(&mut self, lease_ms: i64, now_ms: i64) {
+        if self.worker.is_some() {
+            self.lease(lease_ms, now_ms);
+        }
     }
 
     pub(super) fn let_go(&mut self) {

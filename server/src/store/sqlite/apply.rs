@@ -125,7 +125,10 @@ impl<'g> Changes<'g> {
         if lease.is_zero() {
             let_go(db, run).await?;
         } else {
-            sqlx::query("UPDATE runs SET leased_until_ms = ? WHERE id = ?")
+            // One that comes after its owner has let go of the run keeps nobody from it, and brings it to nobody.
+            let extended =
+                "UPDATE runs SET leased_until_ms = ? WHERE id = ? AND worker IS NOT NULL";
+            sqlx::query(extended)
                 .bind(Lease::from_now(lease).until)
                 .bind(&run.0)
                 .execute(db)

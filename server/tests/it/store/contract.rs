@@ -34,6 +34,7 @@ pub(super) async fn keeps<F: AsyncFn() -> Store>(fresh: F) {
     a_run_let_go_of_is_claimed_at_once(fresh().await).await;
     claims_without_progress_are_counted(fresh().await).await;
     a_run_let_go_of_has_not_stalled(fresh().await).await;
+    parking::a_run_put_aside_is_nobody_s(fresh().await).await;
     parking::a_run_put_aside_is_claimed_in_its_time(fresh().await).await;
     parking::one_that_is_to_end_is_claimed_at_once(fresh().await).await;
     a_patch_is_replaced(fresh().await).await;

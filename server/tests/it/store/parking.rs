@@ -10,15 +10,25 @@ use crate::support::status;
 
 const SHORT: Duration = Duration::from_millis(300);
 
-pub(super) async fn a_run_put_aside_is_claimed_in_its_time(store: Store) {
-    let (run, first) = owned(&store, "a").await;
+pub(super) async fn a_run_put_aside_is_nobody_s(store: Store) {
+    let (run, owner) = owned(&store, "a").await;
     assert_eq!(record(&store, &run).await.parked_until_ms, None);
-    store.park(&run, first, SHORT).await.expect("park");
-    assert!(record(&store, &run).await.parked_until_ms.is_some());
+    store.park(&run, owner, LEASE).await.expect("park");
+    let until = record(&store, &run).await.parked_until_ms;
+    assert!(until.is_some());
     let listed = store.list(10).await.expect("a list");
-    assert!(listed[0].parked_until_ms.is_some());
+    assert_eq!(listed[0].parked_until_ms, until);
     is_fenced(store.claim(&run, "two", LEASE).await);
     assert!(store.orphans().await.expect("orphans").is_empty());
+    // A heartbeat that was on its way has come too late.
+    let late = store.heartbeat(&run, owner, SHORT);
+    late.await.expect("a heartbeat");
+    assert_eq!(record(&store, &run).await.parked_until_ms, until);
+}
+
+pub(super) async fn a_run_put_aside_is_claimed_in_its_time(store: Store) {
+    let (run, first) = owned(&store, "a").await;
+    store.park(&run, first, SHORT).await.expect("park");
     while store.orphans().await.expect("orphans").is_empty() {
         tokio::time::sleep(SHORT / 10).await;
     }
