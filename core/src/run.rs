@@ -5,6 +5,7 @@ mod catch_up;
 mod change;
 mod check;
 mod command;
+mod details;
 mod detect;
 mod evidence;
 mod finish;
@@ -262,6 +263,8 @@ struct Run<'a> {
     /// Those of the checks themselves that it touches.
     check_files: Vec<String>,
     pr_url: Option<String>,
+    /// What the pull request did not get of its labels and people, a sentence each.
+    lacking: Vec<String>,
     before: Vec<CheckReport>,
     after: Vec<CheckReport>,
     last_words: String,
@@ -351,6 +354,7 @@ impl<'a> Run<'a> {
             pushed: None,
             check_files: Vec::new(),
             pr_url: None,
+            lacking: Vec::new(),
             before: Vec::new(),
             after: Vec::new(),
             last_words: String::new(),
@@ -375,6 +379,9 @@ impl<'a> Run<'a> {
             self.book_lost_reply(past).await;
         }
         if self.pr_url.is_some() {
+            if let Some(past) = &past {
+                self.set_details_again(past).await?;
+            }
             return Ok(self.ended_in_pull_request());
         }
         if let Some(past) = &past {

@@ -83,7 +83,8 @@ pub const FIND_PULL_REQUEST_ROLE: &str = "forge.find_pull_request";
 /// Role of the tool that takes [`ForgeRepository`] and answers [`Forked`]: it finds the account's fork, or makes
 /// one and waits until it can be pushed to. A forge may be without it; changes are then branches only.
 pub const FORK_ROLE: &str = "forge.fork";
-/// Role of the tool that takes [`PullRequestDetails`] and answers [`DetailsSet`]. A forge may be without it.
+/// Role of the tool that takes [`PullRequestDetails`] and answers [`DetailsSet`]. A forge may be without it. The same
+/// may be asked for again, and is then as asked for once.
 pub const PULL_REQUEST_DETAILS_ROLE: &str = "forge.pull_request_details";
 
 /// What a tool of a forge answers, as the `structuredContent` of an error, where only the time is wrong and the same

@@ -108,8 +108,13 @@ impl Run<'_> {
 
     /// The branch that grows by this run's commit, if it goes on where another run has published.
     pub(super) fn grows(&self, base: &Base) -> Option<&Published> {
+        self.grown(&base.branch)
+    }
+
+    /// The same for a run that began on this branch.
+    pub(super) fn grown(&self, base: &str) -> Option<&Published> {
         let published = self.followed.as_ref()?.published.as_ref()?;
-        (published.branch == base.branch).then_some(published)
+        (published.branch == base).then_some(published)
     }
 
     /// Whether the branch that grows holds what was never proposed, although it can be.

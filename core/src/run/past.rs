@@ -55,6 +55,7 @@ pub(super) struct Past {
     /// The files of the checks themselves that the pushed commit touches.
     pub(super) check_files: Vec<String>,
     pub(super) pr_url: Option<String>,
+    pub(super) pr_number: Option<u64>,
     /// The numbers of the messages that the model has heard.
     pub(super) heard: BTreeSet<u64>,
     /// What became of the sandbox that was lost, until the model is told.

@@ -1,7 +1,6 @@
 //! What a pull request is opened with, beside its summary and its evidence.
 
 use pullwright_protocol::Stage;
-use pullwright_protocol::forge::PullRequestDetails;
 
 use super::Run;
 use crate::agent::Halt;
@@ -40,37 +39,6 @@ impl Run<'_> {
         let bytes = files.read(base, path, MAX_TEMPLATE_BYTES + 1).await?;
         let fits = bytes.filter(|bytes| bytes.len() <= MAX_TEMPLATE_BYTES);
         Ok(fits.and_then(|bytes| String::from_utf8(bytes).ok()))
-    }
-
-    /// Labels the pull request, and asks the people who are configured. What is not taken is told: the change
-    /// is proposed all the same.
-    pub(super) async fn set_details(&self, number: u64) {
-        let config = &self.parts.config.pull_request;
-        let lists = [
-            &config.labels,
-            &config.reviewers,
-            &config.team_reviewers,
-            &config.assignees,
-        ];
-        let (Some(forge), false) = (&self.forge, lists.iter().all(|list| list.is_empty())) else {
-            return;
-        };
-        let set = forge.set_details(|repository| PullRequestDetails {
-            repository,
-            number,
-            labels: config.labels.clone(),
-            reviewers: config.reviewers.clone(),
-            team_reviewers: config.team_reviewers.clone(),
-            assignees: config.assignees.clone(),
-        });
-        let warnings = match set.await {
-            Ok(set) => set.warnings,
-            Err(halt) => vec![format!("the pull request did not get its details: {halt}")],
-        };
-        for warning in warnings {
-            self.status(Stage::Publish, format!("WARNING: {warning}"))
-                .await;
-        }
     }
 }
 

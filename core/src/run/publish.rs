@@ -66,9 +66,11 @@ impl Run<'_> {
 
     pub(super) fn ended_in_pull_request(&self) -> Ended {
         let summary = Summary::parse(&self.last_words, &self.owned.request.prompt);
+        let lacking = self.lacking.iter();
+        let lacking: String = lacking.map(|lack| format!("\n\nWARNING: {lack}")).collect();
         Ended {
             outcome: Outcome::PullRequest,
-            summary: self.told(&summary),
+            summary: self.told(&summary) + &lacking,
         }
     }
 
@@ -247,19 +249,20 @@ impl Run<'_> {
                 template,
             })
             .await?;
-        if is_new {
-            self.set_details(opened.number).await;
-        }
-        self.pr_url = Some(opened.url.clone());
         let event = Event::PullRequestOpened {
-            url: opened.url,
+            url: opened.url.clone(),
             number: opened.number,
             branch: pushed.branch.clone(),
             base: opened.base.unwrap_or(target),
             draft: opened.draft,
         };
+        self.pr_url = Some(opened.url);
+        // Whoever goes on with a run that waits here finds it open.
         self.log.emit(event).await;
-        Ok(())
+        match is_new {
+            true => self.set_details(opened.number).await,
+            false => Ok(()),
+        }
     }
 
     /// A change that breaks a check is a proposal to look at, not one to merge.

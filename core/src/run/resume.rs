@@ -181,14 +181,18 @@ impl Run<'_> {
         if self.owned.is_given_up || past.is_given_up {
             return Some(Halt::Failed(FailureKind::Interrupted, GIVEN_UP.to_owned()));
         }
-        // It may be what its servers die of.
-        (past.stalls >= MAX_STALLS).then(|| {
+        has_stalled(past).then(|| {
             let message = format!(
                 "the run was gone on with {MAX_STALLS} times without coming any further, so it is given \
                  up; if its servers stopped for another reason, start it again"
             );
             Halt::Failed(FailureKind::Interrupted, message)
         })
+    }
+
+    /// Whether nobody is to do anything more for the run than to end it.
+    pub(super) fn is_given_up(&self, past: &Past) -> bool {
+        self.owned.is_given_up || past.is_given_up || has_stalled(past)
     }
 
     /// Opens the sandbox again that holds work which nobody has taken in.
@@ -492,4 +496,9 @@ impl Run<'_> {
         self.log.emit(opened).await;
         self.sandbox = Some(sandbox);
     }
+}
+
+/// Whether the run may be what its servers die of.
+fn has_stalled(past: &Past) -> bool {
+    past.stalls >= MAX_STALLS
 }

@@ -1,4 +1,5 @@
-//! Labels and people of a pull request. What GitHub does not take is said, and the rest is put there all the same.
+//! Labels and people of a pull request. What GitHub does not take is said, and the rest is put there all the same;
+//! what it may take later is to be asked for again.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ struct Setting<'a> {
     repo: Repo,
     number: u64,
     warnings: Vec<String>,
+    /// What was being done when GitHub first failed in a way that passes.
+    passing: Option<(String, Fault)>,
 }
 
 impl Github {
@@ -55,14 +58,18 @@ impl Github {
             repo: self.repo(&wanted.repository)?,
             number: wanted.number,
             warnings: Vec::new(),
+            passing: None,
         };
         until_cancelled(&call, async {
             setting.label(&wanted.labels).await;
             setting.assign(&wanted.assignees).await;
             setting.ask(&wanted.reviewers, &wanted.team_reviewers).await;
-            structured(&DetailsSet {
-                warnings: setting.warnings,
-            })
+            match setting.passing {
+                Some((doing, fault)) => self.failed(&doing, &fault),
+                None => structured(&DetailsSet {
+                    warnings: setting.warnings,
+                }),
+            }
         })
         .await
     }
@@ -188,7 +195,13 @@ impl Setting<'_> {
         }
     }
 
+    /// The same call once more does what is missing, so a failure that passes is kept for its answer.
     fn failed(&mut self, doing: &str, fault: &Fault) {
+        if fault.passes() {
+            let passing = || (doing.to_owned(), fault.clone());
+            self.passing.get_or_insert_with(passing);
+            return;
+        }
         let who = self.github.account.to_string();
         self.warn(format!("{doing} failed: {}", fault.explain(&who)));
     }

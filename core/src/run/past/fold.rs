@@ -119,7 +119,9 @@ impl Past {
                 self.pushed = Some(Pushed { branch, commit });
                 self.check_files = check_files;
             }
-            Event::PullRequestOpened { url, .. } => self.pr_url = Some(url),
+            Event::PullRequestOpened { url, number, .. } => {
+                (self.pr_url, self.pr_number) = (Some(url), Some(number));
+            }
             Event::Done {
                 outcome, summary, ..
             } => self.done = Some((outcome, summary)),

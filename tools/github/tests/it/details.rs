@@ -1,10 +1,10 @@
 //! Labels and people: what GitHub does not take is a warning, and the rest is put there.
 
-use pullwright_tool_kit::protocol::forge::{DetailsSet, PullRequestDetails};
+use pullwright_tool_kit::protocol::forge::{DetailsSet, ForgeLater, PullRequestDetails};
 use serde_json::{Value, json};
 
 use crate::client::{Client, config, repository};
-use crate::fault_server::{FaultServer, Reply, Seen, Step, ok, status};
+use crate::fault_server::{FaultServer, Reply, Seen, Step, ok, status, with_headers};
 
 const LABEL: &str = "GET /repos/octo/demo/labels/good%20first";
 const LABELS: &str = "POST /repos/octo/demo/issues/7/labels";
@@ -178,4 +178,53 @@ async fn a_fault_of_one_kind_leaves_the_others() {
         "{warnings:?}"
     );
     assert!(warnings[1].contains("asking for a review"), "{warnings:?}");
+}
+
+#[tokio::test]
+async fn what_passes_is_to_be_asked_for_again_and_the_rest_is_put_there() {
+    let details = PullRequestDetails {
+        labels: names(&["good first"]),
+        reviewers: names(&["ann"]),
+        assignees: names(&["bob"]),
+        ..details()
+    };
+    let broken = || status(502, json!({"message": "Server Error"}));
+    let script = vec![
+        (LABEL, ok(json!({"name": "good first"}))),
+        (LABELS, ok(json!([{"name": "good first"}]))),
+        (ASSIGNEES, broken()),
+        (ASSIGNEES, broken()),
+        (ASSIGNEES, broken()),
+        (REVIEWERS, status(201, pull())),
+    ];
+    let later = later(&details, script).await;
+    assert!(later.is_outage, "{later:?}");
+    let reason = &later.reason;
+    assert!(reason.contains("assigning the pull request"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_limit_is_to_be_waited_for() {
+    let details = PullRequestDetails {
+        labels: names(&["good first"]),
+        reviewers: names(&["ann"]),
+        ..details()
+    };
+    let body = json!({"message": "You have exceeded a secondary rate limit."});
+    let limit = with_headers(403, &[("retry-after", "600")], body);
+    // Nothing more is sent while GitHub does not want to be asked.
+    let later = later(&details, vec![(LABEL, limit)]).await;
+    assert!(
+        !later.is_outage && later.retry_after_ms > 500_000,
+        "{later:?}"
+    );
+}
+
+async fn later(details: &PullRequestDetails, script: Vec<Step>) -> ForgeLater {
+    let peer = FaultServer::start(script).await;
+    let client = Client::start(config(&peer.url)).await;
+    let answer = client.call("pull_request_details", details, None).await;
+    assert_eq!(answer.is_error, Some(true));
+    peer.finish();
+    serde_json::from_value(answer.structured_content.unwrap()).unwrap()
 }

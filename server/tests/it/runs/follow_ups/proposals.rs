@@ -203,6 +203,8 @@ async fn details_that_github_refuses_do_not_end_the_run() {
         "asking for a review failed",
     ] {
         assert!(stream.contains(words), "{words}: {stream}");
+        let done = told(&stream, "\"type\":\"Done\"").expect(&stream);
+        assert!(done.contains(words), "the end says so, too: {done}");
     }
 }
 
