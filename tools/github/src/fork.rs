@@ -13,6 +13,7 @@ use tokio::time::{Duration, Instant, sleep};
 
 use crate::api::{Fault, Reason};
 use crate::github::{Account, Github, TokenKind, structured, until_cancelled};
+use crate::later::later;
 use crate::model::{Repository, User};
 use crate::repository::Repo;
 
@@ -28,6 +29,8 @@ enum NoFork {
     Refused(Refusal),
     /// GitHub could not be asked.
     Failed { doing: String, fault: Fault },
+    /// It is not ready yet, after this time.
+    Unready { fork: Repo, waited: Duration },
 }
 
 impl From<Refusal> for NoFork {
@@ -84,6 +87,9 @@ impl Github {
                 Ok(found) => found,
                 Err(NoFork::Refused(refusal)) => return Err(refusal),
                 Err(NoFork::Failed { doing, fault }) => return self.failed(&doing, &fault),
+                Err(NoFork::Unready { fork, waited }) => {
+                    return later(unready(&fork, waited), waited, false);
+                }
             };
             structured(&Forked {
                 repository: ForgeRepository {
@@ -111,6 +117,8 @@ impl Github {
             ))));
         }
         if let Some(fork) = self.usual_fork(repo, &user).await.map_err(failed)? {
+            // It may have been asked for a moment ago, by a call that could not wait for it.
+            self.wait_for(repo, &fork).await?;
             return Ok((fork, false));
         }
         let new = NewFork {
@@ -140,7 +148,8 @@ impl Github {
 
     /// Looks at a new fork until its default branch is there.
     async fn wait_for(&self, repo: &Repo, fork: &Repo) -> Result<(), NoFork> {
-        let until = Instant::now() + self.api.longest_wait() * MAX_WAITS;
+        let longest = self.api.longest_wait() * MAX_WAITS;
+        let until = Instant::now() + longest;
         let mut attempt = 1;
         loop {
             match self.look_at_fork(repo, fork).await {
@@ -153,10 +162,11 @@ impl Github {
                 }
             }
             if Instant::now() >= until {
-                return Err(NoFork::Refused(Refusal::new(format!(
-                    "GitHub has not finished the fork {fork} within {} s; try again later",
-                    (self.api.longest_wait() * MAX_WAITS).as_secs()
-                ))));
+                let fork = fork.clone();
+                return Err(NoFork::Unready {
+                    fork,
+                    waited: longest,
+                });
             }
             sleep(self.api.backoff(attempt).min(MAX_PAUSE)).await;
             attempt += 1;
@@ -172,6 +182,13 @@ impl Github {
         let route = fork.path(format_args!("/git/ref/heads/{branch}"));
         self.api.get::<IgnoredAny>(repo, &route).await.map(|_| true)
     }
+}
+
+fn unready(fork: &Repo, waited: Duration) -> Refusal {
+    Refusal::new(format!(
+        "GitHub has not finished the fork {fork} within {} s; try again later",
+        waited.as_secs()
+    ))
 }
 
 /// The name of what GitHub says is the fork.

@@ -36,19 +36,24 @@ impl Github {
         // Shorter ones were waited for, and that was not enough.
         let shortest = self.api.longest_wait();
         let wait = fault.wait().unwrap_or(Duration::ZERO).max(shortest);
-        let later = ForgeLater {
-            retry_after_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-            reason: refusal.0.clone(),
-            is_outage: !fault.is_limit(),
-        };
-        let Ok(structured) = serde_json::to_value(later) else {
-            return Err(refusal);
-        };
-        Ok(Output {
-            parts: vec![Part::text(refusal.0)],
-            structured: Some(structured),
-            is_error: true,
-            ..Output::default()
-        })
+        later(refusal, wait, !fault.is_limit())
     }
+}
+
+/// The answer to a call that is to be made again after so long.
+pub(crate) fn later(refusal: Refusal, wait: Duration, is_outage: bool) -> Result<Output, Refusal> {
+    let later = ForgeLater {
+        retry_after_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+        reason: refusal.0.clone(),
+        is_outage,
+    };
+    let Ok(structured) = serde_json::to_value(later) else {
+        return Err(refusal);
+    };
+    Ok(Output {
+        parts: vec![Part::text(refusal.0)],
+        structured: Some(structured),
+        is_error: true,
+        ..Output::default()
+    })
 }

@@ -1,5 +1,7 @@
 //! The account's fork is found, or made once and waited for.
 
+use std::time::Duration;
+
 use pullwright_github::Secret;
 use pullwright_tool_kit::protocol::forge::{ForgeLater, ForgeRepository, Forked};
 use serde_json::{Value, json};
@@ -9,6 +11,7 @@ use crate::fault_server::{FaultServer, Reply, Seen, Step, ok, status, with_heade
 
 const USER: &str = "GET /user";
 const USUAL: &str = "GET /repos/robot/demo";
+const USUAL_BRANCH: &str = "GET /repos/robot/demo/git/ref/heads/trunk";
 const MAKE: &str = "POST /repos/octo/demo/forks";
 const LOOK: &str = "GET /repos/robot/demo-1";
 const BRANCH: &str = "GET /repos/robot/demo-1/git/ref/heads/trunk";
@@ -60,8 +63,44 @@ fn named(name: &str, is_new: bool) -> Forked {
 
 #[tokio::test]
 async fn one_that_is_there_is_used() {
-    let script = vec![user(), (USUAL, ok(fork("demo", "octo/Demo")))];
+    let script = vec![
+        user(),
+        (USUAL, ok(fork("demo", "octo/Demo"))),
+        (USUAL, ok(fork("demo", "octo/Demo"))),
+        (USUAL_BRANCH, ok(json!({"ref": "refs/heads/trunk"}))),
+    ];
     assert_eq!(run(script).await.0, Ok(named("demo", false)));
+}
+
+/// A call before this one has made it, and could not wait for it.
+#[tokio::test]
+async fn one_that_is_there_and_not_ready_is_waited_for() {
+    let empty = status(409, json!({"message": "Git Repository is empty."}));
+    let there = || (USUAL, ok(fork("demo", "octo/demo")));
+    let script = vec![
+        user(),
+        there(),
+        there(),
+        (USUAL_BRANCH, empty),
+        there(),
+        (USUAL_BRANCH, ok(json!({"ref": "refs/heads/trunk"}))),
+    ];
+    assert_eq!(run(script).await.0, Ok(named("demo", false)));
+}
+
+/// That GitHub takes its time is no answer to whether there is a fork.
+#[tokio::test]
+async fn one_that_is_not_ready_in_time_is_to_be_asked_for_later() {
+    let peer = FaultServer::start([user(), (USUAL, missing()), made(), (LOOK, missing())]).await;
+    let mut config = config(&peer.url);
+    config.limits.longest_wait = Duration::ZERO;
+    let client = Client::start(config).await;
+    let answer = client.call("fork", &repository(), None).await;
+    assert_eq!(answer.is_error, Some(true));
+    let later: ForgeLater = serde_json::from_value(answer.structured_content.unwrap()).unwrap();
+    assert!(!later.is_outage, "{later:?}");
+    assert!(later.reason.contains("robot/demo-1"), "{later:?}");
+    peer.finish();
 }
 
 #[tokio::test]
