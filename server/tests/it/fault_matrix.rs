@@ -7,11 +7,13 @@
 
 mod case;
 mod fault;
+mod github;
 mod ground;
 mod http;
 mod openapi;
 mod parking;
 mod proxy;
+mod scene;
 mod server;
 mod stage;
 mod table;
@@ -79,6 +81,71 @@ async fn creating_the_pull_request() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn updating_the_pull_request() {
     holds(Stage::PullUpdate).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn asking_for_another_token_before_the_push() {
+    holds(Stage::TokenToPush).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn asking_for_another_token_after_the_push() {
+    holds(Stage::TokenToPropose).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn looking_for_a_fork() {
+    holds(Stage::ForkLook).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forking() {
+    holds(Stage::ForkMake).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_for_a_fork() {
+    holds(Stage::ForkWait).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pushing_to_a_fork() {
+    holds(Stage::ForkPush).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn proposing_from_a_fork() {
+    holds(Stage::ForkPropose).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn looking_for_a_label() {
+    holds(Stage::LabelLook).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn labelling() {
+    holds(Stage::Label).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn asking_people() {
+    holds(Stage::People).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn looking_whether_the_pull_request_of_a_follow_up_is_open() {
+    holds(Stage::FollowLook).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn going_on_with_work_under_way_without_git() {
+    holds(Stage::ResumeWork).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn going_on_with_a_push_without_git() {
+    holds(Stage::ResumePush).await;
 }
 
 /// Plays all cases of a stage.

@@ -2,20 +2,20 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
+use pullwright_protocol::{Event, LoggedEvent};
+use serde_json::Value;
 
 use super::fault::{Fault, Moment, Times};
 use super::ground::Ground;
-use super::proxy::{Behind, Plan, Proxy};
-use super::server::Desk;
+use super::proxy::{Behind, Plan};
+use super::scene::Scene;
+use super::server::LABEL;
 use super::stage::Stage;
+use crate::peers::emulate::REVIEWER;
 use crate::peers::forge::git;
 
 /// How long a run may wait in all: a limit that never ends is not waited for.
 const MAX_PARKED_MINUTES: f64 = 0.1;
-
-/// The branch of runs that find a pull request open.
-const BRANCH: &str = "work";
 
 /// A run in which one thing fails.
 #[derive(Clone, Copy, Debug)]
@@ -39,13 +39,27 @@ pub(super) struct Played {
     pub(super) has_work: bool,
     /// Whether there is a patch that makes the change.
     pub(super) has_patch: bool,
+    /// Whether the pull request has its label.
+    pub(super) has_labels: bool,
+    /// Whether the pull request is assigned, and a review is asked for.
+    pub(super) has_people: bool,
     /// Whether the pull request is told to whoever asked for it.
     is_told: bool,
+    /// Whether the end says that something is not as it should be.
+    says_what_is_lacking: bool,
     /// How many requests have failed as planned.
     failed: usize,
     /// How many pull requests were asked for although one was there.
     repeated: usize,
     frames: String,
+}
+
+/// How the run of a case went.
+struct Course {
+    frames: Vec<Value>,
+    patch: Option<String>,
+    /// The commit that it began on, where that is not the repository's first.
+    began_on: Option<String>,
 }
 
 impl Case {
@@ -75,52 +89,96 @@ impl Case {
 
     /// Plays it.
     pub(super) async fn play(&self, ground: &Ground) -> Played {
-        let repository = self.repository();
-        let behind = ground.behind(&repository).await;
-        let stage = self.plan.stage;
-        if stage.has_pull_request() {
-            ground.propose(&repository, BRANCH).await;
-        }
-        let proxy = Proxy::start(behind.clone(), Some(self.plan)).await;
-        let desk = Desk::new(&proxy.host, stage.is_of_an_app(), MAX_PARKED_MINUTES);
-        let server = desk.serve("data").await;
-        let mut asked = json!({
-            "repoUrl": ground.url(&proxy.host, &repository),
-            "prompt": "Greet shortly",
-        });
-        if stage.has_pull_request() {
-            asked["branch"] = json!(BRANCH);
-        }
-        let (run, frames) = server.code(&asked).await;
-        let patch = server.patch(&run).await;
-        server.kill().await;
+        let (repository, stage) = (self.repository(), self.plan.stage);
+        let plan = Some(self.plan);
+        let scene = Scene::set(ground, &repository, stage, plan, MAX_PARKED_MINUTES).await;
+        let course = self.run(&scene).await;
+        let Course { frames, patch, .. } = &course;
         let pulls = ground.pull_requests(&repository).await;
         let done = frames.last().unwrap();
-        let branches = git(
-            &behind.bare,
-            &["for-each-ref", "--format=%(refname)", "refs/heads"],
-        );
-        let branches = branches.await;
-        let branches: Vec<&str> = branches
-            .lines()
-            .filter(|name| *name != "refs/heads/main")
-            .collect();
+        let outcome = done["outcome"].as_str().unwrap_or("none").to_owned();
+        let (behind, github) = (&scene.behind, scene.proxy.github());
+        let (holder, other) = match stage.is_of_a_fork() {
+            true => (&behind.fork, Some(&behind.bare)),
+            false => (&behind.bare, None),
+        };
+        if let Some(other) = other {
+            assert_eq!(branches_in(other).await, [""; 0], "{frames:#?}");
+        }
+        let branches = branches_in(holder).await;
+        let word = match (course.began_on.is_some(), outcome.as_str()) {
+            (true, "pull request") => "hey",
+            _ => "hi",
+        };
         for branch in &branches {
-            assert_eq!(greeting(&behind, branch).await, "hi", "{frames:#?}");
+            let greeting = git(holder, &["show", &format!("{branch}:greeting.txt")]).await;
+            assert_eq!(greeting, word, "{frames:#?}");
         }
         Played {
             number: self.number,
             plan: self.plan,
-            outcome: done["outcome"].as_str().unwrap_or("none").to_owned(),
+            outcome,
             has_waited: frames.iter().any(is_waiting),
             pull_requests: pulls.len(),
             branches: branches.len(),
             has_work: frames.iter().any(|frame| frame["type"] == "Tool: Edit"),
-            has_patch: makes_the_change(&behind, patch.as_deref()).await,
+            has_patch: makes_the_change(behind, patch.as_deref(), course.began_on.as_deref()).await,
+            has_labels: pulls.iter().any(|pull| pull["labels"][0]["name"] == LABEL),
+            has_people: github.assignees() == [REVIEWER]
+                && pulls
+                    .iter()
+                    .any(|pull| pull["requested_reviewers"][0]["login"] == REVIEWER),
             is_told: done["prUrl"].is_string(),
-            failed: proxy.failed(),
-            repeated: proxy.repeated(),
+            says_what_is_lacking: text(&done["summary"]).contains("WARNING"),
+            failed: scene.proxy.failed(),
+            repeated: github.repeated(),
             frames: format!("{frames:#?}"),
+        }
+    }
+
+    /// The run, or the one that is looked at.
+    async fn run(&self, scene: &Scene) -> Course {
+        let stage = self.plan.stage;
+        if stage.is_resumed() {
+            return self.resume(scene).await;
+        }
+        let server = scene.desk.serve("data").await;
+        let (mut run, mut frames) = server.code(&scene.asked).await;
+        let mut began_on = None;
+        if stage == Stage::FollowLook {
+            let branches = branches_in(&scene.behind.bare).await;
+            began_on = Some(git(&scene.behind.bare, &["rev-parse", &branches[0]]).await);
+            scene.proxy.arm();
+            run = server.say(&run, "Greet loosely").await;
+            frames = server.frames(&run).await;
+        }
+        let patch = server.patch(&run).await;
+        server.kill().await;
+        Course {
+            frames,
+            patch,
+            began_on,
+        }
+    }
+
+    /// A run whose server dies, and the next server is there at once.
+    async fn resume(&self, scene: &Scene) -> Course {
+        let first = scene.desk.serve("data").await;
+        let run = first.begin(text(&scene.asked["repoUrl"])).await;
+        match self.plan.stage {
+            Stage::ResumeWork => drop(first.events(&run, has_edited).await),
+            _ => scene.proxy.held().await,
+        }
+        first.kill().await;
+        scene.proxy.arm();
+        let server = scene.desk.serve("data").await;
+        let frames = server.frames(&run).await;
+        let patch = server.patch(&run).await;
+        server.kill().await;
+        Course {
+            frames,
+            patch,
+            began_on: None,
         }
     }
 }
@@ -152,6 +210,18 @@ impl Played {
                 "what passes is no reason to fail",
                 self.passed() && !is_proposed,
             ),
+            (
+                "labels and people have cost the pull request",
+                plan.stage.has_details() && !is_proposed,
+            ),
+            (
+                "what passes has cost the labels or the people",
+                self.passed() && self.lacks_details(),
+            ),
+            (
+                "it does not say what the pull request lacks",
+                self.lacks_details() && !self.says_what_is_lacking,
+            ),
         ];
         let broken = promises.into_iter().filter(|(_, is_broken)| *is_broken);
         broken
@@ -161,6 +231,10 @@ impl Played {
                 format!("{stage}, {fault}, {when:?}: {promise}\n{}", self.frames)
             })
             .collect()
+    }
+
+    fn lacks_details(&self) -> bool {
+        self.plan.stage.has_details() && !(self.has_labels && self.has_people)
     }
 
     /// Whether the fault was over before anybody had to give up.
@@ -184,12 +258,24 @@ fn is_waiting(frame: &Value) -> bool {
     message.starts_with("the run waits")
 }
 
-async fn greeting(behind: &Behind, revision: &str) -> String {
-    git(&behind.bare, &["show", &format!("{revision}:greeting.txt")]).await
+fn has_edited(logged: &LoggedEvent) -> bool {
+    matches!(logged.event, Event::ToolAnswered { .. })
 }
 
-/// Whether the patch makes of `main` what was asked for.
-async fn makes_the_change(behind: &Behind, patch: Option<&str>) -> bool {
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// What there is beside `main`.
+async fn branches_in(bare: &Path) -> Vec<String> {
+    let heads = ["for-each-ref", "--format=%(refname)", "refs/heads"];
+    let found = git(bare, &heads).await;
+    let branches = found.lines().filter(|name| *name != "refs/heads/main");
+    branches.map(str::to_owned).collect()
+}
+
+/// Whether the patch makes what was asked for of `main`, or of the commit that the run began on.
+async fn makes_the_change(behind: &Behind, patch: Option<&str>, began_on: Option<&str>) -> bool {
     let Some(patch) = patch else { return false };
     let folder = tempfile::tempdir().unwrap();
     let clone = folder.path().join("clone");
@@ -199,10 +285,14 @@ async fn makes_the_change(behind: &Behind, patch: Option<&str>) -> bool {
         &["clone", "--quiet", "--branch", "main", bare, into],
     )
     .await;
+    if let Some(commit) = began_on {
+        git(&clone, &["checkout", "--quiet", commit]).await;
+    }
     let file = folder.path().join("run.patch");
     std::fs::write(&file, patch).unwrap();
     git(&clone, &["apply", file.to_str().unwrap()]).await;
-    read(&clone.join("greeting.txt")) == "hi\n"
+    let word = if began_on.is_some() { "hey\n" } else { "hi\n" };
+    read(&clone.join("greeting.txt")) == word
 }
 
 fn read(path: &Path) -> String {

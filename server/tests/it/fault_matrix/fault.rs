@@ -227,6 +227,23 @@ const FAULTS: &[Fault] = &[
     of_both("truncated", Answer::Truncated),
 ];
 
+/// One fault of each class.
+const CLASSES: &[&str] = &[
+    "401",
+    "403 right",
+    "403 secondary, Retry-After",
+    "404",
+    "422 other",
+    "429, Retry-After",
+    "502",
+    "cut",
+    "silence",
+    "truncated",
+];
+
+/// Those that are played for as long as anybody asks, of those that pass.
+const LASTING_CLASSES: &[&str] = &["403 secondary, Retry-After", "502", "cut"];
+
 impl Fault {
     /// A limit that is over soon, though not so soon that a call waits for it.
     pub(super) const SOON: Self = limit(
@@ -242,7 +259,9 @@ impl Fault {
     /// The ways in which a request of a stage may fail.
     pub(super) fn of(stage: Stage) -> impl Iterator<Item = &'static Self> {
         let faults = FAULTS.iter();
-        faults.filter(move |fault| !stage.is_of_git() || !fault.is_of_the_api)
+        let faults = faults.filter(move |fault| !stage.is_of_git() || !fault.is_of_the_api);
+        let is_whole = !stage.is_played_by_classes();
+        faults.filter(move |fault| is_whole || CLASSES.contains(&fault.name))
     }
 
     fn is_an_outage(&self) -> bool {
@@ -266,12 +285,21 @@ impl Fault {
     pub(super) fn times(&self, stage: Stage) -> &'static [Times] {
         match self.answer {
             Answer::Silence if stage.is_of_git() => &[Times::Once],
+            _ if stage.is_played_by_classes() => self.times_of_its_class(),
             // Four limits in a row last longer than these runs may wait.
             _ if self.passes && self.is_an_outage() && stage.may_wait_for_the_api() => {
                 &[Times::Once, Times::Long, Times::Always]
             }
             _ if self.passes => &[Times::Once, Times::Always],
             _ => &[Times::Always],
+        }
+    }
+
+    fn times_of_its_class(&self) -> &'static [Times] {
+        match self.passes && self.name != "401" {
+            true if LASTING_CLASSES.contains(&self.name) => &[Times::Once, Times::Always],
+            true => &[Times::Once],
+            false => &[Times::Always],
         }
     }
 }
@@ -289,12 +317,16 @@ impl Answer {
     pub(super) fn bytes(self) -> Vec<u8> {
         match self {
             Self::Status(status, headers, body) => {
+                // Limits are told by this clock, so that a slow machine waits no shorter.
+                let now = SystemTime::now();
+                let date = httpdate::fmt_http_date(now);
                 let headers: String = headers
                     .iter()
-                    .map(|(name, value)| format!("{name}: {}\r\n", value_of(value)))
+                    .map(|(name, value)| format!("{name}: {}\r\n", value_of(value, now)))
                     .collect();
-                let body = body.json().to_string();
-                answer(status, &format!("{headers}content-type: application/json; charset=utf-8\r\n"), &body)
+                let kind = "content-type: application/json; charset=utf-8";
+                let headers = format!("{headers}date: {date}\r\n{kind}\r\n");
+                answer(status, &headers, &body.json().to_string())
             }
             Self::Page => answer(
                 200,
@@ -337,10 +369,10 @@ fn answer(status: u16, headers: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-fn value_of(value: &str) -> String {
+fn value_of(value: &str, now: SystemTime) -> String {
     if value != RESET {
         return value.to_owned();
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let now = now.duration_since(UNIX_EPOCH).unwrap();
     (now.as_secs() + LIMIT_SEC).to_string()
 }

@@ -10,7 +10,7 @@ use tokio::process::Command;
 
 use super::proxy::Behind;
 use crate::main_job::app_keys;
-use crate::peers::emulate::{self, Emulate, OWNER, TOKEN};
+use crate::peers::emulate::{self, Emulate, OWNER, ROBOT, TOKEN};
 use crate::peers::forge::{git, install_hook};
 use crate::peers::http_backend::{Behaviour, HttpBackend};
 use crate::peers::process::Peers;
@@ -35,7 +35,7 @@ impl Ground {
         let root = tempfile::tempdir().unwrap();
         let first = first_commit(root.path()).await;
         for name in names {
-            let bare = bare_of(root.path(), name);
+            let bare = bare_of(root.path(), OWNER, name);
             copy(&first, &bare).await;
             install_hook(peers, &bare, &format!("{}/repos/{OWNER}/{name}", api.url()));
         }
@@ -49,7 +49,7 @@ impl Ground {
 
     /// What is behind the proxy of a case, whose first commit the emulator knows from now on.
     pub(super) async fn behind(&self, repository: &str) -> Behind {
-        let bare = bare_of(self.root.path(), repository);
+        let bare = bare_of(self.root.path(), OWNER, repository);
         let tip = git(&bare, &["rev-parse", "main"]).await;
         let mut hook = Command::new(bare.join("hooks/post-receive"))
             .current_dir(&bare)
@@ -68,7 +68,18 @@ impl Ground {
             git: self.git.host(),
             repository: format!("{OWNER}/{repository}"),
             bare,
+            fork: bare_of(self.root.path(), ROBOT, repository),
         }
+    }
+
+    /// The git side of a fork that its owner has yet to ask the API for.
+    pub(super) async fn prepare_fork(&self, behind: &Behind) {
+        std::fs::create_dir_all(behind.fork.parent().unwrap()).unwrap();
+        copy(&behind.bare, &behind.fork).await;
+        let hook = behind.fork.join("hooks/post-receive");
+        let script = std::fs::read_to_string(&hook).unwrap();
+        let there = script.replace(&format!("/repos/{OWNER}/"), &format!("/repos/{ROBOT}/"));
+        std::fs::write(&hook, there).unwrap();
     }
 
     /// The URL of a repository behind a proxy.
@@ -86,8 +97,18 @@ impl Ground {
     /// Opens a pull request as somebody else would.
     pub(super) async fn propose(&self, repository: &str, branch: &str) {
         let body = json!({"title": "Greet", "head": branch, "base": "main", "body": "By hand."});
-        let url = self.pulls_url(repository);
-        let (status, answer) = rest::request("POST", &url, TOKEN, Some(&body)).await;
+        self.post(&self.pulls_url(repository), &body).await;
+    }
+
+    /// Makes a label.
+    pub(super) async fn label(&self, repository: &str, name: &str) {
+        let body = json!({"name": name, "color": "ededed"});
+        let url = format!("{}/repos/{OWNER}/{repository}/labels", self.api.url());
+        self.post(&url, &body).await;
+    }
+
+    async fn post(&self, url: &str, body: &Value) {
+        let (status, answer) = rest::request("POST", url, TOKEN, Some(body)).await;
         assert_eq!(status, 201, "{answer}");
     }
 
@@ -100,8 +121,8 @@ impl Ground {
     }
 }
 
-fn bare_of(root: &Path, repository: &str) -> PathBuf {
-    root.join(OWNER).join(format!("{repository}.git"))
+fn bare_of(root: &Path, owner: &str, repository: &str) -> PathBuf {
+    root.join(owner).join(format!("{repository}.git"))
 }
 
 /// A bare repository to copy.

@@ -107,19 +107,33 @@ impl Request {
             && self.body.windows(command.len()).any(|part| part == command)
     }
 
+    /// Whether the API is asked for a fork.
+    pub(super) fn forks(&self) -> bool {
+        self.method == "POST" && self.path.ends_with("/forks")
+    }
+
+    /// Whether git sends objects.
+    pub(super) fn pushes(&self) -> bool {
+        self.method == "POST" && self.path.ends_with("/git-receive-pack")
+    }
+
     pub(super) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 }
 
 impl Answer {
-    /// A refusal of our own, in GitHub's words.
-    pub(super) fn refusal(status: u16, body: &Value) -> Self {
+    /// An answer of our own, in GitHub's words.
+    pub(super) fn of_json(status: u16, body: &Value) -> Self {
         Self {
             status,
             headers: vec![("content-type".to_owned(), "application/json".to_owned())],
             body: body.to_string().into_bytes(),
         }
+    }
+
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
     pub(super) async fn write(&self, stream: &mut TcpStream) {

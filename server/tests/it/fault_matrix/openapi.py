@@ -39,7 +39,9 @@ def template_of(path):
     """The description's name of a path, the one with the fewest parameters."""
     found = []
     for template in document["paths"]:
-        pattern = re.sub(r"\\\{[^/]*?\\\}", "[^/]+", re.escape(template))
+        # The name of a ref has slashes.
+        pattern = re.escape(template).replace(r"/\{ref\}", "/.+")
+        pattern = re.sub(r"\\\{[^/]*?\\\}", "[^/]+", pattern)
         if re.fullmatch(pattern, path):
             found.append(template)
     return min(found, key=lambda template: template.count("{"), default=None)

@@ -9,15 +9,12 @@ use tokio::process::Command;
 use super::fault::Fault;
 use super::ground::Ground;
 use super::http::{Answer, Request};
-use super::proxy::Proxy;
-use super::server::Desk;
+use super::scene::Scene;
 use super::stage::Stage;
 use crate::peers::process::Peers;
 
 /// GitHub's description, where the peers are installed.
 const DESCRIPTION: &str = "openapi/api.github.com.json";
-
-const BRANCH: &str = "work";
 
 /// A request and its answer, as the check reads them.
 #[derive(Clone, Debug)]
@@ -55,7 +52,13 @@ async fn requests_and_answers_are_as_github_describes_them() {
         return;
     }
     let mut exchanges = Vec::new();
-    for stage in [Stage::PullCreate, Stage::PullUpdate, Stage::Token] {
+    for stage in [
+        Stage::PullCreate,
+        Stage::PullUpdate,
+        Stage::Token,
+        Stage::ForkPropose,
+        Stage::People,
+    ] {
         exchanges.extend(exchanges_of(&peers, stage).await);
     }
     exchanges.extend(refusals());
@@ -69,21 +72,9 @@ async fn requests_and_answers_are_as_github_describes_them() {
 async fn exchanges_of(peers: &Peers, stage: Stage) -> Vec<Value> {
     let repository = "case-0";
     let ground = Ground::start(peers, &[repository.to_owned()]).await;
-    let behind = ground.behind(repository).await;
-    if stage.has_pull_request() {
-        ground.propose(repository, BRANCH).await;
-    }
-    let proxy = Proxy::start(behind, None).await;
-    let desk = Desk::new(&proxy.host, stage.is_of_an_app(), 1.0);
-    let server = desk.serve("data").await;
-    let mut asked = json!({
-        "repoUrl": ground.url(&proxy.host, repository),
-        "prompt": "Greet shortly",
-    });
-    if stage.has_pull_request() {
-        asked["branch"] = json!(BRANCH);
-    }
-    let (_, frames) = server.code(&asked).await;
+    let scene = Scene::set(&ground, repository, stage, None, 1.0).await;
+    let server = scene.desk.serve("data").await;
+    let (_, frames) = server.code(&scene.asked).await;
     assert_eq!(
         frames.last().unwrap()["outcome"],
         "pull request",
@@ -91,11 +82,8 @@ async fn exchanges_of(peers: &Peers, stage: Stage) -> Vec<Value> {
     );
     server.kill().await;
     ground.stop().await;
-    proxy
-        .exchanges()
-        .into_iter()
-        .map(|exchange| exchange.0)
-        .collect()
+    let exchanges = scene.proxy.exchanges();
+    exchanges.into_iter().map(|exchange| exchange.0).collect()
 }
 
 /// The refusals of the fault matrix, as answers to creating a pull request; those of limits and proxies are

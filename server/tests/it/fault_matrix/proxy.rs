@@ -1,23 +1,24 @@
 //! The proxy in front of the API's emulator and git's own server: it lets requests of one stage fail.
 //!
-//! It also makes up for what the emulator does otherwise than GitHub: a pull request needs branches that are there
-//! and differ, and a branch has one that is open at most.
+//! What the emulator does otherwise than GitHub is made up for in `github.rs`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use super::fault::{self, Body, Fault, Moment};
+use super::fault::{self, Fault, Moment};
+use super::github::Github;
 use super::http::{Answer, Request};
 use super::openapi::Exchange;
-use super::stage::Stage;
-use crate::peers::emulate::TOKEN;
-use crate::peers::forge::git;
-use crate::peers::rest;
+use super::stage::{Progress, Stage};
+
+/// A run that has not come to a request by then never will.
+const HELD_LIMIT: Duration = Duration::from_secs(240);
 
 /// What is to fail.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +39,8 @@ pub(super) struct Behind {
     /// The repository's path, such as `dev/demo`.
     pub(super) repository: String,
     pub(super) bare: PathBuf,
+    /// Where a fork of it is, or would be.
+    pub(super) fork: PathBuf,
 }
 
 /// A running proxy; it ends with its value.
@@ -50,29 +53,43 @@ pub(super) struct Proxy {
 
 struct Shared {
     plan: Option<Plan>,
-    behind: Behind,
+    git: String,
+    github: Github,
     seen: Mutex<Seen>,
+    /// Told of each request that the server is to die at.
+    held: Notify,
 }
 
 /// What has happened so far.
 #[derive(Default)]
 struct Seen {
-    is_fetched: bool,
+    progress: Progress,
     /// How many requests have failed as planned.
     failed: usize,
-    /// How many pull requests were asked for although one was there.
-    repeated: usize,
     exchanges: Vec<Exchange>,
 }
 
+impl Behind {
+    /// The repository that a branch is pushed to, as GitHub's API names the branch.
+    pub(super) fn holder_of(&self, head: &str) -> &Path {
+        match head.contains(':') {
+            true => &self.fork,
+            false => &self.bare,
+        }
+    }
+}
+
 impl Proxy {
-    pub(super) async fn start(behind: Behind, plan: Option<Plan>) -> Self {
+    /// A proxy for runs at a stage.
+    pub(super) async fn start(behind: Behind, stage: Stage, plan: Option<Plan>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = listener.local_addr().unwrap().to_string();
         let shared = Arc::new(Shared {
             plan,
-            behind,
+            git: behind.git.clone(),
+            github: Github::new(behind, stage.is_renewed()),
             seen: Mutex::default(),
+            held: Notify::new(),
         });
         let serving = Arc::clone(&shared);
         let task = tokio::spawn(async move {
@@ -83,14 +100,25 @@ impl Proxy {
         Self { host, shared, task }
     }
 
+    /// Waits until the run has come to where its server is to die.
+    pub(super) async fn held(&self) {
+        let held = tokio::time::timeout(HELD_LIMIT, self.shared.held.notified());
+        held.await.expect("the run comes to its push");
+    }
+
+    /// What comes before the stage is done.
+    pub(super) fn arm(&self) {
+        self.shared.seen.lock().unwrap().progress.is_armed = true;
+    }
+
     /// How many requests have failed as planned.
     pub(super) fn failed(&self) -> usize {
         self.shared.seen.lock().unwrap().failed
     }
 
-    /// How many pull requests were asked for although one was there.
-    pub(super) fn repeated(&self) -> usize {
-        self.shared.seen.lock().unwrap().repeated
+    /// What GitHub has done beside what the emulator knows.
+    pub(super) fn github(&self) -> &Github {
+        &self.shared.github
     }
 
     /// What was asked of the API, and answered by what is behind.
@@ -110,6 +138,11 @@ impl Shared {
         let Some(request) = Request::read(&mut stream).await else {
             return;
         };
+        if self.is_held(&request) {
+            self.held.notify_one();
+            until_gone(&mut stream).await;
+            return;
+        }
         let Some(plan) = self.due(&request) else {
             return self.answer(&request).await.write(&mut stream).await;
         };
@@ -117,11 +150,16 @@ impl Shared {
             self.answer(&request).await;
         }
         if matches!(plan.fault.answer, fault::Answer::Silence) {
-            // Until the client goes away.
-            let _ = Request::read(&mut stream).await;
+            until_gone(&mut stream).await;
         }
         let _ = stream.write_all(&plan.fault.answer.bytes()).await;
         let _ = stream.shutdown().await;
+    }
+
+    fn is_held(&self, request: &Request) -> bool {
+        let progress = self.seen.lock().unwrap().progress;
+        self.plan
+            .is_some_and(|plan| plan.stage.ends_with(request, progress))
     }
 
     /// The plan, if this is a request that it lets fail.
@@ -129,7 +167,7 @@ impl Shared {
         let plan = self.plan?;
         let mut seen = self.seen.lock().unwrap();
         let is_due = seen.failed < plan.times.count();
-        if !is_due || Stage::of(request, seen.is_fetched) != Some(plan.stage) {
+        if !is_due || !plan.stage.takes(request, seen.progress) {
             return None;
         }
         seen.failed += 1;
@@ -137,74 +175,21 @@ impl Shared {
     }
 
     async fn answer(&self, request: &Request) -> Answer {
-        let Some(route) = request.api_route() else {
-            let answer = request.send(&self.behind.git).await;
-            self.seen.lock().unwrap().is_fetched |= request.fetches() && answer.status == 200;
+        if request.api_route().is_some() {
+            let answer = self.github.answer(request).await;
+            let mut seen = self.seen.lock().unwrap();
+            seen.progress.is_forked |= request.forks() && answer.status == 202;
+            seen.exchanges.push(Exchange::of(request, &answer));
             return answer;
-        };
-        let creates = request.method == "POST" && route.ends_with("/pulls");
-        let answer = match creates {
-            true => self.create_pull_request(request).await,
-            false => request.send(&self.behind.api).await,
-        };
-        let exchange = Exchange::of(request, &answer);
-        self.seen.lock().unwrap().exchanges.push(exchange);
+        }
+        let answer = request.send(&self.git).await;
+        let progress = &mut self.seen.lock().unwrap().progress;
+        progress.is_fetched |= request.fetches() && answer.status == 200;
+        progress.is_pushed |= request.pushes() && answer.status == 200;
         answer
-    }
-
-    /// As GitHub does.
-    async fn create_pull_request(&self, request: &Request) -> Answer {
-        let asked = request.json();
-        let invalid = |field, code, message: &str| {
-            let mut body = Body::Invalid("PullRequest", field, code, "").json();
-            if !message.is_empty() {
-                body["errors"][0]["message"] = json!(message);
-            }
-            Answer::refusal(422, &body)
-        };
-        let (head, base) = (text(&asked["head"]), text(&asked["base"]));
-        let (Some(tip), Some(onto)) = (self.tip(head).await, self.tip(base).await) else {
-            let field = if self.tip(head).await.is_none() {
-                "head"
-            } else {
-                "base"
-            };
-            return invalid(field, "invalid", "");
-        };
-        if self.has_open(head).await {
-            self.seen.lock().unwrap().repeated += 1;
-            let (owner, _) = self.behind.repository.split_once('/').unwrap();
-            let message = format!("A pull request already exists for {owner}:{head}.");
-            return invalid("", "custom", &message);
-        }
-        if tip == onto {
-            let message = format!("No commits between {base} and {head}");
-            return invalid("", "custom", &message);
-        }
-        request.send(&self.behind.api).await
-    }
-
-    async fn tip(&self, branch: &str) -> Option<String> {
-        let name = format!("refs/heads/{branch}");
-        let found = git(
-            &self.behind.bare,
-            &["for-each-ref", "--format=%(objectname)", &name],
-        )
-        .await;
-        (!found.is_empty()).then_some(found)
-    }
-
-    async fn has_open(&self, branch: &str) -> bool {
-        let Behind {
-            api, repository, ..
-        } = &self.behind;
-        let url = format!("http://{api}/repos/{repository}/pulls?state=open");
-        let (_, open) = rest::request("GET", &url, TOKEN, None).await;
-        let open = open.as_array().unwrap();
-        open.iter().any(|pull| pull["head"]["ref"] == branch)
     }
 }
 
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
+async fn until_gone(stream: &mut TcpStream) {
+    let _ = Request::read(stream).await;
 }

@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use super::ground::{APP_ID, folder};
 use super::http::API;
 use crate::main_job::app_keys;
-use crate::peers::emulate::TOKEN;
+use crate::peers::emulate::{REVIEWER, ROBOT_TOKEN, TOKEN};
 use crate::runs::lab::PROGRAM;
 use crate::served::listening;
 use crate::support::http_client;
@@ -27,7 +27,14 @@ const SCRIPT: &str = r#"
 steps = [{ tool_call = { name = "edit", arguments = { path = "greeting.txt", old_str = "hello", new_str = "hi" } } }]
 [[replies]]
 steps = [{ text = "Greet shortly" }]
+[[replies]]
+steps = [{ tool_call = { name = "edit", arguments = { path = "greeting.txt", old_str = "hi", new_str = "hey" } } }]
+[[replies]]
+steps = [{ text = "Greet loosely" }]
 "#;
+
+/// The label of pull requests that get details.
+pub(super) const LABEL: &str = "bot";
 
 /// What servers share: the configuration, and where their data folders are.
 pub(super) struct Desk {
@@ -36,6 +43,9 @@ pub(super) struct Desk {
     as_app: bool,
     /// How long a run may wait in all.
     max_parked_minutes: f64,
+    token: &'static str,
+    /// More lines of the configuration.
+    more: String,
     variables: Vec<(String, String)>,
 }
 
@@ -56,8 +66,24 @@ impl Desk {
             host: host.to_owned(),
             as_app,
             max_parked_minutes,
+            token: TOKEN,
+            more: String::new(),
             variables: Vec::new(),
         }
+    }
+
+    /// With the token of somebody who may only fork.
+    pub(super) fn with_a_forker_s_token(mut self) -> Self {
+        self.token = ROBOT_TOKEN;
+        self
+    }
+
+    /// With labels and people for pull requests.
+    pub(super) fn with_details(mut self) -> Self {
+        self.more = format!(
+            "[pull_request]\nlabels = [\"{LABEL}\"]\nassignees = [\"{REVIEWER}\"]\nreviewers = [\"{REVIEWER}\"]\n"
+        );
+        self
     }
 
     /// With the runs in a database.
@@ -100,7 +126,7 @@ impl Desk {
         let mut command = Command::new(PROGRAM);
         command
             .env_remove("DATABASE_URL")
-            .env("GITHUB_TOKEN", TOKEN)
+            .env("GITHUB_TOKEN", self.token)
             .envs(self.variables.clone())
             .stdin(Stdio::null())
             .kill_on_drop(true);
@@ -114,7 +140,7 @@ impl Desk {
             true => format!("app_id = {APP_ID}\napp_key_file = \"app.pem\""),
             false => "env_vars = [\"GITHUB_TOKEN\"]".to_owned(),
         };
-        let (host, parked) = (&self.host, self.max_parked_minutes);
+        let (host, parked, more) = (&self.host, self.max_parked_minutes, &self.more);
         let text = format!(
             r#"
             [agent]
@@ -144,7 +170,7 @@ impl Desk {
             [server]
             data_dir = "{data}"
             lease_sec = 1
-            "#
+            {more}"#
         );
         let file = self.folder.path().join(format!("{data}.toml"));
         std::fs::write(&file, text).unwrap();
@@ -167,19 +193,36 @@ impl Server {
         let whole = tokio::time::timeout(JOB_LIMIT, whole).await;
         let (run, text) = whole.unwrap_or_else(|_| panic!("no end in {JOB_LIMIT:?}: {asked}"));
         let run = run.unwrap_or_else(|| panic!("no run: {text}"));
-        let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
-        let frames = data.map(|json| serde_json::from_str(json).unwrap());
-        (run.to_str().unwrap().to_owned(), frames.collect())
+        (run.to_str().unwrap().to_owned(), frames_in(&text))
+    }
+
+    /// All frames of a run, which end with its end.
+    pub(super) async fn frames(&self, run: &str) -> Vec<Value> {
+        let path = format!("/v1/runs/{run}/stream");
+        let whole = tokio::time::timeout(JOB_LIMIT, self.text(&path)).await;
+        let text = whole.unwrap_or_else(|_| panic!("no end in {JOB_LIMIT:?} of {run}"));
+        frames_in(&text)
     }
 
     /// Starts a run and leaves it to itself.
     pub(super) async fn begin(&self, repository: &str) -> String {
-        let body = json!({"repoUrl": repository, "prompt": "Greet shortly"});
-        let request = http_client().post(format!("{}/v1/runs", self.address));
+        let asked = json!({"repoUrl": repository, "prompt": "Greet shortly"});
+        self.start("/v1/runs", &asked).await
+    }
+
+    /// Says something more to a run that has ended; the id of the run that follows it.
+    pub(super) async fn say(&self, run: &str, message: &str) -> String {
+        let path = format!("/v1/runs/{run}/messages");
+        self.start(&path, &json!({"message": message})).await
+    }
+
+    async fn start(&self, path: &str, asked: &Value) -> String {
+        let request = http_client().post(format!("{}{path}", self.address));
         let request = request.header("content-type", "application/json");
-        let answer = request.body(body.to_string()).send().await.unwrap();
+        let answer = request.body(asked.to_string()).send().await.unwrap();
         let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
-        answer["id"].as_str().unwrap().to_owned()
+        let id = answer["id"].as_str();
+        id.unwrap_or_else(|| panic!("{path}: {answer}")).to_owned()
     }
 
     /// The run's events, up to the first that is enough.
@@ -267,4 +310,12 @@ impl Server {
     pub(super) async fn kill(mut self) {
         self.process.kill().await.unwrap();
     }
+}
+
+fn frames_in(stream: &str) -> Vec<Value> {
+    let data = stream
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "));
+    data.map(|json| serde_json::from_str(json).unwrap())
+        .collect()
 }

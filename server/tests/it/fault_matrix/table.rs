@@ -58,6 +58,8 @@ fn kept(played: &Played) -> String {
         ("patch", played.has_patch),
         ("branch", played.branches > 0),
         ("pull request", played.pull_requests > 0),
+        ("label", played.has_labels),
+        ("people", played.has_people),
     ];
     let kept: Vec<&str> = kinds
         .into_iter()

@@ -13,6 +13,11 @@ use super::rest::request;
 
 pub(crate) const TOKEN: &str = "ghp_emulated0123456789";
 pub(crate) const OWNER: &str = "dev";
+/// Somebody else, who may fork what is [`OWNER`]'s.
+pub(crate) const ROBOT: &str = "robot";
+pub(crate) const ROBOT_TOKEN: &str = "ghp_robot0123456789";
+/// Somebody who can be asked for a review.
+pub(crate) const REVIEWER: &str = "ann";
 pub(crate) const NAME: &str = "demo";
 
 /// A GitHub App that is installed on all repositories of [`OWNER`].
@@ -68,9 +73,12 @@ impl Emulate {
     ) -> Self {
         let home = tempfile::tempdir().unwrap();
         let seed = json!({
-            "tokens": {TOKEN: {"login": OWNER, "scopes": ["repo", "user", "workflow"]}},
+            "tokens": {
+                TOKEN: {"login": OWNER, "scopes": ["repo", "user", "workflow"]},
+                ROBOT_TOKEN: {"login": ROBOT, "scopes": ["repo", "user", "workflow"]}
+            },
             "github": {
-                "users": [{"login": OWNER}],
+                "users": [{"login": OWNER}, {"login": ROBOT}, {"login": REVIEWER}],
                 "repos": repositories,
                 "apps": apps
             }
