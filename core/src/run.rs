@@ -18,6 +18,7 @@ mod notices;
 mod origin;
 mod park;
 mod past;
+mod plan;
 mod prepare;
 mod prompt;
 mod proposal;

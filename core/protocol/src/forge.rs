@@ -8,7 +8,7 @@
 //!
 //! | role | there | arguments | result | called |
 //! |---|---|---|---|---|
-//! | [`PREFLIGHT_ROLE`] | always | [`ForgeRepository`] | [`Preflight`] | once in a run, before anything is fetched, and by each later owner of the run |
+//! | [`PREFLIGHT_ROLE`] | always | [`ForgePreflight`] | [`Preflight`] | once in a run, before anything is fetched, and by each later owner of the run |
 //! | [`CREDENTIAL_ROLE`] | always | [`ForgeRepository`] | [`ForgeCredential`] | before each fetch and each push |
 //! | [`PULL_REQUEST_ROLE`] | always; it makes a server a forge | [`OpenPullRequest`] | [`OpenedPullRequest`] | after the push |
 //! | [`FIND_PULL_REQUEST_ROLE`] | may be left out | [`ForgeBranch`] | [`FoundPullRequest`] | when a run follows another, to see whether its pull request is still open |
@@ -54,6 +54,7 @@
 //! Tools without a role are offered to models like those of any server: they should only read, and only in the
 //! repository that each call carries in its `_meta` ([`crate::tool::REPOSITORY_META_KEY`]).
 
+mod preflight;
 mod roles;
 
 mod thread;
@@ -64,6 +65,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::request::RunId;
+pub use preflight::{ForgePreflight, PlannedPush, Preflight};
 pub use roles::{ForgeRole, forge_roles};
 pub use thread::{
     CHECK_RUN_ROLE, COMMENT_ROLE, FAILED_CHECKS_ROLE, FailedCheck, FailedChecks, ForgeCheckRun,
@@ -71,7 +73,7 @@ pub use thread::{
     PULL_REQUEST_HEAD_ROLE, PostedCheckRun, PostedComment, PullRequestHead,
 };
 
-/// Role of the tool that takes [`ForgeRepository`] and answers [`Preflight`].
+/// Role of the tool that takes [`ForgePreflight`] and answers [`Preflight`].
 pub const PREFLIGHT_ROLE: &str = "forge.preflight";
 /// Role of the tool that takes [`ForgeRepository`] and answers [`ForgeCredential`].
 pub const CREDENTIAL_ROLE: &str = "forge.credential";
@@ -111,33 +113,6 @@ pub struct ForgeRepository {
     pub owner: String,
     /// The repository's name, without `.git`.
     pub name: String,
-}
-
-/// What the token in use may do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Preflight {
-    /// The default branch.
-    pub default_branch: String,
-    /// Whether a branch can be pushed.
-    pub can_push: bool,
-    /// Whether a fork can be made and proposed from, as far as is known; see [`FORK_ROLE`].
-    #[serde(default)]
-    pub can_fork: bool,
-    /// Why not, with the remedy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why_no_fork: Option<String>,
-    /// Why files that tell the code host what to run, such as workflows, cannot be pushed, with the remedy, where
-    /// that is known. A run says it where its policy allows changes of such files.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why_no_workflows: Option<String>,
-    /// Whether the repository is archived, so that nothing can be pushed or opened.
-    pub archived: bool,
-    /// Whether the repository is private.
-    pub private: bool,
-    /// Its size as the forge reports it, in KiB.
-    pub size_kib: Option<u64>,
-    /// What a person should know, such as a missing right and its remedy.
-    pub warnings: Vec<String>,
 }
 
 /// A short-lived credential for one repository, good only for [`ForgeCredential::origin`].

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use pullwright_protocol::FailureKind;
 use pullwright_protocol::forge::{
     CREDENTIAL_ROLE, DetailsSet, FIND_PULL_REQUEST_ROLE, FORK_ROLE, ForgeBranch, ForgeCredential,
-    ForgeRepository, Forked, FoundPullRequest, OpenPullRequest, OpenedPullRequest, PREFLIGHT_ROLE,
-    PULL_REQUEST_DETAILS_ROLE, PULL_REQUEST_ROLE, Preflight, PullRequestDetails,
+    ForgePreflight, ForgeRepository, Forked, FoundPullRequest, OpenPullRequest, OpenedPullRequest,
+    PREFLIGHT_ROLE, PULL_REQUEST_DETAILS_ROLE, PULL_REQUEST_ROLE, Preflight, PullRequestDetails,
 };
 use pullwright_protocol::tool::REPOSITORY_META_KEY;
 use rmcp::model::RequestMetaObject;
@@ -25,7 +25,7 @@ use crate::tools::ToolServer;
 pub(super) struct Forge {
     server: Arc<ToolServer>,
     repository: ForgeRepository,
-    /// What [`Forge::preflight`] found.
+    /// What [`Forge::preflight`] found, once it was asked.
     pub(super) rights: Option<Preflight>,
 }
 
@@ -77,11 +77,15 @@ impl Forge {
         meta
     }
 
-    /// What the token may do.
-    pub(super) async fn preflight(&mut self) -> Result<&Preflight, Halt> {
-        let mut rights: Preflight = self.call(PREFLIGHT_ROLE, &self.repository).await?;
+    /// What the token may do of what a run means to do.
+    pub(super) async fn preflight(
+        &self,
+        fill: impl FnOnce(ForgeRepository) -> ForgePreflight,
+    ) -> Result<Preflight, Halt> {
+        let asked = fill(self.repository.clone());
+        let mut rights: Preflight = self.call(PREFLIGHT_ROLE, &asked).await?;
         rights.can_fork &= self.server.tool_with_role(FORK_ROLE).is_some();
-        Ok(self.rights.insert(rights))
+        Ok(rights)
     }
 
     /// A short-lived credential for the repository or a fork of it; nothing where the

@@ -104,10 +104,15 @@ impl Run<'_> {
     /// Finds out early what the token may do. A run that cannot publish says so before it spends
     /// money; its work is kept as a patch.
     pub(super) async fn preflight(&mut self) -> Result<(), Halt> {
-        let Some(forge) = &mut self.forge else {
+        let Some(forge) = &self.forge else {
             return Ok(());
         };
-        let rights = forge.preflight().await?.clone();
+        let rights = forge
+            .preflight(|repository| self.planned(repository))
+            .await?;
+        if let Some(forge) = &mut self.forge {
+            forge.rights = Some(rights.clone());
+        }
         let max_mb = self.parts.config.repositories.max_clone_mb;
         if let Some(too_large) = rights.size_kib.and_then(|kib| too_large(kib, max_mb)) {
             return Err(Halt::Failed(FailureKind::Limit, too_large));
@@ -117,8 +122,9 @@ impl Run<'_> {
             .why_no_workflows
             .iter()
             .filter(|_| may_change_workflows);
-        for warning in rights.warnings.iter().chain(why_not) {
-            self.status(Stage::Clone, warning.clone()).await;
+        let merge_needs = self.merge_needs(&rights);
+        for told in rights.warnings.iter().chain(why_not).chain(&merge_needs) {
+            self.status(Stage::Clone, told.clone()).await;
         }
         Ok(())
     }

@@ -306,14 +306,19 @@ impl Run<'_> {
     }
 
     /// The branch to push to, and whether it is there already.
-    fn branch_to_push(&self, base: &Base) -> (String, bool) {
-        if let Some(earlier) = self.grows(base) {
-            return (earlier.branch.clone(), true);
+    pub(super) fn branch_to_push(&self, base: &Base) -> (String, bool) {
+        match self.grows(base) {
+            Some(earlier) => (earlier.branch.clone(), true),
+            None => (self.new_branch(), false),
         }
+    }
+
+    /// The branch of a change that goes on with no other one.
+    pub(super) fn new_branch(&self) -> String {
         let followed = self.followed.as_ref();
         let is_taken = followed.is_some_and(|followed| followed.is_branch_used);
         let asked = self.owned.request.branch.clone().filter(|_| !is_taken);
-        (asked.unwrap_or_else(|| self.own_branch()), false)
+        asked.unwrap_or_else(|| self.own_branch())
     }
 
     fn own_branch(&self) -> String {

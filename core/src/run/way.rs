@@ -56,7 +56,7 @@ impl Run<'_> {
     }
 
     /// The configured way, or the more careful one that was asked for.
-    fn wanted(&self) -> Publish {
+    pub(super) fn wanted(&self) -> Publish {
         let most = self.parts.config.repositories.publish;
         let asked = self.owned.request.publish;
         asked
@@ -107,18 +107,20 @@ fn open(wanted: Publish, rights: Option<Option<&Preflight>>) -> Open {
     if rights.archived {
         return patch("the repository is archived, so nothing can be pushed");
     }
+    let no_push = || rights.why_no_push.as_deref().unwrap_or(NO_RIGHT);
     let no_fork = || rights.why_no_fork.as_deref().unwrap_or(NO_FORGE);
     match (wanted, rights.can_push, rights.can_fork) {
         (Publish::Auto | Publish::Branch, true, _) => Open::Branch,
         (Publish::Auto | Publish::Fork, _, true) => Open::Fork,
         (Publish::Auto, ..) => Open::Patch(format!(
-            "{NO_RIGHT}, nor propose from a fork: {}",
+            "{}; nor can it be proposed from a fork: {}",
+            no_push(),
             no_fork()
         )),
         (Publish::Fork, ..) => {
             Open::Patch(format!("it is to be proposed from a fork: {}", no_fork()))
         }
-        (Publish::Branch | Publish::Patch, ..) => patch(NO_RIGHT),
+        (Publish::Branch | Publish::Patch, ..) => patch(no_push()),
     }
 }
 
@@ -130,9 +132,11 @@ mod tests {
         Preflight {
             default_branch: "main".to_owned(),
             can_push,
+            why_no_push: None,
             can_fork,
             why_no_fork: (!can_fork).then(|| "use another token".to_owned()),
             why_no_workflows: None,
+            merge_needs: Vec::new(),
             archived: false,
             private: false,
             size_kib: None,
@@ -180,6 +184,20 @@ mod tests {
         assert_eq!(open(Publish::Auto, None), Open::Branch);
         assert_eq!(open(Publish::Branch, None), Open::Branch);
         assert!(matches!(open(Publish::Fork, None), Open::Patch(_)));
+    }
+
+    #[test]
+    fn why_nothing_can_be_pushed_is_said() {
+        let refused = Preflight {
+            why_no_push: Some("the ruleset `Names` wants others".to_owned()),
+            ..rights(false, false)
+        };
+        for wanted in [Publish::Auto, Publish::Branch] {
+            let Open::Patch(reason) = open(wanted, Some(Some(&refused))) else {
+                panic!("{wanted:?} is published");
+            };
+            assert!(reason.contains("the ruleset `Names`"), "{reason}");
+        }
     }
 
     #[test]

@@ -114,6 +114,18 @@ impl Api {
             .await
     }
 
+    /// Reads what is good to know and can be done without, so it is asked for once.
+    pub(crate) async fn look_up<T: DeserializeOwned>(
+        &self,
+        repo: &Repo,
+        route: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, Fault> {
+        let route = with_query(route, query);
+        let (_, found) = self.send(repo, Method::GET, &route, NO_BODY).await?;
+        Ok(found)
+    }
+
     /// Reads a route that belongs to no repository we know. An App has no right there beyond
     /// everybody's.
     pub(crate) async fn get_anywhere<T: DeserializeOwned>(&self, route: &str) -> Result<T, Fault> {

@@ -25,6 +25,7 @@ mod pull_request;
 mod pull_request_head;
 mod repeated;
 mod repository;
+mod rules;
 mod view;
 
 use std::sync::Arc;

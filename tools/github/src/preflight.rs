@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::HeaderMap;
-use pullwright_tool_kit::protocol::forge::{ForgeRepository, Preflight};
+use pullwright_tool_kit::protocol::forge::{ForgePreflight, Preflight};
 use pullwright_tool_kit::{Call, Output, Refusal};
 use url::Url;
 
@@ -11,6 +11,7 @@ use crate::api::{Fault, Reason};
 use crate::github::{Account, Github, structured, until_cancelled};
 use crate::model::Repository;
 use crate::repository::Repo;
+use crate::rules::Ruled;
 
 /// Says which scopes a classic token has; other kinds of token send no such header.
 const SCOPES_HEADER: &str = "x-oauth-scopes";
@@ -21,41 +22,56 @@ impl Github {
     /// Looks at the repository with the rights of the token.
     pub(crate) async fn preflight(
         self: Arc<Self>,
-        repository: ForgeRepository,
+        asked: ForgePreflight,
         call: Call,
     ) -> Result<Output, Refusal> {
-        let repo = self.repo(&repository)?;
+        let repo = self.repo(&asked.repository)?;
         until_cancelled(&call, async {
             match self.api.get_with_headers(&repo, &repo.path(""), &[]).await {
-                Ok((headers, found)) => structured(&self.judge(&repo, &headers, found)?),
+                Ok((headers, found)) => {
+                    structured(&self.judge(&repo, &headers, found, &asked).await?)
+                }
                 Err(fault) => self.refused(self.cannot_see(&repo, &fault).await, &fault),
             }
         })
         .await
     }
 
-    fn judge(
+    async fn judge(
         &self,
         repo: &Repo,
         headers: &HeaderMap,
         found: Repository,
+        asked: &ForgePreflight,
     ) -> Result<Preflight, Refusal> {
         if !repo.is(&found.full_name) {
             return Err(self.renamed(repo, &found.full_name));
         }
-        let obstacles = self.obstacles(repo, headers, &found);
+        let Some(default_branch) = found.default_branch.clone() else {
+            return Err(Refusal::new(format!(
+                "{repo} has no default branch: push a first commit to it"
+            )));
+        };
+        let mut obstacles = self.obstacles(repo, headers, &found);
+        let ruled = match found.archived || found.disabled {
+            true => Ruled::default(),
+            false => {
+                let base = asked.base.as_ref().unwrap_or(&default_branch);
+                let push = asked.push.as_ref().filter(|_| obstacles.is_empty());
+                self.ruled(repo, base, push).await
+            }
+        };
+        obstacles.extend(ruled.obstacles);
         let why_no_fork = self.why_no_fork(repo, headers, &found);
         Ok(Preflight {
             can_push: obstacles.is_empty(),
+            why_no_push: (!obstacles.is_empty()).then(|| obstacles.join("; ")),
             can_fork: why_no_fork.is_none(),
             why_no_fork,
             why_no_workflows: self.why_no_workflows(headers),
-            warnings: obstacles,
-            default_branch: found.default_branch.ok_or_else(|| {
-                Refusal::new(format!(
-                    "{repo} has no default branch: push a first commit to it"
-                ))
-            })?,
+            merge_needs: ruled.merge_needs,
+            warnings: obstacles.into_iter().chain(ruled.warnings).collect(),
+            default_branch,
             archived: found.archived,
             private: found.private,
             size_kib: found.size,

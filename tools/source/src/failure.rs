@@ -3,6 +3,8 @@
 use pullwright_core::source::SourceError;
 use pullwright_protocol::FailureKind;
 
+use crate::refused;
+
 /// How much of git's own words is kept, in characters.
 const KEPT_CHARS: usize = 600;
 
@@ -84,6 +86,13 @@ pub(crate) fn explain(doing: Doing<'_>, url: &str, credential: bool, stderr: &st
     let low = stderr.to_ascii_lowercase();
     let hears = |phrases: &[&str]| phrases.iter().any(|phrase| low.contains(phrase));
     let error = |kind, what: String| SourceError::new(kind, format!("{what}; git said: {said}"));
+    if let Doing::Pushing(branch) = doing
+        && !hears(PASSING)
+        && let Some((words, remedy)) = refused::by_rule(stderr)
+    {
+        let what = format!("`{url}` refuses the push to the branch `{branch}`: {words}; {remedy}");
+        return SourceError::new(FailureKind::Credential, what);
+    }
     if hears(BAD_CREDENTIAL) || (credential && hears(NO_CREDENTIAL)) {
         return error(FailureKind::Credential, refused(doing, url, credential));
     }
@@ -148,7 +157,7 @@ pub(crate) fn last_words(stderr: &str) -> String {
 }
 
 /// A server writes into them too: nothing in it may move a cursor.
-fn plain(line: &str) -> String {
+pub(crate) fn plain(line: &str) -> String {
     line.chars().filter(|c| !c.is_control()).collect()
 }
 

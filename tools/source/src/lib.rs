@@ -33,6 +33,7 @@ mod policy;
 mod push;
 mod quarantine;
 mod refname;
+mod refused;
 mod remote;
 mod restore;
 mod run_folder;

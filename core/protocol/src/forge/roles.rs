@@ -6,10 +6,10 @@ use serde_json::Value;
 use super::{
     CHECK_RUN_ROLE, COMMENT_ROLE, CREDENTIAL_ROLE, DetailsSet, FAILED_CHECKS_ROLE,
     FIND_PULL_REQUEST_ROLE, FORK_ROLE, FailedChecks, ForgeBranch, ForgeCheckRun, ForgeComment,
-    ForgeCommit, ForgeCredential, ForgePermission, ForgeRepository, ForgeThread, ForgeUser, Forked,
-    FoundPullRequest, OpenPullRequest, OpenedPullRequest, PERMISSION_ROLE, PREFLIGHT_ROLE,
-    PULL_REQUEST_DETAILS_ROLE, PULL_REQUEST_HEAD_ROLE, PULL_REQUEST_ROLE, PostedCheckRun,
-    PostedComment, Preflight, PullRequestDetails, PullRequestHead,
+    ForgeCommit, ForgeCredential, ForgePermission, ForgePreflight, ForgeRepository, ForgeThread,
+    ForgeUser, Forked, FoundPullRequest, OpenPullRequest, OpenedPullRequest, PERMISSION_ROLE,
+    PREFLIGHT_ROLE, PULL_REQUEST_DETAILS_ROLE, PULL_REQUEST_HEAD_ROLE, PULL_REQUEST_ROLE,
+    PostedCheckRun, PostedComment, Preflight, PullRequestDetails, PullRequestHead,
 };
 
 /// A role of the contract.
@@ -29,7 +29,7 @@ pub struct ForgeRole {
 #[must_use]
 pub fn forge_roles() -> Vec<ForgeRole> {
     vec![
-        role::<ForgeRepository, Preflight>(PREFLIGHT_ROLE, true),
+        role::<ForgePreflight, Preflight>(PREFLIGHT_ROLE, true),
         role::<ForgeRepository, ForgeCredential>(CREDENTIAL_ROLE, true),
         role::<OpenPullRequest, OpenedPullRequest>(PULL_REQUEST_ROLE, true),
         role::<ForgeBranch, FoundPullRequest>(FIND_PULL_REQUEST_ROLE, false),

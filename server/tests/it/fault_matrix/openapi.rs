@@ -16,6 +16,9 @@ use crate::peers::process::Peers;
 /// GitHub's description, where the peers are installed.
 const DESCRIPTION: &str = "openapi/api.github.com.json";
 
+/// Bodies of rules, as the tests of the preflight have them.
+const RULES: &str = include_str!("../../../../tools/github/tests/it/rules.json");
+
 /// A request and its answer, as the check reads them.
 #[derive(Clone, Debug)]
 pub(super) struct Exchange(Value);
@@ -62,6 +65,7 @@ async fn requests_and_answers_are_as_github_describes_them() {
         exchanges.extend(exchanges_of(&peers, stage).await);
     }
     exchanges.extend(refusals());
+    exchanges.extend(rules());
     let said = check(&peers, &description, &exchanges).await;
     let (deviations, held) = said.trim_end().rsplit_once('\n').unwrap_or(("", &said));
     assert!(held.trim().parse::<usize>().unwrap() > 20, "{said}");
@@ -99,6 +103,25 @@ fn refusals() -> Vec<Value> {
             })
         })
         .collect()
+}
+
+/// The rules that the preflight reads.
+fn rules() -> Vec<Value> {
+    let bodies: Value = serde_json::from_str(RULES).unwrap();
+    let read = |path: &str, query: &str, answered: &Value| {
+        json!({
+            "method": "get", "path": format!("/repos/octo/demo{path}"), "query": query, "asked": null,
+            "status": 200, "answered": answered,
+        })
+    };
+    vec![
+        read(
+            "/rules/branches/work",
+            "per_page=100&page=1",
+            &bodies["rules"],
+        ),
+        read("/rulesets/42", "", &bodies["ruleset"]),
+    ]
 }
 
 async fn check(peers: &Peers, description: &Path, exchanges: &[Value]) -> String {

@@ -3,6 +3,7 @@
 pub(crate) mod github;
 pub(crate) mod office;
 mod proposals;
+mod rules;
 pub(crate) mod talk;
 
 use reqwest::StatusCode;

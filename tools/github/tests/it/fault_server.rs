@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -125,6 +125,9 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>) {
 fn next_reply(state: &Mutex<State>, seen: Seen) -> Reply {
     let mut state = state.lock().unwrap();
     let line = seen.line.clone();
+    if asks_for_rules(&line) {
+        return status(404, json!({"message": "Not Found"}));
+    }
     state.seen.push(seen);
     match state.script.pop_front() {
         Some((expected, reply)) if expected == line => reply,
@@ -136,6 +139,11 @@ fn next_reply(state: &Mutex<State>, seen: Seen) -> Reply {
             status(418, Value::Null)
         }
     }
+}
+
+/// What a server without rules for branches does not know. Such requests are beside what a script is about.
+pub(crate) fn asks_for_rules(line: &str) -> bool {
+    line.contains("/branches/")
 }
 
 async fn read_request(stream: &mut TcpStream) -> Option<Seen> {

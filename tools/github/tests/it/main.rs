@@ -13,5 +13,6 @@ mod neutral;
 mod peers;
 mod preflight;
 mod pull_request;
+mod rules;
 mod talk;
 mod transport;

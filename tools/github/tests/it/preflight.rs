@@ -40,9 +40,11 @@ async fn a_repository_we_may_push_to() {
     let expected = Preflight {
         default_branch: "trunk".to_owned(),
         can_push: true,
+        why_no_push: None,
         can_fork: true,
         why_no_fork: None,
         why_no_workflows: None,
+        merge_needs: vec![],
         archived: false,
         private: false,
         size_kib: Some(108),
@@ -75,6 +77,8 @@ async fn each_obstacle_is_named_with_its_remedy() {
         assert!(!seen.can_push, "{expected}");
         let warnings = seen.warnings.join("\n");
         assert!(warnings.contains(expected), "{warnings}");
+        let why = seen.why_no_push.unwrap();
+        assert!(why.contains(expected), "{why}");
     }
 }
 

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use super::rules::Rules;
 use super::talk::Talk;
 use crate::runs::project::git;
 
@@ -26,6 +27,8 @@ struct Known {
     has_no_forks: bool,
     /// Whether it takes no labels and nobody.
     refuses_details: bool,
+    /// Which scopes it says that the token has, if any.
+    scopes: Option<&'static str>,
     forks: Forks,
 }
 
@@ -45,6 +48,8 @@ pub(crate) struct Github {
     pulls: Pulls,
     /// What people say there.
     pub(crate) talk: Talk,
+    /// Which rules its branches have.
+    pub(crate) rules: Rules,
 }
 
 impl Github {
@@ -52,7 +57,7 @@ impl Github {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("an address");
         let pulls = Pulls::default();
-        let talk = Talk::default();
+        let (talk, rules) = (Talk::default(), Rules::default());
         let router = Router::new()
             .route("/repos/{owner}/{name}", get(repository))
             .route("/repos/{owner}/{name}/pulls", get(list).post(open))
@@ -67,12 +72,14 @@ impl Github {
             .route("/repos/{owner}/{name}/issues/{number}/{what}", post(put))
             .route("/repos/{owner}/{name}/pulls/{number}/{what}", post(put))
             .with_state(Arc::clone(&pulls))
-            .merge(talk.router());
+            .merge(talk.router())
+            .merge(rules.router());
         tokio::spawn(async move { axum::serve(listener, router).await.expect("serve") });
         Self {
             address,
             pulls,
             talk,
+            rules,
         }
     }
 
@@ -102,6 +109,11 @@ impl Github {
     /// Whether the repository may be forked.
     pub(crate) fn lets_fork(&self, lets_fork: bool) {
         self.pulls.lock().expect("the lock").has_no_forks = !lets_fork;
+    }
+
+    /// Has it say that the token is a classic one with these scopes.
+    pub(crate) fn says_scopes(&self, scopes: &'static str) {
+        self.pulls.lock().expect("the lock").scopes = Some(scopes);
     }
 
     /// Has it take no labels and nobody.
@@ -178,13 +190,17 @@ fn forbidden() -> Answer {
 async fn repository(
     State(pulls): State<Pulls>,
     Path((owner, name)): Path<(String, String)>,
-) -> Answer {
+) -> (HeaderMap, Answer) {
     let known = pulls.lock().expect("the lock");
+    let scopes = known.scopes.map(HeaderValue::from_static);
+    let scopes = scopes.map(|scopes| (HeaderName::from_static("x-oauth-scopes"), scopes));
+    let scopes = HeaderMap::from_iter(scopes);
     if owner == "robot" {
-        return match known.forks.made {
+        let answer = match known.forks.made {
             0 => not_found(),
             _ => (StatusCode::OK, Json(forked(&name))),
         };
+        return (scopes, answer);
     }
     let repository = json!({
         "full_name": format!("{owner}/{name}"),
@@ -192,7 +208,7 @@ async fn repository(
         "allow_forking": !known.has_no_forks,
         "permissions": { "push": !known.is_read_only },
     });
-    (StatusCode::OK, Json(repository))
+    (scopes, (StatusCode::OK, Json(repository)))
 }
 
 fn forked(name: &str) -> Value {

@@ -148,10 +148,13 @@ impl Office {
 
     /// What a route answers.
     pub(crate) async fn get(&self, path: &str) -> Value {
+        serde_json::from_str(&self.get_text(path).await).expect("JSON")
+    }
+
+    pub(crate) async fn get_text(&self, path: &str) -> String {
         let url = format!("{}{path}", self.address);
         let answer = in_time(http_client().get(url).send()).await;
-        let text = answer.expect("an answer").text().await.expect("a body");
-        serde_json::from_str(&text).expect("JSON")
+        answer.expect("an answer").text().await.expect("a body")
     }
 
     pub(crate) async fn record(&self, run: &str) -> Value {

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::keys::PUBLIC;
+use crate::fault_server::asks_for_rules;
 use crate::preflight::demo;
 
 pub(crate) const APP_ID: &str = "4711";
@@ -125,6 +126,9 @@ impl State {
     }
 
     fn answer(&mut self, asked: &str, headers: &HeaderMap, body: &[u8]) -> Said {
+        if asks_for_rules(asked) {
+            return said(404, "Not Found");
+        }
         self.asked.push(asked.to_owned());
         if asked == "POST /repos/octo/demo/pulls" && std::mem::take(&mut self.revoke_before_post) {
             self.revoke();
