@@ -8,6 +8,9 @@ use super::process::Peers;
 /// A suite of some thirty scenarios, run side by side.
 const SUITE_LIMIT: Duration = Duration::from_secs(300);
 
+/// What one of its clients may take, in milliseconds: they all run at once, and the machine may be busy.
+const CLIENT_LIMIT_MS: &str = "180000";
+
 /// Plays all client scenarios of a version of the protocol with `client`, a command that gets the
 /// address as its last argument. Only what `expected_failures` names may fail, and must. Answers what
 /// the suite printed.
@@ -18,7 +21,7 @@ pub(crate) async fn client_suite(
     expected_failures: &Path,
 ) -> String {
     let client = client.to_str().unwrap();
-    let arguments = ["client", "--command", client];
+    let arguments = ["client", "--command", client, "--timeout", CLIENT_LIMIT_MS];
     suite(peers, &arguments, version, expected_failures).await
 }
 
