@@ -3,10 +3,10 @@
 //! The queue goes by rounds. A caller's runs stand one in each round, so that everybody's next run comes
 //! before anybody's one after that, and a run's round never changes. A run that a limit of its caller or its
 //! repository holds up lets others pass and keeps its turn. Between the two limits it could be passed for
-//! ever, each being used up again before the other has room, so that after some rounds what it needs is kept
-//! for it.
+//! ever, each being used up again before the other has room, so that after some rounds its caller's other
+//! runs leave it room under their limit. Nobody else waits for that.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use pullwright_protocol::RunId;
 
@@ -113,7 +113,7 @@ impl Queue {
         let (turn, _) = waiting.find(|(turn, ticket)| {
             let has_room = taken.leaves_room_for(ticket, &self.places);
             if !has_room && self.is_overdue(**turn) {
-                taken.add(ticket);
+                taken.keep_room_for(ticket);
             }
             has_room
         })?;
@@ -151,6 +151,8 @@ impl Queue {
 struct Taken<'t> {
     callers: HashMap<&'t str, usize>,
     repositories: HashMap<&'t str, usize>,
+    /// Whose oldest run has room kept for it.
+    kept: HashSet<&'t str>,
 }
 
 impl<'t> Taken<'t> {
@@ -165,6 +167,16 @@ impl<'t> Taken<'t> {
             *self.callers.entry(name).or_default() += 1;
         }
         *self.repositories.entry(&ticket.repository).or_default() += 1;
+    }
+
+    /// Under its caller's limit, once for each caller: as soon as its repository has room it is then the
+    /// first to take it.
+    fn keep_room_for(&mut self, ticket: &'t Ticket) {
+        if let Some(name) = ticket.caller.name.as_deref()
+            && self.kept.insert(name)
+        {
+            *self.callers.entry(name).or_default() += 1;
+        }
     }
 
     fn leaves_room_for(&self, ticket: &Ticket, places: &Places) -> bool {

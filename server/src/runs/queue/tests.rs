@@ -130,13 +130,12 @@ fn is_held_up(queue: &Queue, ticket: &Ticket) -> bool {
         || on_repository >= most
 }
 
-/// Whether what a run needs may be kept for one that has waited for too long.
+/// Whether its caller's place may be kept for another run that has waited for too long.
 fn is_kept_for_another(queue: &Queue, turn: Turn, ticket: &Ticket) -> bool {
     let mut ahead = queue.waiting.range(..turn);
-    ahead.any(|(turn, other)| {
-        queue.is_overdue(*turn)
-            && (other.caller.name == ticket.caller.name || other.repository == ticket.repository)
-    })
+    ticket.caller.name.is_some()
+        && ahead
+            .any(|(turn, other)| queue.is_overdue(*turn) && other.caller.name == ticket.caller.name)
 }
 
 proptest! {
@@ -284,6 +283,30 @@ fn a_run_between_two_limits_is_not_passed_for_ever() {
         assert!(passed_by <= PATIENCE + 2, "{passed_by} have passed it");
     }
     assert!(passed_by >= PATIENCE, "{passed_by} have passed it");
+}
+
+/// What is kept for a run whose caller has a long one is nobody else's.
+#[test]
+fn runs_that_their_caller_holds_up_keep_no_repository_from_others() {
+    let places = Places {
+        total: 8,
+        per_caller: Some(1),
+        per_repository: Some(1),
+    };
+    let mut desk = Desk::new(places);
+    let long = desk.join(0, 9);
+    for repository in 0..REPOSITORIES {
+        desk.join(0, repository);
+    }
+    for _ in 0..PATIENCE + 2 {
+        let passing = desk.join(1, 8);
+        desk.queue.leave(&passing);
+    }
+    for repository in 0..REPOSITORIES {
+        let other = desk.join(3 + repository, repository);
+        assert!(desk.queue.has_place(&other), "repository {repository}");
+    }
+    assert!(desk.queue.has_place(&long));
 }
 
 #[test]
