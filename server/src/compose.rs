@@ -21,6 +21,7 @@ use pullwright_protocol::forge::ForgeCredential;
 use pullwright_source::{GitSource, Identity, OwnCredential, SourceConfig};
 
 pub use executor::Executor;
+pub(crate) use host_tools::missed_deliveries;
 pub use lock_file::LockFile;
 pub use reload::Reload;
 

@@ -11,6 +11,7 @@ mod act;
 mod ask;
 mod checks;
 mod mention;
+mod missed;
 mod payload;
 mod prompt;
 mod reception;
@@ -23,6 +24,7 @@ mod tell;
 mod turns;
 mod worker;
 
+pub use missed::Missed;
 pub(crate) use reception::MAX_DELIVERY_BYTES;
 pub use reception::{NotTaken, Reception, Taken, Webhooks};
 pub use settings::{OWNER, SettingsError, WebhookSettings};

@@ -22,6 +22,8 @@ pub struct GithubWebhookConfig {
     pub mention: String,
     /// How often a failed check on one of our own pull requests is repaired before people must say something.
     pub repair_attempts: u32,
+    /// Whether deliveries that have not arrived are asked for again, where the forge works as a GitHub App.
+    pub redeliver: bool,
     /// The repositories, as `HOST/OWNER/NAME` with `*`; all that the server takes if there are none here.
     pub repositories: Vec<String>,
     /// The provider row of these runs; `[agent] provider` if absent.
@@ -38,6 +40,7 @@ pub(super) const GITHUB_KEYS: &[&str] = &[
     "label",
     "mention",
     "repair_attempts",
+    "redeliver",
     "repositories",
     "provider",
     "max_usd",
@@ -98,6 +101,7 @@ impl GithubWebhookConfig {
             repair_attempts: section
                 .small_integer("repair_attempts", 0..=MAX_REPAIR_ATTEMPTS)?
                 .unwrap_or(DEFAULT_REPAIR_ATTEMPTS),
+            redeliver: section.boolean("redeliver")?.unwrap_or(true),
             repositories: section.strings("repositories")?.unwrap_or_default(),
             provider: section.non_empty("provider")?,
             max_usd: section.number("max_usd", 0.000_001..=1_000_000.0)?,

@@ -26,7 +26,7 @@ use crate::runs::{RequestLimits, Runs, RunsConfig};
 use crate::store::{PostgresAddress, Store};
 use crate::tokens::TokenKeys;
 use crate::traces::Traces;
-use crate::webhooks::{self, DeliveryStore, WebhookSettings, Webhooks, Worker};
+use crate::webhooks::{self, DeliveryStore, Missed, WebhookSettings, Webhooks, Worker};
 use signals::Signals;
 
 /// How long the last spans may take to be sent.
@@ -87,6 +87,8 @@ impl Serve {
             ..ApiConfig::default()
         };
         let webhooks = webhooks(&config, Arc::clone(&store) as _)?;
+        let github = config.webhooks.github.as_ref();
+        let redelivers = github.is_some_and(|github| github.redeliver);
         let api = ApiConfig {
             webhooks: webhooks.clone(),
             ..api
@@ -94,6 +96,8 @@ impl Serve {
         let traces = setting.traces.clone();
         let retirement = Retirement::of(&config.server, Arc::clone(&store) as _)?;
         let executor = Executor::new(compose::parts_with(store, config, sandboxes, &setting)?);
+        let missed =
+            redelivers.then(|| Missed::new(Arc::clone(&executor), setting.accounts.clone()));
         let file = config::path(self.config.as_deref())?;
         let reload = Reload::new(file, setting, Arc::clone(&executor));
         let watching = AbortOnDropHandle::new(tokio::spawn(reload.watch()));
@@ -108,7 +112,7 @@ impl Serve {
             let worker = Worker::new(Arc::clone(reception), runs, executor, access, lease);
             AbortOnDropHandle::new(tokio::spawn(worker.go_on()))
         });
-        let ended = self.listen(runs, api, grace).await;
+        let ended = self.listen(runs, api, grace, missed).await;
         drop(worker);
         access.flush().await;
         drop((watching, retiring));
@@ -141,6 +145,7 @@ impl Serve {
         runs: Runs,
         config: ApiConfig,
         grace: Duration,
+        missed: Option<Missed>,
     ) -> anyhow::Result<ExitCode> {
         let mut signals = Signals::catch().context("cannot wait for signals")?;
         let listener = TcpListener::bind(self.listen).await;
@@ -154,6 +159,8 @@ impl Serve {
             async move { runs.keep_recovering().await }
         });
         let _recovering = AbortOnDropHandle::new(recovering);
+        // What it has sent again must find somebody who listens.
+        let _missed = missed.map(|missed| AbortOnDropHandle::new(tokio::spawn(missed.go_on())));
         // Requests are answered until the last run has gone: streams go on, and new runs are refused.
         let closed = runs.closed().clone();
         let router = api::router(ApiState::with_config(runs.clone(), address, config));

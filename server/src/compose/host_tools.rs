@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use pullwright_core::config::{ToolConfig, ToolLink};
 use pullwright_core::run::{BoundToken, HostTools};
 use pullwright_core::tools::{ToolIo, ToolServerError};
-use pullwright_github::{Accounts, GithubConfig, Secret};
+use pullwright_github::{Accounts, GithubConfig, MissedDeliveries, Secret};
 use pullwright_link::ChildCommand;
 use pullwright_tool_kit::serve;
 use tokio::task::JoinHandle;
@@ -110,6 +110,19 @@ fn github(
     });
     let (read, write) = tokio::io::split(ours);
     Ok(ToolIo::bytes(read, write, AbortOnDrop(task)))
+}
+
+/// The deliveries of the App that a row names; `None` for a row that names none.
+pub(crate) fn missed_deliveries(
+    row: &ToolConfig,
+    accounts: Accounts,
+) -> Result<Option<MissedDeliveries>, String> {
+    if row.app.is_none() {
+        return Ok(None);
+    }
+    let mut config = github_config(row, None)?;
+    config.accounts = accounts;
+    MissedDeliveries::of(&config).map_err(|error| error.to_string())
 }
 
 /// As whom the forge works: with the caller's token if there is one for its host, else as the App, else with the

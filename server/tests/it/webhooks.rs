@@ -2,6 +2,7 @@
 
 mod emulated;
 mod examples;
+mod missed;
 mod people;
 mod reception;
 mod repairs;

@@ -135,6 +135,22 @@ impl Api {
         Ok(found)
     }
 
+    /// One request as the App itself, and the headers of the answer. Nothing is asked without an App.
+    pub(crate) async fn as_the_app<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        route: &str,
+        query: &[(&str, &str)],
+    ) -> Result<(HeaderMap, T), Fault> {
+        let Some(app) = &self.app else {
+            return Err(Fault::Nonsense(
+                "there is no GitHub App to ask as".to_owned(),
+            ));
+        };
+        let route = with_query(route, query);
+        app.as_itself(&self.wire, method, &route).await
+    }
+
     /// Creates something, once: whoever calls this must look for the effect before calling again.
     pub(crate) async fn post_once<T: DeserializeOwned>(
         &self,

@@ -18,6 +18,7 @@ mod error;
 mod fork;
 mod github;
 mod later;
+mod missed;
 mod model;
 mod permission;
 mod preflight;
@@ -41,6 +42,7 @@ pub use api::Accounts;
 pub use config::{AppConfig, GithubConfig, HttpLimits, Secret};
 pub use error::GithubError;
 pub use github::Github;
+pub use missed::{Asked, MissedDeliveries, NotAsked};
 
 /// The tool server of one GitHub host. Needs a Tokio runtime that outlives it.
 ///

@@ -8,12 +8,15 @@ mod slot;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use http::{HeaderMap, Method};
+use serde::de::DeserializeOwned;
+
 pub(crate) use self::fault::AppFault;
 use self::grant::Granter;
 pub(super) use self::slot::Token;
 use self::slot::{Answer, Slot};
-use super::Wire;
 use super::account::Who;
+use super::{Fault, NO_BODY, Wire};
 use crate::config::{AppConfig, GithubConfig};
 use crate::error::GithubError;
 use crate::repository::Repo;
@@ -52,6 +55,16 @@ impl App {
     pub(super) async fn token(&self, wire: &Wire, repo: &Repo) -> Answer {
         let slot = self.slot(wire, repo);
         slot.token(|| self.granter.grant(wire, repo)).await
+    }
+
+    /// One request as the App itself.
+    pub(super) async fn as_itself<T: DeserializeOwned>(
+        &self,
+        wire: &Wire,
+        method: Method,
+        route: &str,
+    ) -> Result<(HeaderMap, T), Fault> {
+        self.granter.ask(wire, method, route, NO_BODY).await
     }
 
     /// Forgets `token`, which GitHub no longer takes, unless another one has taken its place.

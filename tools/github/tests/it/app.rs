@@ -6,6 +6,7 @@ mod emulated;
 mod faults;
 pub(crate) mod keys;
 mod logs;
+mod missed;
 mod tokens;
 
 use pullwright_github::{AppConfig, GithubConfig, Secret};

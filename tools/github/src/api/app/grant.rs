@@ -117,7 +117,7 @@ impl Granter {
     }
 
     /// A request as the App itself.
-    async fn ask<T: DeserializeOwned>(
+    pub(super) async fn ask<T: DeserializeOwned>(
         &self,
         wire: &Wire,
         method: Method,
