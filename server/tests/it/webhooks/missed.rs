@@ -81,7 +81,7 @@ impl Drop for Server {
 /// Starts a server that works as an App of the GitHub at `api`.
 fn start(folder: &std::path::Path, api: &str, keys: &str) -> (Server, String) {
     let row = format!(
-        "[tools.github]\nbuiltin = \"github\"\nruns = \"host\"\nbase_url = \"{api}\"\n\
+        "[server]\ndata_dir = \"data\"\n[tools.github]\nbuiltin = \"github\"\nruns = \"host\"\nbase_url = \"{api}\"\n\
          hosts = [\"github.com\"]\napp_id = 4711\napp_key_env = \"PULLWRIGHT_TEST_APP_KEY\"\n"
     );
     write_config(
