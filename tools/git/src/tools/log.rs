@@ -41,6 +41,7 @@ pub(crate) fn run(root: &Path, args: &Log) -> Result<String, Refusal> {
     let wanted = args.n.unwrap_or(DEFAULT_COMMITS).clamp(1, MAX_COMMITS);
     let mut text = String::new();
     let mut listed = 0;
+    let mut is_whole = true;
     for (walked, id) in walk(&repository, args.rev.as_deref().unwrap_or("HEAD"))?.enumerate() {
         let commit = id
             .and_then(|id| repository.find_commit(id))
@@ -50,6 +51,7 @@ pub(crate) fn run(root: &Path, args: &Log) -> Result<String, Refusal> {
                 "[there are more; raise `n` or begin with rev {}]\n",
                 commit.id()
             ));
+            is_whole = false;
             break;
         }
         if walked == MAX_WALKED {
@@ -57,12 +59,16 @@ pub(crate) fn run(root: &Path, args: &Log) -> Result<String, Refusal> {
                 "[stopped after {MAX_WALKED} commits; go on with rev {}]\n",
                 commit.id()
             ));
+            is_whole = false;
             break;
         }
         if path.as_ref().is_none_or(|path| changes(&commit, path)) {
             text.push_str(&line(&commit));
             listed += 1;
         }
+    }
+    if is_whole && repository.is_shallow() {
+        text.push_str("[earlier commits are not in this repository]\n");
     }
     if text.is_empty() {
         return Ok("no commits\n".to_owned());

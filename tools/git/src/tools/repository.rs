@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use git2::{Repository, RepositoryOpenFlags};
+use git2::{ErrorClass, ErrorCode, Repository, RepositoryOpenFlags};
 use pullwright_tool_kit::Refusal;
 
 /// Opens the repository at `root`, and no other.
@@ -26,7 +26,14 @@ pub(crate) fn open(root: &Path) -> Result<Repository, Refusal> {
 
 /// Says what was tried when the git library failed.
 pub(crate) fn failed(what: &str) -> impl FnOnce(git2::Error) -> Refusal {
-    move |error| Refusal::new(format!("cannot {what}: {}", error.message()))
+    move |error| {
+        let is_absent = error.class() == ErrorClass::Odb && error.code() == ErrorCode::NotFound;
+        let hint = match is_absent {
+            true => "; this repository may be without what files held in earlier commits",
+            false => "",
+        };
+        Refusal::new(format!("cannot {what}: {}{hint}", error.message()))
+    }
 }
 
 /// A path of the model's as git writes it: relative to the root, without `.` and `..`.

@@ -169,3 +169,34 @@ fn a_long_diff_is_cut_with_a_hint() {
     assert!(diff.len() < 31_000, "{}", diff.len());
     assert!(diff.contains("Narrow it with `paths`, or ask for `stat` first."));
 }
+
+/// A run's repository may lack the history before its base, or what files held in it.
+#[test]
+fn what_a_repository_lacks_is_said() {
+    let fixture = Fixture::new(&[("a", "one\n")]);
+    let root = fixture.root();
+    fixture.write("a", "two\n");
+    let message = json!({"message": "second"});
+    call(root.clone(), "commit", message).unwrap();
+    let log = call(root.clone(), "log", json!({})).unwrap();
+    assert!(!log.contains("earlier commits"), "{log}");
+    let head = fs::read_to_string(root.join(".git/refs/heads/main")).unwrap();
+    fs::write(root.join(".git/shallow"), &head).unwrap();
+    let log = call(root.clone(), "log", json!({})).unwrap();
+    assert!(log.contains("second") && !log.contains("base"), "{log}");
+    assert!(
+        log.ends_with("[earlier commits are not in this repository]\n"),
+        "{log}"
+    );
+    fs::remove_file(root.join(".git/shallow")).unwrap();
+    // What `git hash-object` says of the first content.
+    let object = "5626abf0f72e58d7a153368ba57db4c673c0e171";
+    let (folder, name) = object.split_at(2);
+    let object = root.join(".git/objects").join(folder).join(name);
+    fs::remove_file(object).unwrap();
+    let refusal = call(root, "show", json!({"object": "HEAD"})).unwrap_err();
+    assert!(
+        refusal.0.contains("what files held in earlier commits"),
+        "{refusal}"
+    );
+}
