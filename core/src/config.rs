@@ -8,6 +8,7 @@
 mod access;
 mod app;
 mod change;
+mod cloning;
 mod credential;
 mod document;
 mod error;
@@ -34,6 +35,7 @@ use std::path::Path;
 pub use access::AccessConfig;
 pub use app::{AppConfig, AppKey};
 pub use change::{Notable, PolicyConfig};
+pub use cloning::CloneMode;
 pub use credential::CredentialConfig;
 pub use error::ConfigError;
 pub use policy::{AgentConfig, BudgetConfig, ChecksConfig, RepositoriesConfig, SetupConfig};

@@ -100,6 +100,9 @@ pub struct Fetch<'a> {
     pub branch: Option<&'a str>,
     /// The base commit to go on from; the branch's newest if absent.
     pub commit: Option<&'a str>,
+    /// A commit of which [`Source::bring_onto`] will be asked whether the base follows it; of a history that is
+    /// cut off, as much is fetched as tells.
+    pub since: Option<&'a str>,
     /// What to authenticate with, if anything.
     pub credential: Option<&'a ForgeCredential>,
 }

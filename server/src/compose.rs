@@ -181,6 +181,7 @@ fn source_config(config: &Config, setting: &Setting) -> SourceConfig {
         hosts: config.repositories.hosts.clone(),
         own_credentials: config.credentials.values().map(own_credential).collect(),
         allow_local_paths: setting.allow_local_paths,
+        clone_mode: config.repositories.clone,
         max_clone_bytes: config.repositories.max_clone_mb * 1024 * 1024,
         mirror_cache_bytes: config.repositories.mirror_cache_mb * 1024 * 1024,
         min_free_bytes: config.repositories.min_free_mb * 1024 * 1024,

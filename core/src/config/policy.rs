@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use pullwright_protocol::Publish;
 
 use super::ConfigError;
+use super::cloning::CloneMode;
 use super::provider::ProviderConfig;
 use super::publishing::MovedBase;
 use super::section::{Section, nearest};
@@ -40,6 +41,8 @@ pub struct BudgetConfig {
 pub struct RepositoriesConfig {
     /// The hosts, with a port where it is not the scheme's own; those reached by ssh as `ssh://host`.
     pub hosts: Vec<String>,
+    /// How much of a repository is fetched.
+    pub clone: CloneMode,
     /// The size of a clone beyond which it is given up, in megabytes.
     pub max_clone_mb: u64,
     /// The room of all mirrors together, in megabytes.
@@ -90,6 +93,7 @@ pub(super) const BUDGET_KEYS: &[&str] = &[
 ];
 pub(super) const REPOSITORIES_KEYS: &[&str] = &[
     "hosts",
+    "clone",
     "max_clone_mb",
     "mirror_cache_mb",
     "min_free_mb",
@@ -158,6 +162,7 @@ impl RepositoriesConfig {
             hosts: section
                 .git_hosts("hosts")?
                 .unwrap_or_else(|| vec!["github.com".to_owned()]),
+            clone: section.clone_mode("clone")?,
             max_clone_mb: section
                 .integer("max_clone_mb", 1..=1 << 20)?
                 .unwrap_or(2048),

@@ -122,7 +122,7 @@ impl Section<'_> {
     }
 
     /// The value that is written by its name; the usual one if absent.
-    fn chosen<T: Copy + Default>(
+    pub(super) fn chosen<T: Copy + Default>(
         &self,
         key: &str,
         all: &[(&'static str, T)],

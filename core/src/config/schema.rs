@@ -113,6 +113,10 @@ struct Repositories {
     /// Git hosts. One with a port may be plain http; ssh://HOST is one reached by ssh. Default:
     /// github.com.
     hosts: Option<Vec<String>>,
+    /// How much of a repository is fetched: full (default) has its whole history; shallow has none before the
+    /// commit that a run begins at; blobless has the history without the contents that files had before, where the
+    /// git host can filter.
+    clone: Option<CloneMode>,
     /// The largest clone, in MiB. Default 2048.
     max_clone_mb: Option<u64>,
     /// The room that the mirrors of all repositories may take together, in MiB. When they take more, those that were
@@ -126,6 +130,15 @@ struct Repositories {
     /// What becomes of a change whose base branch has moved meanwhile: rebase (default) puts it on the
     /// newest commit, merge merges that into it, keep leaves it where it was made.
     moved_base: Option<MovedBase>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only described")]
+enum CloneMode {
+    Full,
+    Shallow,
+    Blobless,
 }
 
 #[derive(JsonSchema)]

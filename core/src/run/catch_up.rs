@@ -46,6 +46,15 @@ pub(super) struct Pushing {
     pub(super) moved: Option<BaseMove>,
 }
 
+/// Where on the base branch.
+#[derive(Clone, Copy)]
+struct BaseAt<'a> {
+    /// At this commit; at the newest if absent.
+    commit: Option<&'a str>,
+    /// The commit that it is to be held against.
+    since: Option<&'a str>,
+}
+
 /// What came of one attempt.
 enum Attempt {
     /// The change is on the newest commit, which may not be it any more.
@@ -199,21 +208,26 @@ impl Run<'_> {
     /// The base branch as it is now.
     async fn newest(&self, base: &Base) -> Result<Result<Base, SourceError>, Halt> {
         let credential = self.credential(&base.repository).await?;
-        Ok(self.fetch_base(base, None, credential.as_ref()).await)
+        let at = BaseAt {
+            commit: None,
+            since: Some(&base.commit),
+        };
+        Ok(self.fetch_base(base, at, credential.as_ref()).await)
     }
 
     /// A commit of the base branch, or its newest.
     async fn fetch_base(
         &self,
         base: &Base,
-        commit: Option<&str>,
+        at: BaseAt<'_>,
         credential: Option<&ForgeCredential>,
     ) -> Result<Base, SourceError> {
         let fetch = || {
             self.parts.source.fetch(Fetch {
                 repository: &base.repository,
                 branch: Some(&base.branch),
-                commit,
+                commit: at.commit,
+                since: at.since,
                 credential,
             })
         };
@@ -328,7 +342,11 @@ impl Run<'_> {
             Err(Halt::Failed(_, reason)) => return failed(&reason),
             credential => credential?,
         };
-        let onto = match self.fetch_base(base, Some(onto), credential.as_ref()).await {
+        let at = BaseAt {
+            commit: Some(onto),
+            since: None,
+        };
+        let onto = match self.fetch_base(base, at, credential.as_ref()).await {
             Err(error) if error.passes => return Err(later_if_it_passes(error)),
             Err(error) => return failed(&error.message),
             Ok(onto) => onto,

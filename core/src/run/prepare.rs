@@ -13,7 +13,7 @@ use super::detect::{self, Commands};
 use super::follow::Start;
 use super::{Prepared, Run};
 use crate::agent::Halt;
-use crate::config::EditTool;
+use crate::config::{CloneMode, EditTool};
 use crate::provider::Provider;
 use crate::sandbox::{Opening, Sandbox, SandboxCommand};
 use crate::source::{Base, CheckoutFiles, Fetch, Repository, SourceError, Work};
@@ -114,7 +114,10 @@ impl Run<'_> {
             forge.rights = Some(rights.clone());
         }
         let max_mb = self.parts.config.repositories.max_clone_mb;
-        if let Some(too_large) = rights.size_kib.and_then(|kib| too_large(kib, max_mb)) {
+        let is_full = self.parts.config.repositories.clone == CloneMode::Full;
+        // Who fetches less finds out how much that is.
+        let size_kib = rights.size_kib.filter(|_| is_full);
+        if let Some(too_large) = size_kib.and_then(|kib| too_large(kib, max_mb)) {
             return Err(Halt::Failed(FailureKind::Limit, too_large));
         }
         let may_change_workflows = !self.parts.config.policy.allow.is_empty();
@@ -153,6 +156,7 @@ impl Run<'_> {
                 repository,
                 branch,
                 commit,
+                since: None,
                 credential: credential.as_ref(),
             })
         };

@@ -378,6 +378,7 @@ impl Run<'_> {
             repository: &repository,
             branch: Some(&base.branch),
             commit: Some(&base.commit),
+            since: None,
             credential: credential.as_ref(),
         };
         let fetched = self.parts.source.fetch(fetch).await;

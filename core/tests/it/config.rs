@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use pullwright_core::config::{
-    AppConfig, AppKey, Config, ConfigError, ForgeWaits, ModalConfig, MovedBase, Notable,
+    AppConfig, AppKey, CloneMode, Config, ConfigError, ForgeWaits, ModalConfig, MovedBase, Notable,
     PolicyConfig, ProviderLink, Runs, SandboxKind, ToolConfig, ToolLink,
 };
 use pullwright_protocol::Publish;
@@ -567,6 +567,15 @@ allowed_hosts = ['Pullwright.example.com']",
 }
 
 #[test]
+fn how_repositories_are_cloned_is_said() {
+    for mode in CloneMode::ALL {
+        let written = format!("[repositories]\nclone = '{}'", mode.as_str());
+        assert_eq!(with(&written).repositories.clone, mode);
+    }
+    assert_eq!(parse(MINIMAL).unwrap().repositories.clone, CloneMode::Full);
+}
+
+#[test]
 fn how_changes_are_published_is_said() {
     let config = with(
         "[repositories]
@@ -614,6 +623,11 @@ fn what_cannot_be_published_so_is_refused() {
     for (section, expected) in [
         ("[repositories]\npublish = 'forks'", "did you mean `fork`?"),
         ("[repositories]\nmoved_base = 'squash'", "is not known"),
+        (
+            "[repositories]\nclone = 'shalow'",
+            "did you mean `shallow`?",
+        ),
+        ("[repositories]\nclone = 1", "clone"),
         ("[commit]\nname = 'A <Robot>'", "it is not a name"),
         ("[commit]\nemail = 'robot'", "not an email address"),
         (

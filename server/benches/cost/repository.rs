@@ -98,6 +98,7 @@ async fn fetch(source: &GitSource, remote: &Path) -> Base {
         repository: &repository,
         branch: None,
         commit: None,
+        since: None,
         credential: None,
     };
     source.fetch(fetch).await.unwrap()

@@ -82,6 +82,7 @@ fn effective(config: &Config) -> Value {
         },
         "repositories": {
             "hosts": config.repositories.hosts,
+            "clone": config.repositories.clone.as_str(),
             "max_clone_mb": config.repositories.max_clone_mb,
             "mirror_cache_mb": config.repositories.mirror_cache_mb,
             "min_free_mb": config.repositories.min_free_mb,

@@ -24,6 +24,7 @@ impl Replay {
             repository: &local,
             branch: Some(branch),
             commit: Some(commit),
+            since: None,
             credential: None,
         };
         let base = git.fetch(fetch).await?;

@@ -7,12 +7,13 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
+use pullwright_core::config::CloneMode;
 use pullwright_core::source::{Base, CheckoutFiles, SourceError, Work};
 use pullwright_protocol::FailureKind;
 
 use crate::git::Call;
 use crate::source::GitSource;
-use crate::{kept_pack, objects, refname, shelf};
+use crate::{clone_mode, history, kept_pack, objects, refname, shelf};
 
 pub(crate) async fn checkout(
     source: &GitSource,
@@ -64,6 +65,7 @@ async fn fill(
     let git_dir = into.join(".git");
     init(source, &base.branch, into).await?;
     point_head(base, &git_dir)?;
+    cut_off(base, &git_dir).await?;
     let work = work.filter(|work| work.tree != base.tree);
     if let Some(work) = work {
         objects::id(&work.tree)?;
@@ -197,6 +199,21 @@ fn point_head(base: &Base, git_dir: &Path) -> Result<(), SourceError> {
                 "the branch `{}` of the checkout cannot be written: {error}",
                 base.branch
             ),
+        )
+    })
+}
+
+/// A history that goes no further than its pack is marked so, and git takes that well.
+async fn cut_off(base: &Base, git_dir: &Path) -> Result<(), SourceError> {
+    let is_shallow = clone_mode::of(&base.mirror) == CloneMode::Shallow;
+    if !is_shallow || !history::has_earlier(base).await? {
+        return Ok(());
+    }
+    let path = git_dir.join(history::CUT_FILE);
+    std::fs::write(&path, format!("{}\n", base.commit)).map_err(|error| {
+        SourceError::new(
+            FailureKind::Internal,
+            format!("`{}` cannot be written: {error}", path.display()),
         )
     })
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use pullwright_core::config::PolicyConfig;
+use pullwright_core::config::{CloneMode, PolicyConfig};
 
 use crate::known_secret::KnownSecret;
 use crate::own::OwnCredential;
@@ -33,6 +33,8 @@ pub struct SourceConfig {
     pub own_credentials: Vec<OwnCredential>,
     /// Whether a local path or a `file://` URL is accepted. Only for the command line.
     pub allow_local_paths: bool,
+    /// How much of a repository is fetched.
+    pub clone_mode: CloneMode,
     /// The largest size of a mirror, in bytes.
     pub max_clone_bytes: u64,
     /// The room of all mirrors together, in bytes. When they have more, those that were used longest ago go.
@@ -92,6 +94,7 @@ impl SourceConfig {
             private_hosts: Vec::new(),
             own_credentials: Vec::new(),
             allow_local_paths: false,
+            clone_mode: CloneMode::default(),
             max_clone_bytes: DEFAULT_MAX_CLONE_BYTES,
             mirror_cache_bytes: DEFAULT_MIRROR_CACHE_BYTES,
             min_free_bytes: DEFAULT_MIN_FREE_BYTES,

@@ -5,7 +5,7 @@ use git2::{ObjectType, Repository, Tree, TreeWalkMode, TreeWalkResult};
 use pullwright_core::source::{Base, RepositoryFiles, SourceError};
 
 use crate::source::GitSource;
-use crate::{absent, objects};
+use crate::{absent, history, objects};
 
 /// A blob of more bytes is not read at all: only its beginning is wanted, but objects come whole.
 const MAX_BLOB_BYTES: usize = 16 << 20;
@@ -59,7 +59,9 @@ impl RepositoryFiles for GitSource {
     }
 
     async fn notices(&self, base: &Base) -> Result<Vec<String>, SourceError> {
-        absent::notices(base.mirror.clone(), &base.tree).await
+        let mut notices = absent::notices(base.mirror.clone(), &base.tree).await?;
+        notices.extend(history::notice(base).await?);
+        Ok(notices)
     }
 }
 

@@ -56,6 +56,8 @@ pub(crate) struct Call {
     config: Vec<String>,
     env: Vec<(&'static str, OsString)>,
     input: Input,
+    /// A file that is read as standard input, beside a secret.
+    list: Option<PathBuf>,
     limit: Duration,
     max_stdout: usize,
     untrusted: bool,
@@ -105,6 +107,7 @@ impl Call {
             config: Vec::new(),
             env: Vec::new(),
             input: Input::Nothing,
+            list: None,
             limit,
             max_stdout: STDOUT_MAX_BYTES,
             untrusted: false,
@@ -140,6 +143,12 @@ impl Call {
 
     pub(crate) fn secret(mut self, secret: Option<Secret>) -> Self {
         self.input = secret.map_or(Input::Nothing, Input::Secret);
+        self
+    }
+
+    /// The call reads this file, whether it gets a secret or not.
+    pub(crate) fn list(mut self, path: &Path) -> Self {
+        self.list = Some(path.to_owned());
         self
     }
 
@@ -215,6 +224,7 @@ impl Call {
     fn command(&self, config: &SourceConfig) -> Command {
         let mut command = Command::new(SHELL);
         command.arg("-c").arg(self.script(config)).arg(&config.git);
+        command.args(&self.list);
         for entry in ALWAYS
             .iter()
             .copied()
@@ -245,6 +255,9 @@ impl Call {
         }
         if matches!(self.input, Input::Secret(_)) {
             script += "exec 9<&0 </dev/null; ";
+        }
+        if self.list.is_some() {
+            script += "exec <\"$1\"; shift; ";
         }
         script + "exec \"$0\" \"$@\""
     }

@@ -9,12 +9,13 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use pullwright_core::config::CloneMode;
 use pullwright_core::source::{Base, SourceError};
 use pullwright_protocol::FailureKind;
 
 use crate::git::Call;
 use crate::source::GitSource;
-use crate::{extent, objects};
+use crate::{clone_mode, contents, extent, objects};
 
 /// Where a mirror keeps them, one folder for each commit.
 const FOLDER: &str = "checkouts";
@@ -34,7 +35,13 @@ pub(crate) async fn prepare(source: &GitSource, base: &Base) -> Result<(), Sourc
     keep(source, base, &kept).await
 }
 
-/// Puts the base commit's history, and nothing else of the mirror, into the repository as one pack.
+/// Whether there is one.
+pub(crate) fn is_kept(base: &Base) -> bool {
+    place(base).exists()
+}
+
+/// Puts the base commit's history, as far as the mirror's mode goes, and nothing else of the mirror, into
+/// the repository as one pack.
 pub(crate) async fn copy_into(
     source: &GitSource,
     base: &Base,
@@ -128,19 +135,31 @@ fn drop_oldest(folder: &Path, left: usize) {
 }
 
 async fn pack(source: &GitSource, base: &Base, into: &Path) -> Result<(), SourceError> {
-    let args: [OsString; 6] = [
+    let mode = clone_mode::of(&base.mirror);
+    let mut args: Vec<OsString> = vec![
         "pack-objects".into(),
         "--quiet".into(),
         "--revs".into(),
         "--delta-base-offset".into(),
         // Deltas of the mirror are reused; looking for new ones costs more than it saves.
         "--window=0".into(),
-        into.join("pack").into(),
     ];
+    if mode == CloneMode::Blobless {
+        contents::check(base).await?;
+        // What files had in commits before may be left out.
+        args.push("--missing=allow-any".into());
+    }
+    args.push(into.join("pack").into());
+    let commit = &base.commit;
+    let wanted = match mode {
+        // Cut off there, whatever more of it the mirror has got to know.
+        CloneMode::Shallow => format!("--shallow {commit}\n{commit}\n"),
+        CloneMode::Full | CloneMode::Blobless => format!("{commit}\n"),
+    };
     let call = Call::local(source.config(), args)
         .git_dir(&base.mirror)
         .whole_tree()
-        .bytes(format!("{}\n", base.commit));
+        .bytes(wanted);
     let packed = source.local(call, "packing the base commit").await;
     packed.map(drop)
 }

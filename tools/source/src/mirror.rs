@@ -7,45 +7,20 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use pullwright_core::config::CloneMode;
 use pullwright_core::source::{Base, Fetch, Repository, SourceError};
 use pullwright_protocol::FailureKind;
 use sha2::{Digest, Sha256};
 
 use crate::failure::Doing;
-use crate::git::{Call, folder_size};
+use crate::git::Call;
 use crate::remote::Remote;
 use crate::source::GitSource;
-use crate::{damage, kept_pack, objects, refname, shelf};
+use crate::transfer::{self, Transfer};
+use crate::{clone_mode, contents, damage, history, kept_pack, objects, refname, shelf};
 
 /// How much of a hash names a mirror or a branch's reference, in bytes.
 const NAME_HASH_BYTES: usize = 12;
-
-/// All of it, in words that a server without git's own protocol does not understand: over plain files git takes
-/// in what it never checks.
-const WHOLE_HISTORY: &str = "--depth=2147483647";
-
-/// Old defects of honest repositories; everything else that fsck knows is refused.
-const TOLERATED: &[&str] = &[
-    "zeroPaddedFilemode",
-    "zeroPaddedDate",
-    "badTimezone",
-    "badDate",
-    "badDateOverflow",
-    "badEmail",
-    "badFilemode",
-    "missingEmail",
-    "missingNameBeforeEmail",
-    "missingSpaceBeforeDate",
-    "missingSpaceBeforeEmail",
-    "multipleAuthors",
-    "missingTaggerEntry",
-    "badTagName",
-    "gitignoreSymlink",
-    "gitattributesSymlink",
-    "mailmapSymlink",
-    "nullSha1",
-    "largePathname",
-];
 
 /// The commit of a branch that is asked for.
 #[derive(Clone)]
@@ -68,7 +43,8 @@ pub(crate) async fn fetch(source: &GitSource, fetch: Fetch<'_>) -> Result<Base, 
     if let Some(branch) = fetch.branch {
         refname::check(branch)?;
     }
-    let mirror = path(&source.config().data_dir, fetch.repository);
+    let config = source.config();
+    let mirror = path(&config.data_dir, fetch.repository, config.clone_mode);
     shelf::note_use(&mirror);
     let remote = source.remote(fetch.repository, fetch.credential).await?;
     let tip = ask(source, &remote, fetch.branch).await?;
@@ -118,6 +94,10 @@ impl Order<'_> {
     /// Answers the base, from which a checkout can be made.
     async fn fill(&self) -> Result<Base, SourceError> {
         let base = self.find_or_bring().await?;
+        if let Some(since) = self.fetch.since {
+            history::settle(&self.transfer(), since, &base.commit).await?;
+        }
+        contents::complete(&self.transfer(), &base).await?;
         // Reads every object of it, while there is somebody to ask for what is missing.
         kept_pack::prepare(self.source, &base).await?;
         Ok(base)
@@ -137,10 +117,7 @@ impl Order<'_> {
         if let Some(base) = self.find(wanted.clone()).await? {
             return Ok(base);
         }
-        shelf::make_room(source).await?;
-        bring(source, self.remote, &self.tip.branch, self.mirror).await?;
-        // While the lock is held, this one is not among those that go.
-        shelf::tidy_up(source).await;
+        self.bring().await?;
         drop(held);
         let brought = match wanted {
             Wanted::Commit(_) => self.find(wanted).await?,
@@ -150,13 +127,47 @@ impl Order<'_> {
         brought.ok_or_else(|| not_brought(self.fetch, self.tip, &self.remote.url))
     }
 
+    /// Fetches what is wanted. The mirror's lock is held.
+    async fn bring(&self) -> Result<(), SourceError> {
+        let transfer = self.transfer();
+        let elsewhere = self
+            .fetch
+            .commit
+            .filter(|commit| *commit != self.tip.commit);
+        let is_shallow = clone_mode::of(self.mirror) == CloneMode::Shallow;
+        if let Some(commit) = elsewhere.filter(|_| is_shallow) {
+            match transfer.commit(commit).await? {
+                transfer::Brought::Here | transfer::Brought::NotThere => return Ok(()),
+                transfer::Brought::Refused => {}
+            }
+        }
+        let branch = &self.tip.branch;
+        let refspec = format!("+refs/heads/{branch}:{}", keeper(branch));
+        transfer.branch(&refspec).await?;
+        let brought = self.find(Wanted::Any).await?;
+        match (elsewhere, brought) {
+            (Some(commit), Some(newest)) if is_shallow => {
+                history::deepen(&transfer, commit, &newest.commit).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn transfer(&self) -> Transfer<'_> {
+        Transfer {
+            source: self.source,
+            remote: self.remote,
+            mirror: self.mirror,
+        }
+    }
+
     async fn find(&self, wanted: Wanted) -> Result<Option<Base>, SourceError> {
         base(self.fetch.repository, &self.tip.branch, self.mirror, wanted).await
     }
 }
 
-/// The base at a commit of a branch, if the mirror below `data_dir` (see [`SourceConfig`]) holds it. No
-/// remote is asked, so this is for whoever may read that folder anyway.
+/// The base at a commit of a branch, if a mirror below `data_dir` (see [`SourceConfig`]) holds it, however it was
+/// cloned. No remote is asked, so this is for whoever may read that folder anyway.
 ///
 /// [`SourceConfig`]: crate::SourceConfig
 ///
@@ -169,9 +180,39 @@ pub async fn mirrored(
     commit: &str,
 ) -> Result<Option<Base>, SourceError> {
     refname::check(branch)?;
-    let mirror = path(data_dir, repository);
-    let wanted = Wanted::Commit(commit.to_owned());
-    base(repository, branch, &mirror, wanted).await
+    in_mirrors(data_dir, repository, branch, commit, &CloneMode::ALL).await
+}
+
+/// The same for a source, which looks first where it would fetch to.
+pub(crate) async fn known_to(
+    source: &GitSource,
+    repository: &Repository,
+    branch: &str,
+    commit: &str,
+) -> Result<Option<Base>, SourceError> {
+    refname::check(branch)?;
+    let own = source.config().clone_mode;
+    let others = CloneMode::ALL.into_iter().filter(|mode| *mode != own);
+    let modes: Vec<CloneMode> = std::iter::once(own).chain(others).collect();
+    let data_dir = &source.config().data_dir;
+    in_mirrors(data_dir, repository, branch, commit, &modes).await
+}
+
+async fn in_mirrors(
+    data_dir: &Path,
+    repository: &Repository,
+    branch: &str,
+    commit: &str,
+    modes: &[CloneMode],
+) -> Result<Option<Base>, SourceError> {
+    for mode in modes {
+        let mirror = path(data_dir, repository, *mode);
+        let wanted = Wanted::Commit(commit.to_owned());
+        if let Some(base) = base(repository, branch, &mirror, wanted).await? {
+            return Ok(Some(base));
+        }
+    }
+    Ok(None)
 }
 
 fn not_brought(fetch: Fetch<'_>, tip: &Tip, url: &str) -> SourceError {
@@ -191,8 +232,8 @@ fn not_brought(fetch: Fetch<'_>, tip: &Tip, url: &str) -> SourceError {
     }
 }
 
-/// Where the mirror of a repository lives.
-fn path(data_dir: &Path, repository: &Repository) -> PathBuf {
+/// Where the mirror of a repository lives that is cloned so.
+fn path(data_dir: &Path, repository: &Repository, mode: CloneMode) -> PathBuf {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
     let name: String = repository
         .path
@@ -202,9 +243,10 @@ fn path(data_dir: &Path, repository: &Repository) -> PathBuf {
         .map(plain)
         .collect();
     let name: String = name.chars().take(40).collect();
+    let stem = format!("{name}-{}", hash(&repository.url));
     data_dir
         .join("mirrors")
-        .join(format!("{name}-{}.git", hash(&repository.url)))
+        .join(clone_mode::file_name(&stem, mode))
 }
 
 /// The reference that keeps a branch. Flat, so that a branch `a` never is in the way of `a/b`.
@@ -303,80 +345,4 @@ async fn base(
         }))
     })
     .await
-}
-
-/// Fetches the branch into the mirror, which is made if need be. The mirror's lock is held.
-async fn bring(
-    source: &GitSource,
-    remote: &Remote<'_>,
-    branch: &str,
-    mirror: &Path,
-) -> Result<(), SourceError> {
-    let (config, timeouts) = (source.config(), source.config().timeouts);
-    let fresh = !mirror.exists();
-    source.init_bare(mirror).await?;
-    tidy(mirror);
-    let refspec = format!("+refs/heads/{branch}:{}", keeper(branch));
-    let args = [
-        "fetch",
-        "--quiet",
-        "--no-tags",
-        "--no-write-fetch-head",
-        "--no-auto-maintenance",
-        "--no-recurse-submodules",
-        WHOLE_HISTORY,
-        "--",
-        &remote.url,
-        &refspec,
-    ];
-    let call = Call::new(timeouts.fetch, args)
-        .git_dir(mirror)
-        .config(["fetch.fsckObjects=true", "core.bigFileThreshold=64m"])
-        .config(
-            TOLERATED
-                .iter()
-                .map(|defect| format!("fetch.fsck.{defect}=ignore")),
-        )
-        .growth(&mirror.join("objects"), config.max_clone_bytes);
-    let fetched = remote.run(call, Doing::Fetching).await;
-    let kept = fetched.and_then(|_| within(mirror, config.max_clone_bytes));
-    match &kept {
-        Err(_) if fresh => {
-            let _ = std::fs::remove_dir_all(mirror);
-        }
-        Err(_) => tidy(mirror),
-        Ok(()) => {}
-    }
-    kept
-}
-
-/// A small machine may finish the fetch between two looks at the size.
-fn within(mirror: &Path, max: u64) -> Result<(), SourceError> {
-    if folder_size(&mirror.join("objects")) <= max {
-        return Ok(());
-    }
-    Err(SourceError::new(
-        FailureKind::Limit,
-        format!(
-            "the repository is larger than {} MiB; raise `[repositories] max_clone_mb` if that is \
-             meant",
-            max >> 20
-        ),
-    ))
-}
-
-/// Removes what a killed git left half-written. The mirror's lock is held, so nobody is at work.
-fn tidy(mirror: &Path) {
-    let folders = ["", "objects/pack", "refs/pullwright"];
-    for entry in folders
-        .iter()
-        .filter_map(|folder| std::fs::read_dir(mirror.join(folder)).ok())
-    {
-        for entry in entry.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with("tmp_") || name.ends_with(".lock") {
-                let _ = std::fs::remove_file(entry.path());
-            }
-        }
-    }
 }

@@ -8,6 +8,7 @@ use pullwright_core::source::{Base, Brought, SourceError, Work};
 use pullwright_protocol::FailureKind;
 
 use crate::diff::{self, Change};
+use crate::history::{self, Relation};
 use crate::source::GitSource;
 use crate::{objects, quarantine};
 
@@ -35,8 +36,8 @@ pub(crate) async fn bring_onto(
         return Err(SourceError::new(
             FailureKind::Internal,
             format!(
-                "`{}` and `{}` are not one repository",
-                base.repository.url, onto.repository.url
+                "{} of `{}` and {} of `{}` are not in one mirror",
+                base.commit, base.repository.url, onto.commit, onto.repository.url
             ),
         ));
     }
@@ -47,13 +48,12 @@ pub(crate) async fn bring_onto(
         onto: objects::id(&onto.tree)?,
     };
     let (from, to) = (objects::id(&base.commit)?, objects::id(&onto.commit)?);
-    let (follows, merged) = objects::blocking(move || {
-        let git = objects::open(&quarantine)?;
-        let broken = |error: git2::Error| objects::broken(&quarantine, &error);
-        let follows = from == to || git.graph_descendant_of(to, from).map_err(broken)?;
-        Ok((follows, merge(&git, trees)?))
-    })
-    .await?;
+    let follows = match history::relation(&base.mirror, from, to).await? {
+        Relation::Follows => true,
+        Relation::Apart => false,
+        Relation::Unknown => return Err(cut_off(base, onto)),
+    };
+    let merged = objects::blocking(move || merge(&objects::open(&quarantine)?, trees)).await?;
     let work = match merged {
         Ok(tree) => {
             let judged = quarantine::judge(source, onto, work.quarantine.clone(), tree.to_string());
@@ -62,6 +62,18 @@ pub(crate) async fn bring_onto(
         Err(paths) => Err(paths),
     };
     Ok(Brought { follows, work })
+}
+
+fn cut_off(base: &Base, onto: &Base) -> SourceError {
+    SourceError::new(
+        FailureKind::Internal,
+        format!(
+            "whether {} follows {} cannot be seen in `{}`, whose history is cut off",
+            onto.commit,
+            base.commit,
+            base.mirror.display()
+        ),
+    )
 }
 
 /// The merged tree, or the paths that are in the way.

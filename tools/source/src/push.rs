@@ -10,6 +10,7 @@ use pullwright_core::source::{Push, Pushed, SourceError};
 use pullwright_protocol::FailureKind;
 
 use crate::config::Identity;
+use crate::cut_push;
 use crate::failure::{self, Doing};
 use crate::git::Call;
 use crate::message;
@@ -31,17 +32,18 @@ pub(crate) async fn push(source: &GitSource, push: Push<'_>) -> Result<Pushed, S
         return Ok(pushed(&push, commit));
     }
     let commit = commit(source, &push).await?;
-    let output = remote
-        .try_run(command(source, &remote, &push, &commit))
-        .await?;
-    if output.success {
-        return Ok(pushed(&push, commit));
+    cut_push::cut_off(&push)?;
+    let mut said = send(source, &remote, &push, &commit).await?;
+    if said
+        .as_ref()
+        .is_some_and(|said| cut_push::is_refused(&push, said))
+    {
+        cut_push::fill(source, &remote, &push, &commit).await?;
+        said = send(source, &remote, &push, &commit).await?;
     }
-    let said = format!(
-        "{}\n{}",
-        output.stderr,
-        String::from_utf8_lossy(&output.stdout)
-    );
+    let Some(said) = said else {
+        return Ok(pushed(&push, commit));
+    };
     // Somebody, perhaps an earlier attempt of ours, was there between question and push.
     let raced = said.contains("stale info") || said.contains("already exists");
     if raced && let Found::Ours(commit) = look(source, &remote, &push).await? {
@@ -54,6 +56,20 @@ pub(crate) async fn push(source: &GitSource, push: Push<'_>) -> Result<Pushed, S
         remote.has_credential(),
         &said,
     ))
+}
+
+/// Pushes the commit, and answers what git said where that failed.
+async fn send(
+    source: &GitSource,
+    remote: &Remote<'_>,
+    push: &Push<'_>,
+    commit: &str,
+) -> Result<Option<String>, SourceError> {
+    let output = remote
+        .try_run(command(source, remote, push, commit))
+        .await?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    Ok((!output.success).then(|| format!("{}\n{said}", output.stderr)))
 }
 
 fn check(push: &Push<'_>) -> Result<(), SourceError> {
@@ -118,18 +134,18 @@ async fn look(
         Some(_) => {}
     }
     let refspec = format!("+{name}:{TAKEN_REF}");
+    let (options, config) = cut_push::look_options(push);
     let args = [
         "fetch",
         "--quiet",
         "--no-tags",
         "--no-write-fetch-head",
         "--no-auto-maintenance",
-        "--",
-        &remote.url,
-        &refspec,
     ];
-    let fetch = Call::new(timeouts.push, args)
+    let args = args.iter().chain(options).copied();
+    let fetch = Call::new(timeouts.push, args.chain(["--", &remote.url, &refspec]))
         .git_dir(&push.work.quarantine)
+        .config(config.iter().copied())
         .growth(&push.work.quarantine, source.config().max_clone_bytes);
     remote.run(fetch, Doing::Pushing(push.branch)).await?;
     match same_work(push).await? {

@@ -18,7 +18,7 @@ use crate::diff::{self, Change};
 use crate::git::Call;
 use crate::known_secret::Finder;
 use crate::source::GitSource;
-use crate::{failure, objects, patch, policy, run_folder, shelf};
+use crate::{contents, failure, objects, patch, policy, run_folder, shelf};
 
 /// Against a sandbox that goes silent in the middle of a bundle.
 const BUNDLE_IDLE: Duration = Duration::from_secs(60);
@@ -88,6 +88,7 @@ async fn examine(
         _ => unpack(source, &incoming, &quarantine).await?,
     };
     let _ = std::fs::remove_file(&incoming);
+    contents::check_work(base, &quarantine, &tree).await?;
     judge(source, base, quarantine, tree).await
 }
 
@@ -161,16 +162,16 @@ pub(crate) fn lenders(run: &Path) -> Vec<PathBuf> {
         let name = entry.file_name();
         name.to_string_lossy().starts_with(FOLDER_PREFIX)
     });
-    let lender = |entry: std::fs::DirEntry| {
-        let alternates = entry
-            .path()
-            .join(REPOSITORY)
-            .join("objects/info/alternates");
-        let text = std::fs::read_to_string(alternates).ok()?;
-        let objects = Path::new(text.trim_end());
-        objects.parent().map(Path::to_owned)
-    };
-    quarantines.filter_map(lender).collect()
+    quarantines
+        .filter_map(|entry| lender(&entry.path().join(REPOSITORY)))
+        .collect()
+}
+
+/// The mirror that one borrows from.
+pub(crate) fn lender(repository: &Path) -> Option<PathBuf> {
+    let text = std::fs::read_to_string(repository.join("objects/info/alternates")).ok()?;
+    let objects = Path::new(text.trim_end());
+    objects.parent().map(Path::to_owned)
 }
 
 /// Checks every object of the bundle and answers the tree of its tip.

@@ -3,13 +3,14 @@
 use std::fs::{self, DirEntry};
 use std::path::{Path, PathBuf};
 
+use pullwright_core::config::CloneMode;
 use pullwright_core::source::{Base, SourceError, Work};
 use pullwright_protocol::{FailureKind, RunId};
 
 use crate::git::Call;
 use crate::quarantine::{self, FOLDER_PREFIX, REPOSITORY};
 use crate::source::GitSource;
-use crate::{failure, objects, run_folder};
+use crate::{clone_mode, failure, objects, run_folder};
 
 /// What a quarantine calls the index that a patch is applied to.
 const INDEX: &str = "restored-index";
@@ -37,7 +38,8 @@ async fn from_quarantine(
 ) -> Result<Option<Work>, SourceError> {
     let folder = run_folder::of(&source.config().data_dir, run)?;
     let wanted = objects::id(tree)?;
-    let found = objects::blocking(move || Ok(find(&folder, wanted))).await?;
+    let mode = clone_mode::of(&base.mirror);
+    let found = objects::blocking(move || Ok(find(&folder, wanted, mode))).await?;
     let Some(repository) = found else {
         return Ok(None);
     };
@@ -46,8 +48,9 @@ async fn from_quarantine(
     Ok(judged.ok())
 }
 
-/// The quarantine of the run that holds the tree.
-fn find(run: &Path, tree: git2::Oid) -> Option<PathBuf> {
+/// The quarantine of the run that holds the tree, and borrows from a mirror of this mode: from another one, it would
+/// not see what is fetched from now on.
+fn find(run: &Path, tree: git2::Oid, mode: CloneMode) -> Option<PathBuf> {
     let entries = fs::read_dir(run).into_iter().flatten().flatten();
     let repository = |entry: DirEntry| {
         let name = entry.file_name();
@@ -55,6 +58,10 @@ fn find(run: &Path, tree: git2::Oid) -> Option<PathBuf> {
         is_quarantine.then(|| entry.path().join(REPOSITORY))
     };
     entries.filter_map(repository).find(|repository| {
+        let lender = quarantine::lender(repository);
+        if lender.is_none_or(|lender| clone_mode::of(&lender) != mode) {
+            return false;
+        }
         // One that was left half-made is no repository.
         let git = objects::open(repository);
         git.is_ok_and(|git| git.find_tree(tree).is_ok())

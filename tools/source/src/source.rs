@@ -148,7 +148,7 @@ impl Source for GitSource {
         branch: &str,
         commit: &str,
     ) -> Result<Option<Base>, SourceError> {
-        mirror::mirrored(&self.config.data_dir, repository, branch, commit).await
+        mirror::known_to(self, repository, branch, commit).await
     }
 
     async fn checkout(

@@ -1,5 +1,7 @@
 //! The base branch moves while the model is at work.
 
+use std::path::Path;
+
 use pullwright_protocol::{CheckPhase, CheckReport, Event};
 use serde_json::json;
 
@@ -27,12 +29,17 @@ struct Moved {
 
 impl Moved {
     async fn play(config: &str, meanwhile: Meanwhile) -> Self {
-        let lab = Lab::start(Plan {
+        Self::play_on(|_| {}, config, meanwhile).await
+    }
+
+    /// With something done to the project and its remote before anything begins.
+    async fn play_on(before: fn(&Path), config: &str, meanwhile: Meanwhile) -> Self {
+        let plan = Plan {
             script: SLOWLY,
             config,
             ..Plan::default()
-        })
-        .await;
+        };
+        let lab = Lab::start_with(plan, before).await;
         let base = lab.git(&["rev-parse", "main"]).trim().to_owned();
         let (run, response) = lab.begin().await;
         lab.until(&run, |event| matches!(event, Event::ToolStarted { .. }))
@@ -125,6 +132,49 @@ async fn the_change_is_put_on_the_newest_commit_and_checked_there() {
     let patch = moved.lab.patch(&moved.played.id).await.expect("a patch");
     std::fs::write(moved.lab.path.join("p"), patch).expect("write");
     git(&old, &["apply", "--index", "../p"]);
+}
+
+/// A project that has come a long way, at a host that can leave contents out.
+fn with_a_past(folder: &Path) {
+    let (project, remote) = (
+        folder.join("project"),
+        folder.join("remotes/owner/project.git"),
+    );
+    for number in 0..4 {
+        std::fs::write(project.join("past.txt"), format!("{number}\n")).expect("write a file");
+        git(&project, &["add", "--all"]);
+        git(&project, &["commit", "--quiet", "--message", "Earlier"]);
+    }
+    let url = remote.to_str().expect("UTF-8");
+    git(&project, &["push", "--quiet", url, "main"]);
+    git(&remote, &["config", "uploadpack.allowFilter", "true"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clone_that_lacks_something_catches_up_too() {
+    for (clone, lacks) in [
+        ("shallow", "the history before this commit is not fetched"),
+        (
+            "blobless",
+            "what files held in earlier commits is not fetched",
+        ),
+    ] {
+        let config = format!("{CHECKS}[repositories]\nHOSTS_HERE\nclone = \"{clone}\"\n");
+        let moved = Moved::play_on(with_a_past, &config, their_file).await;
+        moved.played.ended("branch only");
+        assert_eq!(moved.parents(), [moved.rev("main")], "{clone}");
+        assert_eq!(moved.lab.pushed_paths(), "M\tsrc/greeting.txt\n");
+        let summary = moved.played.summary();
+        assert!(
+            summary.contains("was brought onto it"),
+            "{clone}: {summary}"
+        );
+        assert!(
+            moved.played.text.contains(lacks),
+            "{clone}: {}",
+            moved.played.text
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

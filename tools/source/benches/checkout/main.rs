@@ -6,6 +6,8 @@
 //! files is written. The two take turns, so that whatever else this machine does meets both, and the fastest of
 //! each are compared.
 //!
+//! A second table has what the first fetch of a repository costs in each mode of cloning.
+//!
 //! Remote and mirror share one machine, and the remote answers over HTTP. On a machine that is busy with other things
 //! only the processor time says something; that of a run's checkout has the remote's share in it.
 
@@ -17,6 +19,7 @@
 
 #[path = "../../tests/it/http_backend.rs"]
 mod http_backend;
+mod modes;
 mod repository;
 mod times;
 
@@ -95,7 +98,10 @@ async fn measure(scale: &Scale) -> f64 {
             std::fs::remove_dir_all(made).unwrap();
         }
     }
-    report(scale, &ours, &gits)
+    let ratio = report(scale, &ours, &gits);
+    let remote = folder.path().join("remote");
+    modes::measure(&remote, folder.path(), scale.rounds.div_ceil(3)).await;
+    ratio
 }
 
 /// A mirror's references are named so that a clone would not find its branch.
@@ -117,6 +123,7 @@ async fn fetch(source: &GitSource, url: &str) -> Base {
         repository: &repository,
         branch: None,
         commit: None,
+        since: None,
         credential: None,
     };
     source.fetch(fetch).await.unwrap()

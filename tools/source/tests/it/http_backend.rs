@@ -40,6 +40,8 @@ pub(crate) enum Behaviour {
     Echo { user: String, begin: String },
     /// Serves reads to all, refuses writes with 403.
     ReadOnly,
+    /// Serves everybody as servers of long ago do: by git's first protocol, which gives out branches only.
+    FirstProtocol,
     /// Sends everybody to the same path at another origin.
     Redirect(String),
     /// Accepts and never answers.
@@ -73,6 +75,7 @@ struct Shared {
     refused: watch::Sender<usize>,
     authorized: Mutex<usize>,
     packs: Mutex<usize>,
+    sent: Mutex<usize>,
 }
 
 impl HttpBackend {
@@ -89,6 +92,7 @@ impl HttpBackend {
             refused: watch::Sender::default(),
             authorized: Mutex::default(),
             packs: Mutex::default(),
+            sent: Mutex::default(),
         });
         let app = Router::new()
             .fallback(handle)
@@ -130,6 +134,11 @@ impl HttpBackend {
     /// How many packs were sent: asking for branches brings none.
     pub(crate) fn packs(&self) -> usize {
         *self.shared.packs.lock().unwrap()
+    }
+
+    /// How many bytes were sent in answers that bring objects.
+    pub(crate) fn sent(&self) -> usize {
+        *self.shared.sent.lock().unwrap()
     }
 
     /// Answers everybody with this status from now on; as it should again where there is none.
@@ -183,6 +192,11 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
         }
         Behaviour::ReadOnly if request.uri().to_string().contains("receive-pack") => {
             StatusCode::FORBIDDEN.into_response()
+        }
+        Behaviour::FirstProtocol => {
+            let mut request = request;
+            request.headers_mut().remove("git-protocol");
+            serve(&shared, request).await
         }
         Behaviour::ReadOnly => serve(&shared, request).await,
         Behaviour::Redirect(origin) => {
@@ -299,6 +313,7 @@ async fn serve(shared: &Shared, request: Request) -> Response {
     let _ = feed.await;
     if sends_pack(&output.stdout) {
         *shared.packs.lock().unwrap() += 1;
+        *shared.sent.lock().unwrap() += output.stdout.len();
     }
     from_cgi(&output.stdout)
 }

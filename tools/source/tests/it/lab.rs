@@ -130,6 +130,7 @@ pub(crate) async fn fetch(
             repository: &repository,
             branch,
             commit: None,
+            since: None,
             credential,
         })
         .await

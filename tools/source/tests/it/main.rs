@@ -6,6 +6,7 @@
 
 mod accept;
 mod checkout;
+mod clone_modes;
 mod fetch;
 mod hostile;
 mod http_backend;

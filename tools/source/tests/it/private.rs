@@ -23,6 +23,7 @@ async fn fetch(
             repository: &repository,
             branch,
             commit,
+            since: None,
             credential,
         })
         .await

@@ -146,6 +146,7 @@ async fn fetch_at(source: &GitSource, base: &Base, commit: &str) -> Result<Base,
         repository: &base.repository,
         branch: Some(&base.branch),
         commit: Some(commit),
+        since: None,
         credential: None,
     };
     source.fetch(fetch).await

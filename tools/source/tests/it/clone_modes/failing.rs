@@ -1,0 +1,77 @@
+//! What goes wrong on the way.
+
+use pullwright_protocol::FailureKind;
+
+use super::*;
+use crate::lab::bundle_tree;
+
+/// A server that was killed between the commits and the contents.
+#[tokio::test]
+async fn a_clone_that_broke_off_before_its_contents_is_completed() {
+    let bed = Bed::new(Way::Blobless).await;
+    let breaks = bed
+        .lab
+        .git_after("case \" $* \" in *\" --stdin \"*) echo 'early EOF' >&2; exit 128;; esac");
+    let broken = GitSource::new(SourceConfig {
+        git: breaks,
+        ..config(&bed.lab, &bed.server, CloneMode::Blobless)
+    });
+    let error = fetch(&broken.unwrap(), &bed.url(), Wanted::default()).await;
+    let error = error.unwrap_err();
+    assert!(error.passes, "{error}");
+    assert_eq!(error.kind, FailureKind::Clone, "{error}");
+    let packs = bed.server.packs();
+    assert_eq!(packs, 1);
+    let commit = bed.main();
+    let known = bed.fetch(Some("main"), Some(&commit), None).await.unwrap();
+    assert_eq!(
+        bed.server.packs(),
+        packs + 1,
+        "only the contents are fetched"
+    );
+    let into = bed.checkout(&known, None, "checkout").await;
+    assert_eq!(text(&into, &["write-tree"]), known.tree);
+}
+
+/// One that filters and gives out nothing but its branches cannot be cloned so.
+#[tokio::test]
+async fn a_server_that_gives_out_no_contents_is_told() {
+    let bed = Bed::with(Way::Blobless, Behaviour::FirstProtocol).await;
+    let error = bed.fetch(None, None, None).await.unwrap_err();
+    assert_eq!(error.kind, FailureKind::Clone, "{error}");
+    assert!(error.message.contains("[repositories] clone"), "{error}");
+    assert!(!error.passes, "{error}");
+}
+
+/// A sandbox that names a folder of an earlier commit and leaves out what is in it.
+#[tokio::test]
+async fn work_that_leaves_out_what_is_not_here_is_refused() {
+    for way in WAYS {
+        let bed = Bed::new(way).await;
+        let base = bed.base().await;
+        let bare = bed.lab.bare();
+        let earlier = text(&bare, &["rev-parse", "main~9^{tree}"]);
+        let full = bundle_tree(&bare, &base.commit, &earlier);
+        // With its contents it is work as any other.
+        let taken = take_in(&bed.source, &base, &full).await;
+        assert_eq!(taken.unwrap().tree, earlier, "{way:?}");
+        let lying = without_objects(&bare, &base.commit, &earlier);
+        let taken = take_in(&bed.source, &base, &lying).await;
+        match way {
+            Way::Full | Way::Unfiltered => drop(taken.unwrap()),
+            Way::Shallow | Way::Blobless => {
+                let error = taken.unwrap_err();
+                assert_eq!(error.kind, FailureKind::Export, "{way:?}: {error}");
+            }
+        }
+    }
+}
+
+/// A bundle of a single commit with this tree, and of nothing that is in it.
+fn without_objects(bare: &Path, base: &str, tree: &str) -> Vec<u8> {
+    let made = text(bare, &["commit-tree", tree, "-p", base, "-m", "work"]);
+    let header = format!("# v2 git bundle\n-{base} base\n{made} refs/heads/work\n\n");
+    let list = format!("{made}\n");
+    let pack = crate::lab::git_with(bare, &["pack-objects", "--stdout", "-q"], list.as_bytes());
+    [header.into_bytes(), pack].concat()
+}

@@ -1,0 +1,229 @@
+//! What goes out: changes on moved bases, on branches that grow, to forks, after a restart.
+
+use super::*;
+
+/// Somebody moves `main` by more than the first step fetches.
+const MOVED: usize = 20;
+
+async fn onto(bed: &Bed, base: &Base) -> Base {
+    let since = Some(base.commit.as_str());
+    bed.fetch(Some("main"), None, since).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_change_catches_up_with_a_branch_that_moved() {
+    for way in WAYS {
+        for merges in [false, true] {
+            let bed = Bed::new(way).await;
+            let base = bed.base().await;
+            let work = bed.work(&base, "sandbox").await;
+            grow(&bed.lab, MOVED);
+            let onto = onto(&bed, &base).await;
+            let brought = bed.source.bring_onto(&base, &work, &onto).await.unwrap();
+            assert!(brought.follows, "{way:?}");
+            let there = brought.work.unwrap();
+            let paths: Vec<&str> = there.changed.iter().map(|one| &*one.path).collect();
+            assert_eq!(paths, ["README.md", "new-sandbox"], "{way:?}");
+            bed.checkout(&onto, Some(&there), "checks").await;
+            let moved = Some(Moved {
+                onto: &onto,
+                work: &there,
+                merges,
+            });
+            let run = run();
+            let push = Push {
+                moved,
+                ..plain(&base, &work, &run)
+            };
+            let pushed = bed.push(push).await.unwrap();
+            let bare = bed.lab.bare();
+            let own = match merges {
+                true => format!("{}^1", pushed.commit),
+                false => pushed.commit.clone(),
+            };
+            let stands_on = match merges {
+                true => &base.commit,
+                false => &onto.commit,
+            };
+            assert_eq!(text(&bare, &["rev-parse", &format!("{own}^")]), *stands_on);
+            let range = format!("main..{}", pushed.commit);
+            assert_eq!(log(&bare, &range), 1 + usize::from(merges), "{way:?}");
+            git(
+                &bare,
+                &["fsck", "--full", "--strict", "--connectivity-only"],
+            );
+            let again = bed.push(push).await.unwrap();
+            assert_eq!(again, pushed, "{way:?}: a retry finds its own commit");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_branch_that_was_rewritten_is_told_from_one_that_moved() {
+    for way in WAYS {
+        let bed = Bed::new(way).await;
+        let base = bed.base().await;
+        let work = bed.work(&base, "sandbox").await;
+        rewrite(&bed.lab);
+        grow(&bed.lab, 3);
+        let onto = onto(&bed, &base).await;
+        let brought = bed.source.bring_onto(&base, &work, &onto).await.unwrap();
+        assert!(!brought.follows, "{way:?}");
+        assert_eq!(brought.work.unwrap().changed.len(), 2, "{way:?}");
+    }
+}
+
+/// No more is fetched than tells.
+#[tokio::test]
+async fn a_short_way_is_not_made_a_long_one() {
+    let bed = Bed::new(Way::Shallow).await;
+    let base = bed.base().await;
+    grow(&bed.lab, 5);
+    let sent = bed.server.sent();
+    let onto = onto(&bed, &base).await;
+    let mirror = &onto.mirror;
+    assert!(
+        mirror.join("shallow").exists(),
+        "it is not the whole history"
+    );
+    let more = bed.server.sent() - sent;
+    assert!(more < (PAST / 2) * NOISE_BYTES, "{more}");
+    let without = bed.work(&base, "sandbox").await;
+    let error = {
+        grow(&bed.lab, 5);
+        let newest = bed.fetch(Some("main"), None, None).await.unwrap();
+        bed.source.bring_onto(&base, &without, &newest).await
+    };
+    let error = error.unwrap_err();
+    assert!(error.message.contains("history is cut off"), "{error}");
+}
+
+#[tokio::test]
+async fn a_branch_grows_and_is_found_again() {
+    for way in WAYS {
+        let bed = Bed::new(way).await;
+        let base = bed.base().await;
+        let run = run();
+        let work = bed.work(&base, "first").await;
+        let first = bed.push(plain(&base, &work, &run)).await.unwrap();
+        let base = bed.fetch(Some(BRANCH), None, None).await.unwrap();
+        assert_eq!(base.commit, first.commit, "{way:?}");
+        let sandbox = bed.checkout(&base, None, "second").await;
+        std::fs::write(sandbox.join("more"), "more\n").unwrap();
+        commit(&sandbox, "more");
+        let bundle = bundle(&sandbox, &base.commit);
+        let work = take_in(&bed.source, &base, &bundle).await.unwrap();
+        let push = Push {
+            grows: true,
+            ..plain(&base, &work, &run)
+        };
+        let second = bed.push(push).await.unwrap();
+        let bare = bed.lab.bare();
+        assert_eq!(
+            text(&bare, &["rev-parse", &format!("{BRANCH}^")]),
+            first.commit
+        );
+        assert_eq!(bed.push(push).await.unwrap(), second, "{way:?}");
+        git(
+            &bare,
+            &["update-ref", &format!("refs/heads/{BRANCH}"), "side"],
+        );
+        let error = bed.push(push).await.unwrap_err();
+        assert!(
+            error.message.contains("somebody pushed"),
+            "{way:?}: {error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn work_is_found_again_after_a_restart_and_elsewhere() {
+    for way in WAYS {
+        let bed = Bed::new(way).await;
+        let base = bed.base().await;
+        let work = bed.work(&base, "sandbox").await;
+        grow(&bed.lab, 2);
+        let run = run();
+        let here = bed.source.restore(&run, &base, Some(&work.tree), b"");
+        assert_eq!(here.await.unwrap(), work, "{way:?}");
+        let elsewhere = GitSource::new(SourceConfig {
+            data_dir: bed.lab.path("other-data"),
+            ..config(&bed.lab, &bed.server, way.mode())
+        });
+        let elsewhere = elsewhere.unwrap();
+        let wanted = Wanted {
+            branch: Some("main"),
+            commit: Some(&base.commit),
+            ..Wanted::default()
+        };
+        let there = fetch(&elsewhere, &bed.url(), wanted).await.unwrap();
+        let again = elsewhere.restore(&run, &there, Some(&work.tree), &work.patch);
+        let again = again.await.unwrap();
+        assert_eq!(again.tree, work.tree, "{way:?}");
+        assert_eq!(again.patch, work.patch, "{way:?}");
+        let pushed = elsewhere.push(plain(&there, &again, &run)).await.unwrap();
+        let bare = bed.lab.bare();
+        assert_eq!(
+            text(&bare, &["rev-parse", BRANCH]),
+            pushed.commit,
+            "{way:?}"
+        );
+    }
+}
+
+/// A base that the branches of the repository do not hold any more, or that a fork does not hold yet.
+#[tokio::test]
+async fn what_a_repository_lacks_below_the_change_is_sent_along() {
+    for way in WAYS {
+        for is_fork in [false, true] {
+            let bed = Bed::new(way).await;
+            let fork = bed.lab.path("remote/fork/repo.git");
+            let bare = bed.lab.bare();
+            git(
+                &bed.lab.path("remote"),
+                &["clone", "-q", "--bare", "owner/repo.git", "fork/repo.git"],
+            );
+            grow(&bed.lab, 5);
+            let base = bed.base().await;
+            let work = bed.work(&base, "sandbox").await;
+            let to = bed.source.accept(&bed.server.url("fork/repo.git")).unwrap();
+            if !is_fork {
+                rewrite(&bed.lab);
+            }
+            let run = run();
+            let push = Push {
+                to: is_fork.then_some(&to),
+                ..plain(&base, &work, &run)
+            };
+            let pushed = bed.push(push).await.unwrap();
+            let there = if is_fork { &fork } else { &bare };
+            assert_eq!(
+                text(there, &["rev-parse", BRANCH]),
+                pushed.commit,
+                "{way:?}"
+            );
+            assert_eq!(log(there, BRANCH), PAST + 2 + 5 + 1, "{way:?}");
+            git(there, &["fsck", "--full", "--strict"]);
+            assert!(!there.join("shallow").exists(), "{way:?}");
+            assert_eq!(bed.push(push).await.unwrap(), pushed, "{way:?}");
+        }
+    }
+}
+
+/// Somebody moves the branch while the run is at work, and the change stays where it is: no more is sent than the
+/// commit that it stands on.
+#[tokio::test]
+async fn a_change_is_pushed_on_the_commit_that_it_was_made_on() {
+    for way in WAYS {
+        let bed = Bed::new(way).await;
+        let base = bed.base().await;
+        let work = bed.work(&base, "sandbox").await;
+        grow(&bed.lab, 3);
+        let run = run();
+        let pushed = bed.push(plain(&base, &work, &run)).await.unwrap();
+        let bare = bed.lab.bare();
+        let parent = text(&bare, &["rev-parse", &format!("{}^", pushed.commit)]);
+        assert_eq!(parent, base.commit, "{way:?}");
+        git(&bare, &["fsck", "--full", "--strict"]);
+    }
+}
