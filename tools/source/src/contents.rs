@@ -10,8 +10,13 @@ use pullwright_core::source::{Base, SourceError};
 use pullwright_protocol::FailureKind;
 
 use crate::bundle::unsound;
-use crate::transfer::Transfer;
-use crate::{clone_mode, kept_pack, objects};
+use crate::git::Call;
+use crate::source::GitSource;
+use crate::transfer::{TOLERATED, Transfer};
+use crate::{clone_mode, failure, kept_pack, objects, quarantine};
+
+/// Against files of submodules without end, in bytes.
+const MAX_JUDGED_BYTES: usize = 64 << 20;
 
 /// Sees to it that all files of the base can be read.
 pub(crate) async fn complete(transfer: &Transfer<'_>, base: &Base) -> Result<(), SourceError> {
@@ -40,17 +45,22 @@ pub(crate) async fn complete(transfer: &Transfer<'_>, base: &Base) -> Result<(),
     }
 }
 
-/// An error unless all files of the base can be read.
-pub(crate) async fn check(base: &Base) -> Result<(), SourceError> {
-    match missing(base).await?.first() {
-        None => Ok(()),
-        Some(id) => Err(SourceError::new(
+/// An error unless all files of the base can be read, and those that tell of submodules are such as fsck takes. It
+/// knows them by their names, which contents that came alone do not have.
+pub(crate) async fn check(source: &GitSource, base: &Base) -> Result<(), SourceError> {
+    let found = of(&base.mirror, &base.tree).await?;
+    if let Some(id) = found.missing.first() {
+        return Err(SourceError::new(
             FailureKind::Internal,
             format!(
                 "the mirror `{}` lacks a file of its base commit: missing blob {id}",
                 base.mirror.display()
             ),
-        )),
+        ));
+    }
+    match found.judged.is_empty() {
+        true => Ok(()),
+        false => judge(source, base, &found.judged).await,
     }
 }
 
@@ -64,18 +74,27 @@ pub(crate) async fn check_work(
     if clone_mode::of(&base.mirror) != CloneMode::Blobless {
         return Ok(());
     }
-    match missing_in(quarantine, tree).await?.first() {
+    match of(quarantine, tree).await?.missing.first() {
         None => Ok(()),
         Some(id) => Err(unsound(&format!("it leaves out the content {id}"))),
     }
 }
 
-/// The contents of the base's files that are not in its mirror, each once.
-async fn missing(base: &Base) -> Result<Vec<Oid>, SourceError> {
-    missing_in(&base.mirror, &base.tree).await
+/// What was found out about the files of a tree.
+#[derive(Default)]
+struct Found {
+    /// The contents that are not here, each once.
+    missing: Vec<Oid>,
+    /// The files that tell of submodules, and the folders that name them.
+    judged: Vec<Oid>,
 }
 
-async fn missing_in(repository: &Path, tree: &str) -> Result<Vec<Oid>, SourceError> {
+/// What is missing of the base's files in its mirror.
+async fn missing(base: &Base) -> Result<Vec<Oid>, SourceError> {
+    Ok(of(&base.mirror, &base.tree).await?.missing)
+}
+
+async fn of(repository: &Path, tree: &str) -> Result<Found, SourceError> {
     let (repository, tree) = (repository.to_owned(), objects::id(tree)?);
     objects::blocking(move || {
         let git = objects::open(&repository)?;
@@ -84,26 +103,109 @@ async fn missing_in(repository: &Path, tree: &str) -> Result<Vec<Oid>, SourceErr
     .await
 }
 
-fn of_tree(git: &Repository, root: Oid) -> Result<Vec<Oid>, git2::Error> {
+fn of_tree(git: &Repository, root: Oid) -> Result<Found, git2::Error> {
     let odb = git.odb()?;
     let (mut pending, mut seen) = (vec![root], HashSet::from([root]));
-    let mut missing = Vec::new();
+    let mut found = Found::default();
     while let Some(tree) = pending.pop() {
         for entry in &git.find_tree(tree)? {
-            if !seen.insert(entry.id()) {
-                continue;
-            }
+            let is_new = seen.insert(entry.id());
             match entry.kind() {
-                Some(ObjectType::Tree) => pending.push(entry.id()),
-                // One after the other would look for new packs each time.
-                Some(ObjectType::Blob)
-                    if !odb.exists_ext(entry.id(), OdbLookupFlags::NO_REFRESH) =>
-                {
-                    missing.push(entry.id());
+                Some(ObjectType::Tree) if is_new => pending.push(entry.id()),
+                Some(ObjectType::Blob) => {
+                    // One after the other would look for new packs each time.
+                    let is_here = || odb.exists_ext(entry.id(), OdbLookupFlags::NO_REFRESH);
+                    if is_new && !is_here() {
+                        found.missing.push(entry.id());
+                    }
+                    if is_judged(entry.name_bytes()) {
+                        found.judged.extend([tree, entry.id()]);
+                    }
                 }
                 _ => {}
             }
         }
     }
-    Ok(missing)
+    Ok(found)
+}
+
+/// Has fsck look at these once more, together.
+async fn judge(source: &GitSource, base: &Base, ids: &[Oid]) -> Result<(), SourceError> {
+    let config = source.config();
+    let list: String = ids.iter().map(|id| format!("{id}\n")).collect();
+    let pack = Call::local(config, ["pack-objects", "--quiet", "--stdout"])
+        .git_dir(&base.mirror)
+        .bytes(list)
+        .max_stdout(MAX_JUDGED_BYTES);
+    let pack = source.local(pack, "packing what tells of submodules");
+    let pack = pack.await?;
+    let folder = scratch(source)?;
+    let repository = quarantine::repository(source, base, folder.path()).await?;
+    let strict = TOLERATED.iter().map(|defect| format!("{defect}=ignore"));
+    let strict = format!("--strict={}", strict.collect::<Vec<_>>().join(","));
+    let index = Call::local(config, ["index-pack", "--stdin", &strict])
+        .git_dir(&repository)
+        .bytes(pack);
+    let output = index.run(config).await?;
+    match output.success {
+        true => Ok(()),
+        false => Err(SourceError::new(
+            FailureKind::Clone,
+            format!(
+                "git refuses what commit {} of `{}` says of submodules; git said: {}",
+                base.commit,
+                base.repository.url,
+                failure::last_words(&output.stderr)
+            ),
+        )),
+    }
+}
+
+/// A folder for a moment, where what a killed server leaves is removed.
+fn scratch(source: &GitSource) -> Result<tempfile::TempDir, SourceError> {
+    let trash = source.config().data_dir.join("trash");
+    let make = || {
+        std::fs::create_dir_all(&trash)?;
+        tempfile::tempdir_in(&trash)
+    };
+    make().map_err(|error: std::io::Error| {
+        SourceError::new(
+            FailureKind::Internal,
+            format!("no folder can be made in `{}`: {error}", trash.display()),
+        )
+    })
+}
+
+/// Whether some file system may take the name for that of the file which tells of submodules.
+fn is_judged(name: &[u8]) -> bool {
+    let plain: Vec<u8> = name
+        .iter()
+        .filter(|byte| byte.is_ascii())
+        .copied()
+        .collect();
+    let plain = plain.to_ascii_lowercase();
+    // The last one is how Windows shortens it where the first one is taken.
+    [&b".gitmodules"[..], b"gitmod~", b"gi7eba~"]
+        .iter()
+        .any(|begin| plain.starts_with(begin))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_submodules_is_known_by_all_its_names() {
+        for name in [
+            ".gitmodules",
+            ".GitModules",
+            ".git\u{200c}modules",
+            "GITMOD~1",
+        ] {
+            assert!(is_judged(name.as_bytes()), "{name}");
+        }
+        for name in ["gitmodules", ".gitignore", ".gitattributes"] {
+            assert!(!is_judged(name.as_bytes()), "{name}");
+        }
+    }
 }

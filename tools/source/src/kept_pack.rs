@@ -145,7 +145,7 @@ async fn pack(source: &GitSource, base: &Base, into: &Path) -> Result<(), Source
         "--window=0".into(),
     ];
     if mode == CloneMode::Blobless {
-        contents::check(base).await?;
+        contents::check(source, base).await?;
         // What files had in commits before may be left out.
         args.push("--missing=allow-any".into());
     }
