@@ -7,7 +7,7 @@ use pullwright_core::source::{CheckoutFiles, Source};
 use pullwright_source::{GitSource, SourceConfig};
 
 use crate::http_backend::{Behaviour, HttpBackend};
-use crate::repository;
+use crate::repository::{self, Scale};
 use crate::times::Times;
 
 /// What one mode has cost.
@@ -20,10 +20,14 @@ struct Cost {
     repository: u64,
 }
 
-/// Prints a row for each mode. The repository `r.git` below `remote` is there.
-pub(crate) async fn measure(remote: &Path, folder: &Path, rounds: usize) {
+/// Prints a row for each mode.
+pub(crate) async fn measure(scale: &Scale) {
+    let folder = tempfile::tempdir().unwrap();
+    let remote = folder.path().join("remote");
+    repository::make(&remote.join("r.git"), scale);
     let filter = ["config", "uploadpack.allowFilter", "true"];
     repository::git(&remote.join("r.git"), &filter);
+    let rounds = scale.rounds.div_ceil(3);
     println!("the first fetch of a repository, and a run's first checkout; {rounds} rounds");
     println!(
         "| clone | fetch: fastest ms | median | processor, mean | checkout: fastest ms | median | processor, mean | \
@@ -32,7 +36,7 @@ pub(crate) async fn measure(remote: &Path, folder: &Path, rounds: usize) {
     for mode in CloneMode::ALL {
         let mut cost = Cost::default();
         for _ in 0..rounds {
-            cost.add(mode, remote, folder).await;
+            cost.add(mode, &remote, folder.path()).await;
         }
         println!(
             "| {} | {} | {} | {:.1} | {:.1} | {:.1} |",
