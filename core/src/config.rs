@@ -40,7 +40,7 @@ pub use credential::CredentialConfig;
 pub use error::ConfigError;
 pub use policy::{AgentConfig, BudgetConfig, ChecksConfig, RepositoriesConfig, SetupConfig};
 pub use provider::{Compaction, EditTool, KeyCommand, ProviderConfig, ProviderLink, WireLink};
-pub use publishing::{CommitConfig, MovedBase, PullRequestConfig};
+pub use publishing::{CommitConfig, MovedBase, PullRequestConfig, Verified};
 pub use sandbox::{
     CommandConfig, LocalConfig, ModalConfig, NetworkConfig, SandboxConfig, SandboxKind,
 };
@@ -142,6 +142,7 @@ impl Config {
             server: ServerConfig::read(&root)?,
             webhooks: WebhooksConfig::read(&root)?,
         };
+        config.commit.check(&root, config.repositories.moved_base)?;
         config.agent.check_rows(&root, &config.providers)?;
         forge_hosts::check(&root, &config.tools)?;
         credential::check(&root, &config.credentials, &config.tools)?;

@@ -27,6 +27,7 @@ mod resume;
 mod servers;
 mod summary;
 mod token;
+mod verified;
 mod warm;
 mod way;
 mod work;
@@ -258,6 +259,8 @@ struct Run<'a> {
     is_elsewhere: bool,
     /// What is about to be pushed, or was.
     pushing: Option<Pushing>,
+    /// Whether the branch may have been made without the change.
+    is_begun: bool,
     /// Whether an earlier owner had begun to publish, which the time limit does not end.
     is_publishing: bool,
     pushed: Option<Pushed>,
@@ -351,6 +354,7 @@ impl<'a> Run<'a> {
             base_move: None,
             is_elsewhere: false,
             pushing: None,
+            is_begun: false,
             is_publishing: false,
             pushed: None,
             check_files: Vec::new(),

@@ -4,6 +4,8 @@
 //! enters through [`Source::take_in`] as a bundle, and everything after that happens in a
 //! quarantine repository of the run.
 
+mod hosted;
+
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -11,6 +13,8 @@ use pullwright_protocol::forge::ForgeCredential;
 use pullwright_protocol::{FailureKind, RunId};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncRead;
+
+pub use hosted::{HostedChange, Tip, Unfit};
 
 /// The control plane's git.
 #[async_trait]
@@ -73,6 +77,23 @@ pub trait Source: Send + Sync {
 
     /// Rebuilds the work as one commit of our own identity and pushes it with a lease.
     async fn push(&self, push: Push<'_>) -> Result<Pushed, SourceError>;
+
+    /// The work as the files of one commit, for a code host that makes the commit itself, or why none can be made
+    /// of it so. Nobody is asked.
+    async fn as_files(&self, push: Push<'_>) -> Result<Result<HostedChange, Unfit>, SourceError>;
+
+    /// Looks at the branch; an error if it has other work than the push expects.
+    async fn look(&self, push: Push<'_>) -> Result<Tip, SourceError>;
+
+    /// Makes the branch, at the commit that the work is put on, if it is not there.
+    async fn begin(&self, push: Push<'_>) -> Result<Tip, SourceError>;
+
+    /// Looks whether the branch is at `commit`, which the code host has made, and whether that is this very work.
+    /// An error that passes where the branch is still where it was.
+    async fn made(&self, push: Push<'_>, commit: &str) -> Result<Pushed, SourceError>;
+
+    /// Removes a branch that [`Source::begin`] has made, if nothing came onto it.
+    async fn take_back(&self, push: Push<'_>) -> Result<(), SourceError>;
 
     /// Removes what a run left on the control plane.
     async fn discard(&self, run: &RunId) -> Result<(), SourceError>;
@@ -185,6 +206,8 @@ pub struct Push<'a> {
     /// Whether the branch is there already, at the base commit, and grows by this work; else it must not
     /// exist yet. The lease is on that.
     pub grows: bool,
+    /// Whether this run may have made the branch already, at the commit that the work is put on.
+    pub is_begun: bool,
     /// The commit message.
     pub message: &'a str,
     /// What to authenticate with, if anything.

@@ -18,7 +18,7 @@ mod verdict;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pullwright_core::config::{Config, MovedBase};
+use pullwright_core::config::{Config, MovedBase, Verified};
 use pullwright_core::run::RunParts;
 use pullwright_core::sandbox::SandboxHost;
 use pullwright_core::source::Base;
@@ -163,6 +163,7 @@ impl Replay {
         self.recording.request.publish = None;
         let repositories = &mut self.config.repositories;
         (repositories.publish, repositories.moved_base) = (Publish::Auto, MovedBase::Keep);
+        self.config.commit.verified = Verified::Off;
         let models = &self.recording.models;
         let mut rows = models.iter().map(|(model, _)| &model.provider);
         let agent = &mut self.config.agent;

@@ -345,6 +345,10 @@ pub enum Event {
         /// What became of the branch that the change is proposed to, where a person should know.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         moved: Option<BaseMove>,
+        /// Whether the code host is asked to make the commit, for which the branch is first made where the commit
+        /// is put on it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        verified: bool,
     },
     /// The branch is pushed.
     BranchPushed {

@@ -14,6 +14,7 @@
 //! | [`FIND_PULL_REQUEST_ROLE`] | may be left out | [`ForgeBranch`] | [`FoundPullRequest`] | when a run follows another, to see whether its pull request is still open |
 //! | [`FORK_ROLE`] | may be left out | [`ForgeRepository`] | [`Forked`] | before the push, where a change is proposed from a fork |
 //! | [`PULL_REQUEST_DETAILS_ROLE`] | may be left out | [`PullRequestDetails`] | [`DetailsSet`] | after the pull request was opened, where `[pull_request]` asks for people or labels |
+//! | [`COMMIT_ROLE`] | may be left out; no commit is verified then | [`CommitOnBranch`] | [`MadeCommit`] | instead of the push, where `[commit] verified` asks for it; the branch was pushed at the commit's parent |
 //! | [`PERMISSION_ROLE`] | may be left out; nobody starts a run by a word there then | [`ForgeUser`] | [`ForgePermission`] | for each delivery of a webhook that a person has caused |
 //! | [`PULL_REQUEST_HEAD_ROLE`], [`COMMENT_ROLE`], [`FAILED_CHECKS_ROLE`], [`CHECK_RUN_ROLE`] | may be left out | see there | | for runs that webhooks have started |
 //!
@@ -30,7 +31,8 @@
 //! what to do. One ends the run as `failed(forge)`: at the preflight before any money is spent, later with the
 //! patch kept, and after the push with the branch where it is, which a message to the run proposes again. What
 //! can be seen and not pushed to is no error: [`Preflight::can_push`] is false and its warnings say why; the
-//! run works then, and ends with its patch.
+//! run works then, and ends with its patch. What [`COMMIT_ROLE`] refuses is pushed as ever or kept as a patch, as
+//! `[commit] verified` says, once the branch was looked at.
 //!
 //! **Repeating.** All roles may be called again with the same arguments and must then do no more than once:
 //! by the next owner of a run whose server died, by the next run of a line (the same branch with another
@@ -54,6 +56,7 @@
 //! Tools without a role are offered to models like those of any server: they should only read, and only in the
 //! repository that each call carries in its `_meta` ([`crate::tool::REPOSITORY_META_KEY`]).
 
+mod commit;
 mod preflight;
 mod roles;
 
@@ -65,6 +68,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::request::RunId;
+pub use commit::{AddedFile, COMMIT_ROLE, CommitOnBranch, MadeCommit};
 pub use preflight::{ForgePreflight, PlannedPush, Preflight};
 pub use roles::{ForgeRole, forge_roles};
 pub use thread::{

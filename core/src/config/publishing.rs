@@ -32,6 +32,18 @@ pub struct PullRequestConfig {
     pub assignees: Vec<String>,
 }
 
+/// Whether the code host makes the commits itself, through its API, and so vouches for them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verified {
+    /// They are made here and pushed.
+    #[default]
+    Off,
+    /// It makes those that it can make; the others are pushed, and the run says so.
+    WhenPossible,
+    /// What it cannot make is not pushed.
+    Always,
+}
+
 /// Whose commits are pushed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommitConfig {
@@ -41,6 +53,9 @@ pub struct CommitConfig {
     pub email: String,
     /// Who has part in each commit, as `Name <mail>`.
     pub co_authors: Vec<String>,
+    /// Whether the code host makes them; their author is then the account of its token, and no name or address from
+    /// here.
+    pub verified: Verified,
 }
 
 /// Who made a commit that nobody in particular made.
@@ -61,7 +76,7 @@ pub(super) const PULL_REQUEST_KEYS: &[&str] = &[
     "team_reviewers",
     "assignees",
 ];
-pub(super) const COMMIT_KEYS: &[&str] = &["name", "email", "co_authors"];
+pub(super) const COMMIT_KEYS: &[&str] = &["name", "email", "co_authors", "verified"];
 
 impl PullRequestConfig {
     pub(super) fn read(root: &Section<'_>) -> Result<Self, ConfigError> {
@@ -99,7 +114,24 @@ impl CommitConfig {
             name: name.unwrap_or_else(|| NAME.to_owned()),
             email: email.unwrap_or_else(|| EMAIL.to_owned()),
             co_authors,
+            verified: section.verified("verified")?,
         })
+    }
+
+    /// A code host makes no merges, which a run would find out when it has nothing left to do but to push one.
+    pub(super) fn check(
+        &self,
+        root: &Section<'_>,
+        moved_base: MovedBase,
+    ) -> Result<(), ConfigError> {
+        if self.verified != Verified::Always || moved_base != MovedBase::Merge {
+            return Ok(());
+        }
+        let message = "`always` cannot be kept with `moved_base = \"merge\"` in [repositories], since a code host \
+                       makes commits with one parent; write `moved_base = \"rebase\"`";
+        Err(root
+            .section("commit", COMMIT_KEYS)?
+            .error("verified", message))
     }
 }
 
@@ -109,6 +141,15 @@ impl Section<'_> {
             ("rebase", MovedBase::Rebase),
             ("merge", MovedBase::Merge),
             ("keep", MovedBase::Keep),
+        ];
+        self.chosen(key, &all)
+    }
+
+    fn verified(&self, key: &str) -> Result<Verified, ConfigError> {
+        let all = [
+            ("off", Verified::Off),
+            ("when_possible", Verified::WhenPossible),
+            ("always", Verified::Always),
         ];
         self.chosen(key, &all)
     }

@@ -161,6 +161,19 @@ struct Commit {
     email: Option<String>,
     /// Who has part in each commit, as `Name <mail>`.
     co_authors: Option<Vec<String>>,
+    /// Whether the code host makes the commits itself, through its API, and so marks them as verified: off
+    /// (default), when_possible (the others are pushed, and the run says so) or always (the others are not). Their
+    /// author is then the account of the token; name and email do not apply.
+    verified: Option<Verified>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+#[expect(dead_code, reason = "only described")]
+enum Verified {
+    Off,
+    WhenPossible,
+    Always,
 }
 
 /// What a pull request gets beside its description.

@@ -44,6 +44,8 @@ pub(super) struct Pushing {
     pub(super) fork: Option<ForgeRepository>,
     /// What became of the base branch.
     pub(super) moved: Option<BaseMove>,
+    /// Whether the branch is first made without the commit, which the code host then makes.
+    pub(super) verified: bool,
 }
 
 /// Where on the base branch.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use pullwright_protocol::FailureKind;
 use pullwright_protocol::forge::{
-    CREDENTIAL_ROLE, DetailsSet, FIND_PULL_REQUEST_ROLE, FORK_ROLE, ForgeBranch, ForgeCredential,
-    ForgePreflight, ForgeRepository, Forked, FoundPullRequest, OpenPullRequest, OpenedPullRequest,
-    PREFLIGHT_ROLE, PULL_REQUEST_DETAILS_ROLE, PULL_REQUEST_ROLE, Preflight, PullRequestDetails,
+    COMMIT_ROLE, CREDENTIAL_ROLE, CommitOnBranch, DetailsSet, FIND_PULL_REQUEST_ROLE, FORK_ROLE,
+    ForgeBranch, ForgeCredential, ForgePreflight, ForgeRepository, Forked, FoundPullRequest,
+    MadeCommit, OpenPullRequest, OpenedPullRequest, PREFLIGHT_ROLE, PULL_REQUEST_DETAILS_ROLE,
+    PULL_REQUEST_ROLE, Preflight, PullRequestDetails,
 };
 use pullwright_protocol::tool::REPOSITORY_META_KEY;
 use rmcp::model::RequestMetaObject;
@@ -114,6 +115,19 @@ impl Forge {
     /// The account's fork of the repository, which is made if need be.
     pub(super) async fn fork(&self) -> Result<Forked, Halt> {
         self.call(FORK_ROLE, &self.repository).await
+    }
+
+    /// Whether the code host makes commits itself.
+    pub(super) fn makes_commits(&self) -> bool {
+        self.server.tool_with_role(COMMIT_ROLE).is_some()
+    }
+
+    /// Has the code host make a commit.
+    pub(super) async fn commit(
+        &self,
+        fill: impl FnOnce(ForgeRepository) -> CommitOnBranch,
+    ) -> Result<MadeCommit, Halt> {
+        self.call(COMMIT_ROLE, &fill(self.repository.clone())).await
     }
 
     /// Puts labels and people to a pull request, as far as the forge takes them.

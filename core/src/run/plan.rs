@@ -44,7 +44,7 @@ impl Run<'_> {
             grows,
             email: Some(config.commit.email.clone()),
             merges: !grows && config.repositories.moved_base == MovedBase::Merge,
-            verified: false,
+            verified: self.may_be_verified(),
         })
     }
 

@@ -9,6 +9,7 @@ use super::again::later_if_it_passes;
 use super::catch_up::{CaughtUp, Pushing};
 use super::evidence::{Beside, Proposed};
 use super::summary::Summary;
+use super::verified::Maker;
 use super::way::Way;
 use super::{Ended, Run, evidence};
 use crate::agent::Halt;
@@ -45,12 +46,16 @@ impl Run<'_> {
                 return Ok(patch_only(&reason));
             }
             self.status(Stage::Publish, "pushing the branch").await;
-            match self.push(&base, &work, &summary).await {
-                Err(Halt::Failed(FailureKind::Credential, reason)) => {
+            let pushed = match self.push(&base, &work, &summary).await {
+                Err(Halt::Failed(FailureKind::Credential, reason)) => Err(reason),
+                pushed => pushed?,
+            };
+            match pushed {
+                Ok(pushed) => self.pushed = Some(pushed),
+                Err(reason) => {
                     self.status(Stage::Publish, reason.clone()).await;
                     return Ok(patch_only(&reason));
                 }
-                pushed => self.pushed = Some(pushed?),
             }
             self.check_files = evidence::check_files(self.published_work(&work));
         }
@@ -126,32 +131,57 @@ impl Run<'_> {
         }
     }
 
-    async fn push(&mut self, base: &Base, work: &Work, summary: &Summary) -> Result<Pushed, Halt> {
+    /// Pushes the change, or answers why it is not to be pushed.
+    async fn push(
+        &mut self,
+        base: &Base,
+        work: &Work,
+        summary: &Summary,
+    ) -> Result<Result<Pushed, String>, Halt> {
         let (branch, grows) = self.branch_to_push(base);
         let fork = self.fork_to_push(base);
         let to = match &fork {
             Some(fork) => self.parts.source.accept(&git_url(fork))?,
             None => base.repository.clone(),
         };
-        let credential = self.credential(&to).await?;
-        self.say_push_started(&branch, work, fork.clone()).await;
-        self.before_effect().await?;
+        let (run, caught_up) = (self.owned.id.clone(), self.caught_up.clone());
         let policy = self.parts.config.repositories.moved_base;
         let message = summary.commit_message(&self.parts.config.commit.co_authors);
-        let push = || {
-            self.parts.source.push(Push {
-                run: &self.owned.id,
-                base,
-                work,
-                moved: self.caught_up.as_ref().map(|there| there.moved(policy)),
-                to: fork.is_some().then_some(&to),
-                branch: &branch,
-                grows,
-                message: &message,
-                credential: credential.as_ref(),
-            })
+        let push = Push {
+            run: &run,
+            base,
+            work,
+            moved: caught_up.as_ref().map(|there| there.moved(policy)),
+            to: fork.is_some().then_some(&to),
+            branch: &branch,
+            grows,
+            is_begun: self.is_begun,
+            message: &message,
+            credential: None,
         };
-        let pushed = self.try_again(push).await.map_err(later_if_it_passes)?;
+        let maker = self.maker(push).await?;
+        if let Maker::Nobody(reason) = maker {
+            return Ok(Err(reason));
+        }
+        let credential = self.credential(&to).await?;
+        let credential = credential.as_ref();
+        let push = Push { credential, ..push };
+        let verified = self.is_begun || matches!(maker, Maker::Host(_));
+        if verified && !self.is_begun {
+            self.see_that_it_is_free(push).await?;
+        }
+        self.say_push_started(&branch, work, fork.clone(), verified)
+            .await;
+        self.before_effect().await?;
+        self.is_begun = verified;
+        let push = Push {
+            is_begun: verified,
+            ..push
+        };
+        let pushed = match self.push_as(maker, push, fork.as_ref()).await? {
+            Ok(pushed) => pushed,
+            Err(reason) => return Ok(Err(reason)),
+        };
         let event = Event::BranchPushed {
             branch: pushed.branch.clone(),
             commit: pushed.commit.clone(),
@@ -167,16 +197,49 @@ impl Run<'_> {
             place.unwrap_or_default()
         );
         self.status(Stage::Publish, message).await;
-        Ok(pushed)
+        Ok(Ok(pushed))
+    }
+
+    /// Who makes a branch without a commit must know later that it was nobody else's before.
+    async fn see_that_it_is_free(&self, push: Push<'_>) -> Result<(), Halt> {
+        let looked = self.try_again(|| self.parts.source.look(push)).await;
+        looked.map(drop).map_err(later_if_it_passes)
+    }
+
+    async fn push_as(
+        &self,
+        maker: Maker,
+        push: Push<'_>,
+        fork: Option<&ForgeRepository>,
+    ) -> Result<Result<Pushed, String>, Halt> {
+        let maker = match maker {
+            Maker::Host(change) => match self.commit_at_host(push, &change, fork).await? {
+                Ok(pushed) => return Ok(Ok(pushed)),
+                Err(maker) => maker,
+            },
+            maker => maker,
+        };
+        if let Maker::Nobody(reason) = maker {
+            return Ok(Err(reason));
+        }
+        let pushed = self.try_again(|| self.parts.source.push(push)).await;
+        pushed.map(Ok).map_err(later_if_it_passes)
     }
 
     /// The log has what is pushed before it is pushed: another owner pushes the same, or finds it there.
-    async fn say_push_started(&mut self, branch: &str, work: &Work, fork: Option<ForgeRepository>) {
+    async fn say_push_started(
+        &mut self,
+        branch: &str,
+        work: &Work,
+        fork: Option<ForgeRepository>,
+        verified: bool,
+    ) {
         let pushing = Pushing {
             tree: self.published_work(work).tree.clone(),
             onto: self.caught_up.as_ref().map(|there| there.onto().to_owned()),
             fork,
             moved: self.base_move.clone(),
+            verified,
         };
         if self.pushing.as_ref() == Some(&pushing) {
             return;
@@ -187,6 +250,7 @@ impl Run<'_> {
             onto: pushing.onto.clone(),
             fork: pushing.fork.clone(),
             moved: pushing.moved.clone(),
+            verified: pushing.verified,
         };
         self.log.emit(event).await;
         self.pushing = Some(pushing);

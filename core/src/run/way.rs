@@ -36,10 +36,10 @@ impl Run<'_> {
             return Ok(());
         }
         let rights = self.forge.as_ref().map(|forge| forge.rights.as_ref());
-        self.way = match open(self.wanted(), rights) {
-            Open::Branch => Way::Branch,
-            Open::Patch(reason) => Way::Patch(reason),
-            Open::Fork => self.fork().await?,
+        self.way = match (open(self.wanted(), rights), self.why_never_verified()) {
+            (Open::Patch(reason), _) | (_, Some(reason)) => Way::Patch(reason),
+            (Open::Branch, None) => Way::Branch,
+            (Open::Fork, None) => self.fork().await?,
         };
         let message = match &self.way {
             Way::Branch => return Ok(()),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use pullwright_core::config::{
     AppConfig, AppKey, CloneMode, Config, ConfigError, ForgeWaits, ModalConfig, MovedBase, Notable,
-    PolicyConfig, ProviderLink, Runs, SandboxKind, ToolConfig, ToolLink,
+    PolicyConfig, ProviderLink, Runs, SandboxKind, ToolConfig, ToolLink, Verified,
 };
 use pullwright_protocol::Publish;
 
@@ -585,6 +585,7 @@ moved_base = 'merge'
 name = 'A Robot'
 email = 'robot@example.com'
 co_authors = ['Ann Other <ann@example.com>']
+verified = 'when_possible'
 [pull_request]
 draft = true
 labels = ['good first issue']
@@ -602,6 +603,7 @@ public_url = 'https://pullwright.example.com/'",
         ("A Robot", "robot@example.com")
     );
     assert_eq!(commit.co_authors, ["Ann Other <ann@example.com>"]);
+    assert_eq!(commit.verified, Verified::WhenPossible);
     assert!(pull_request.draft);
     assert_eq!(pull_request.labels, ["good first issue"]);
     let people = [
@@ -613,6 +615,7 @@ public_url = 'https://pullwright.example.com/'",
     let url = config.server.public_url;
     assert_eq!(url.as_deref(), Some("https://pullwright.example.com"));
     let absent = parse(MINIMAL).unwrap();
+    assert_eq!(absent.commit.verified, Verified::Off);
     assert_eq!(absent.repositories.publish, Publish::Auto);
     assert_eq!(absent.repositories.moved_base, MovedBase::Rebase);
     assert!(!absent.pull_request.draft && absent.server.public_url.is_none());
@@ -630,6 +633,11 @@ fn what_cannot_be_published_so_is_refused() {
         ("[repositories]\nclone = 1", "clone"),
         ("[commit]\nname = 'A <Robot>'", "it is not a name"),
         ("[commit]\nemail = 'robot'", "not an email address"),
+        ("[commit]\nverified = 'allways'", "did you mean `always`?"),
+        (
+            "[repositories]\nmoved_base = 'merge'\n[commit]\nverified = 'always'",
+            "commits with one parent",
+        ),
         (
             "[commit]\nco_authors = ['Ann']",
             "`Ann` is not `Name <mail>`",

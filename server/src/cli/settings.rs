@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use pullwright_core::config::{
     AppConfig, AppKey, Config, CredentialConfig, EditTool, GithubWebhookConfig, MovedBase,
-    ProviderConfig, ProviderLink, Runs, SandboxConfig, ToolConfig, ToolLink, WireLink,
+    ProviderConfig, ProviderLink, Runs, SandboxConfig, ToolConfig, ToolLink, Verified, WireLink,
     config_schema,
 };
 use serde_json::{Value, json};
@@ -93,6 +93,7 @@ fn effective(config: &Config) -> Value {
             "name": config.commit.name,
             "email": config.commit.email,
             "co_authors": config.commit.co_authors,
+            "verified": verified(config.commit.verified),
         },
         "pull_request": {
             "draft": config.pull_request.draft,
@@ -169,6 +170,14 @@ fn moved_base(moved_base: MovedBase) -> &'static str {
         MovedBase::Rebase => "rebase",
         MovedBase::Merge => "merge",
         MovedBase::Keep => "keep",
+    }
+}
+
+fn verified(verified: Verified) -> &'static str {
+    match verified {
+        Verified::Off => "off",
+        Verified::WhenPossible => "when_possible",
+        Verified::Always => "always",
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use pullwright_core::source::{
-    Base, Brought, CheckoutFiles, Fetch, Push, Pushed, Repository, Source, SourceError, Work,
+    Base, Brought, CheckoutFiles, Fetch, HostedChange, Push, Pushed, Repository, Source,
+    SourceError, Tip, Unfit, Work,
 };
 use pullwright_protocol::{FailureKind, RunId};
 use tokio::io::AsyncRead;
@@ -46,6 +47,11 @@ impl OfflineSource {
     #[must_use]
     pub(super) fn would_push(&self) -> bool {
         self.would_push.load(Ordering::Relaxed)
+    }
+
+    fn does_not_push(&self) -> SourceError {
+        self.would_push.store(true, Ordering::Relaxed);
+        SourceError::new(FailureKind::Credential, "a replay does not push")
     }
 }
 
@@ -111,11 +117,27 @@ impl Source for OfflineSource {
 
     /// A run that may not push keeps its patch, which is how a replay ends.
     async fn push(&self, _: Push<'_>) -> Result<Pushed, SourceError> {
-        self.would_push.store(true, Ordering::Relaxed);
-        Err(SourceError::new(
-            FailureKind::Credential,
-            "a replay does not push",
-        ))
+        Err(self.does_not_push())
+    }
+
+    async fn as_files(&self, _: Push<'_>) -> Result<Result<HostedChange, Unfit>, SourceError> {
+        Err(self.does_not_push())
+    }
+
+    async fn look(&self, _: Push<'_>) -> Result<Tip, SourceError> {
+        Err(self.does_not_push())
+    }
+
+    async fn begin(&self, _: Push<'_>) -> Result<Tip, SourceError> {
+        Err(self.does_not_push())
+    }
+
+    async fn made(&self, _: Push<'_>, _: &str) -> Result<Pushed, SourceError> {
+        Err(self.does_not_push())
+    }
+
+    async fn take_back(&self, _: Push<'_>) -> Result<(), SourceError> {
+        Err(self.does_not_push())
     }
 
     async fn discard(&self, run: &RunId) -> Result<(), SourceError> {

@@ -38,3 +38,4 @@ mod secrets;
 mod streams;
 mod tool_servers;
 mod trust;
+mod verified;

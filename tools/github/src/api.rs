@@ -1,9 +1,10 @@
-//! GitHub's REST API through octocrab, with waits, retries and errors of our own.
+//! GitHub's REST API, and one request of GraphQL, through octocrab, with waits, retries and errors of our own.
 
 mod account;
 mod app;
 mod echo;
 mod fault;
+mod graphql;
 mod stack;
 mod transport;
 
@@ -17,8 +18,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body_util::BodyExt;
 use http_body_util::combinators::BoxBody;
 use octocrab::Octocrab;
-use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
 use url::{Url, form_urlencoded};
 
 pub use self::account::Accounts;
@@ -33,6 +34,12 @@ use crate::repository::Repo;
 pub(crate) const MAX_ATTEMPTS: u32 = 3;
 
 const NO_BODY: Option<&()> = None;
+
+/// What GraphQL answers where nothing went wrong.
+#[derive(Deserialize)]
+struct Data<T> {
+    data: T,
+}
 
 type Answer = octocrab::Result<Response<BoxBody<Bytes, octocrab::Error>>>;
 
@@ -160,6 +167,17 @@ impl Api {
     ) -> Result<T, Fault> {
         let (_, created) = self.send(repo, Method::POST, route, Some(body)).await?;
         Ok(created)
+    }
+
+    /// Has GraphQL change something, once: whoever calls this must look for the effect before calling again.
+    pub(crate) async fn mutate_once<T: DeserializeOwned>(
+        &self,
+        repo: &Repo,
+        body: &impl Serialize,
+    ) -> Result<T, Fault> {
+        let sent = self.send(repo, Method::POST, graphql::ROUTE, Some(body));
+        let (_, answer): (_, Data<T>) = sent.await?;
+        Ok(answer.data)
     }
 
     /// Sets something to a given value. The same twice is the same as once, so it is tried again.

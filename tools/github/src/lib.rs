@@ -1,7 +1,7 @@
 //! GitHub as a forge: read-only tools for the model, publishing tools for the pipeline.
 //!
 //! The pipeline's tools carry a role and are never offered to a model: `preflight`, `credential`,
-//! `fork`, `pull_request`, `pull_request_details` and `find_pull_request`, and for who talks with people,
+//! `fork`, `commit`, `pull_request`, `pull_request_details` and `find_pull_request`, and for who talks with people,
 //! `permission`, `pull_request_head`, `failed_checks`, `comment` and `check_run`. The model's tools only read, and only the repository of the run, which the
 //! framework attaches to each call: `issue`, `pull`, `comments` and `search`.
 //!
@@ -11,6 +11,7 @@
 mod api;
 mod checks;
 mod comment;
+mod commit;
 mod config;
 mod description;
 mod details;
@@ -32,9 +33,9 @@ mod view;
 use std::sync::Arc;
 
 use pullwright_tool_kit::protocol::forge::{
-    CHECK_RUN_ROLE, COMMENT_ROLE, CREDENTIAL_ROLE, FAILED_CHECKS_ROLE, FIND_PULL_REQUEST_ROLE,
-    FORK_ROLE, PERMISSION_ROLE, PREFLIGHT_ROLE, PULL_REQUEST_DETAILS_ROLE, PULL_REQUEST_HEAD_ROLE,
-    PULL_REQUEST_ROLE,
+    CHECK_RUN_ROLE, COMMENT_ROLE, COMMIT_ROLE, CREDENTIAL_ROLE, FAILED_CHECKS_ROLE,
+    FIND_PULL_REQUEST_ROLE, FORK_ROLE, PERMISSION_ROLE, PREFLIGHT_ROLE, PULL_REQUEST_DETAILS_ROLE,
+    PULL_REQUEST_HEAD_ROLE, PULL_REQUEST_ROLE,
 };
 use pullwright_tool_kit::{ToolDef, ToolServer};
 
@@ -74,6 +75,10 @@ pub fn server(config: GithubConfig) -> Result<ToolServer<Github>, GithubError> {
         .tool(
             ToolDef::new("fork").idempotent().role(FORK_ROLE),
             Github::fork,
+        )
+        .tool(
+            ToolDef::new("commit").idempotent().role(COMMIT_ROLE),
+            Github::commit,
         )
         .tool(
             ToolDef::new("find_pull_request")

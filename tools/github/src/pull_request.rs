@@ -268,7 +268,7 @@ struct ChangedPull {
     body: String,
 }
 
-fn check_branch(branch: &str) -> Result<(), Refusal> {
+pub(crate) fn check_branch(branch: &str) -> Result<(), Refusal> {
     let odd = |char: char| char.is_control() || char.is_whitespace() || "~^:?*[\\".contains(char);
     if branch.is_empty() || branch.len() > MAX_BRANCH_BYTES || branch.contains(odd) {
         return Err(Refusal::new(format!(

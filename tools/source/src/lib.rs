@@ -24,6 +24,7 @@ mod files;
 mod git;
 mod history;
 mod host;
+mod hosted;
 mod kept_pack;
 mod known_secret;
 mod locks;

@@ -6,7 +6,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use git2::{Commit, Oid, Signature, Time};
-use pullwright_core::source::{Push, Pushed, SourceError};
+use pullwright_core::source::{Push, Pushed, SourceError, Tip};
 use pullwright_protocol::FailureKind;
 
 use crate::config::Identity;
@@ -20,34 +20,66 @@ use crate::remote::Remote;
 use crate::source::GitSource;
 
 /// Where the remote's branch is fetched to when it already exists.
-const TAKEN_REF: &str = "refs/pullwright/taken";
+pub(crate) const TAKEN_REF: &str = "refs/pullwright/taken";
 /// Where our commit is kept.
 const OWN_REF: &str = "refs/pullwright/own";
 
 pub(crate) async fn push(source: &GitSource, push: Push<'_>) -> Result<Pushed, SourceError> {
     check(&push)?;
-    let repository = push.to.unwrap_or(&push.base.repository);
-    let remote = source.remote(repository, push.credential).await?;
-    if let Found::Ours(commit) = look(source, &remote, &push).await? {
-        return Ok(pushed(&push, commit));
-    }
+    let remote = remote(source, &push).await?;
+    let expected = match look(source, &remote, &push).await? {
+        Tip::Ours(pushed) => return Ok(pushed),
+        Tip::AtParent => Shape::of(&push)?.parent.to_string(),
+        Tip::Absent => String::new(),
+    };
     let commit = commit(source, &push).await?;
-    cut_push::cut_off(&push)?;
-    let mut said = send(source, &remote, &push, &commit).await?;
+    match send(source, &remote, &push, &commit, &expected).await? {
+        None => Ok(pushed(&push, commit)),
+        Some(Tip::Ours(pushed)) => Ok(pushed),
+        Some(_) => Err(moves(&remote, &push)),
+    }
+}
+
+/// The repository that is pushed to.
+pub(crate) async fn remote<'a>(
+    source: &'a GitSource,
+    push: &Push<'a>,
+) -> Result<Remote<'a>, SourceError> {
+    let repository = push.to.unwrap_or(&push.base.repository);
+    source.remote(repository, push.credential).await
+}
+
+/// Pushes a commit to the branch, if that is where it is expected to be. Answers what the branch is instead, where
+/// somebody, perhaps an earlier attempt of ours, was there between question and push.
+pub(crate) async fn send(
+    source: &GitSource,
+    remote: &Remote<'_>,
+    push: &Push<'_>,
+    commit: &str,
+    expected: &str,
+) -> Result<Option<Tip>, SourceError> {
+    cut_push::cut_off(push)?;
+    let mut said = try_to_send(source, remote, push, commit, expected).await?;
     if said
         .as_ref()
-        .is_some_and(|said| cut_push::is_refused(&push, said))
+        .is_some_and(|said| cut_push::is_refused(push, said))
     {
-        cut_push::fill(source, &remote, &push, &commit).await?;
-        said = send(source, &remote, &push, &commit).await?;
+        cut_push::fill(source, remote, push, commit).await?;
+        said = try_to_send(source, remote, push, commit, expected).await?;
     }
     let Some(said) = said else {
-        return Ok(pushed(&push, commit));
+        return Ok(None);
     };
-    // Somebody, perhaps an earlier attempt of ours, was there between question and push.
-    let raced = said.contains("stale info") || said.contains("already exists");
-    if raced && let Found::Ours(commit) = look(source, &remote, &push).await? {
-        return Ok(pushed(&push, commit));
+    if said.contains("stale info") || said.contains("already exists") {
+        let found = look(source, remote, push).await?;
+        let is_other = match found {
+            Tip::Ours(_) => true,
+            Tip::AtParent => expected.is_empty(),
+            Tip::Absent => false,
+        };
+        if is_other {
+            return Ok(Some(found));
+        }
     }
     let doing = Doing::Pushing(push.branch);
     Err(failure::explain(
@@ -59,20 +91,21 @@ pub(crate) async fn push(source: &GitSource, push: Push<'_>) -> Result<Pushed, S
 }
 
 /// Pushes the commit, and answers what git said where that failed.
-async fn send(
+async fn try_to_send(
     source: &GitSource,
     remote: &Remote<'_>,
     push: &Push<'_>,
     commit: &str,
+    expected: &str,
 ) -> Result<Option<String>, SourceError> {
     let output = remote
-        .try_run(command(source, remote, push, commit))
+        .try_run(command(source, remote, push, commit, expected))
         .await?;
     let said = String::from_utf8_lossy(&output.stdout);
     Ok((!output.success).then(|| format!("{}\n{said}", output.stderr)))
 }
 
-fn check(push: &Push<'_>) -> Result<(), SourceError> {
+pub(crate) fn check(push: &Push<'_>) -> Result<(), SourceError> {
     refname::check(push.branch)?;
     let refuse = |why: String| Err(SourceError::new(FailureKind::Push, why));
     if push.branch == push.base.branch && !push.grows {
@@ -104,20 +137,12 @@ fn check(push: &Push<'_>) -> Result<(), SourceError> {
     Ok(())
 }
 
-/// What the remote has of the branch.
-enum Found {
-    /// What the push expects.
-    AsExpected,
-    /// This very work, in this commit.
-    Ours(String),
-}
-
 /// Looks at the branch at the remote; an error if it has other work than the push expects.
-async fn look(
+pub(crate) async fn look(
     source: &GitSource,
     remote: &Remote<'_>,
     push: &Push<'_>,
-) -> Result<Found, SourceError> {
+) -> Result<Tip, SourceError> {
     let name = format!("refs/heads/{}", push.branch);
     let timeouts = source.config().timeouts;
     let ask = Call::new(timeouts.ask, ["ls-remote", "--", &remote.url, &name]);
@@ -127,10 +152,11 @@ async fn look(
         let (commit, found) = line.split_once('\t')?;
         (found == name).then_some(commit)
     });
+    let parent = Shape::of(push)?.parent.to_string();
     match tip {
-        None if push.grows => return Err(not_there(remote, push)),
-        None => return Ok(Found::AsExpected),
-        Some(tip) if push.grows && tip == push.base.commit => return Ok(Found::AsExpected),
+        None if push.grows => return Err(not_there(&remote.url, push)),
+        None => return Ok(Tip::Absent),
+        Some(tip) if (push.grows || push.is_begun) && tip == parent => return Ok(Tip::AtParent),
         Some(_) => {}
     }
     let refspec = format!("+{name}:{TAKEN_REF}");
@@ -149,18 +175,27 @@ async fn look(
         .growth(&push.work.quarantine, source.config().max_clone_bytes);
     remote.run(fetch, Doing::Pushing(push.branch)).await?;
     match same_work(push).await? {
-        Some(commit) => Ok(Found::Ours(commit)),
+        Some(commit) => Ok(Tip::Ours(pushed(push, commit))),
         None => Err(other_work(remote, push)),
     }
 }
 
-fn not_there(remote: &Remote<'_>, push: &Push<'_>) -> SourceError {
+pub(crate) fn not_there(url: &str, push: &Push<'_>) -> SourceError {
     let message = format!(
-        "`{}` has no branch `{}` any more: somebody deleted it after this run began; the work is kept as a \
+        "`{url}` has no branch `{}` any more: somebody deleted it after this run began; the work is kept as a \
          patch, and a message to this run has it done on a branch of its own",
-        remote.url, push.branch
+        push.branch
     );
     SourceError::new(FailureKind::Push, message)
+}
+
+/// The branch came between question and push.
+fn moves(remote: &Remote<'_>, push: &Push<'_>) -> SourceError {
+    let message = format!(
+        "branch `{}` of `{}` was made while it was to be made; try again",
+        push.branch, remote.url
+    );
+    SourceError::new(FailureKind::Push, message).passing(true)
 }
 
 fn other_work(remote: &Remote<'_>, push: &Push<'_>) -> SourceError {
@@ -227,9 +262,9 @@ async fn commit(source: &GitSource, push: &Push<'_>) -> Result<String, SourceErr
 
 /// What is pushed: a commit, and perhaps one that merges another one into it.
 #[derive(Clone, Copy)]
-struct Shape {
+pub(crate) struct Shape {
     tree: Oid,
-    parent: Oid,
+    pub(crate) parent: Oid,
     merge: Option<Merge>,
 }
 
@@ -240,7 +275,7 @@ struct Merge {
 }
 
 impl Shape {
-    fn of(push: &Push<'_>) -> Result<Self, SourceError> {
+    pub(crate) fn of(push: &Push<'_>) -> Result<Self, SourceError> {
         let (work, base) = match push.moved {
             Some(moved) if !moved.merges => (moved.work, moved.onto),
             _ => (push.work, push.base),
@@ -283,11 +318,14 @@ fn signature(identity: &Identity) -> Result<Signature<'static>, git2::Error> {
     Signature::new(&identity.name, &identity.email, &now)
 }
 
-fn command(source: &GitSource, remote: &Remote<'_>, push: &Push<'_>, commit: &str) -> Call {
-    let expected = match push.grows {
-        true => push.base.commit.as_str(),
-        false => "",
-    };
+/// The push of a commit, or of none, which removes the branch.
+pub(crate) fn command(
+    source: &GitSource,
+    remote: &Remote<'_>,
+    push: &Push<'_>,
+    commit: &str,
+    expected: &str,
+) -> Call {
     let lease = format!("--force-with-lease=refs/heads/{}:{expected}", push.branch);
     let refspec = format!("{commit}:refs/heads/{}", push.branch);
     let args = [

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pullwright_core::source::{
-    Base, Brought, CheckoutFiles, Fetch, Push, Pushed, Repository, Source, SourceError, Work,
+    Base, Brought, CheckoutFiles, Fetch, HostedChange, Push, Pushed, Repository, Source,
+    SourceError, Tip, Unfit, Work,
 };
 use pullwright_protocol::forge::ForgeCredential;
 use pullwright_protocol::{FailureKind, RunId};
@@ -23,8 +24,8 @@ use crate::remote::Remote;
 use crate::url::UrlPolicy;
 use crate::used_credentials::UsedCredentials;
 use crate::{
-    checkout, failure, mirror, objects, onto, own, push, quarantine, restore, run_folder, shelf,
-    version,
+    checkout, failure, hosted, mirror, objects, onto, own, push, quarantine, restore, run_folder,
+    shelf, version,
 };
 
 /// The control plane's git. Cheap to clone; clones share the mirrors' locks.
@@ -191,6 +192,26 @@ impl Source for GitSource {
 
     async fn push(&self, push: Push<'_>) -> Result<Pushed, SourceError> {
         push::push(self, push).await
+    }
+
+    async fn as_files(&self, push: Push<'_>) -> Result<Result<HostedChange, Unfit>, SourceError> {
+        hosted::as_files(self, push).await
+    }
+
+    async fn look(&self, push: Push<'_>) -> Result<Tip, SourceError> {
+        hosted::look(self, push).await
+    }
+
+    async fn begin(&self, push: Push<'_>) -> Result<Tip, SourceError> {
+        hosted::begin(self, push).await
+    }
+
+    async fn made(&self, push: Push<'_>, commit: &str) -> Result<Pushed, SourceError> {
+        hosted::made(self, push, commit).await
+    }
+
+    async fn take_back(&self, push: Push<'_>) -> Result<(), SourceError> {
+        hosted::take_back(self, push).await
     }
 
     async fn discard(&self, run: &RunId) -> Result<(), SourceError> {

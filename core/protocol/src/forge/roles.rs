@@ -4,12 +4,13 @@ use schemars::{JsonSchema, schema_for};
 use serde_json::Value;
 
 use super::{
-    CHECK_RUN_ROLE, COMMENT_ROLE, CREDENTIAL_ROLE, DetailsSet, FAILED_CHECKS_ROLE,
-    FIND_PULL_REQUEST_ROLE, FORK_ROLE, FailedChecks, ForgeBranch, ForgeCheckRun, ForgeComment,
-    ForgeCommit, ForgeCredential, ForgePermission, ForgePreflight, ForgeRepository, ForgeThread,
-    ForgeUser, Forked, FoundPullRequest, OpenPullRequest, OpenedPullRequest, PERMISSION_ROLE,
-    PREFLIGHT_ROLE, PULL_REQUEST_DETAILS_ROLE, PULL_REQUEST_HEAD_ROLE, PULL_REQUEST_ROLE,
-    PostedCheckRun, PostedComment, Preflight, PullRequestDetails, PullRequestHead,
+    CHECK_RUN_ROLE, COMMENT_ROLE, COMMIT_ROLE, CREDENTIAL_ROLE, CommitOnBranch, DetailsSet,
+    FAILED_CHECKS_ROLE, FIND_PULL_REQUEST_ROLE, FORK_ROLE, FailedChecks, ForgeBranch,
+    ForgeCheckRun, ForgeComment, ForgeCommit, ForgeCredential, ForgePermission, ForgePreflight,
+    ForgeRepository, ForgeThread, ForgeUser, Forked, FoundPullRequest, MadeCommit, OpenPullRequest,
+    OpenedPullRequest, PERMISSION_ROLE, PREFLIGHT_ROLE, PULL_REQUEST_DETAILS_ROLE,
+    PULL_REQUEST_HEAD_ROLE, PULL_REQUEST_ROLE, PostedCheckRun, PostedComment, Preflight,
+    PullRequestDetails, PullRequestHead,
 };
 
 /// A role of the contract.
@@ -34,6 +35,7 @@ pub fn forge_roles() -> Vec<ForgeRole> {
         role::<OpenPullRequest, OpenedPullRequest>(PULL_REQUEST_ROLE, true),
         role::<ForgeBranch, FoundPullRequest>(FIND_PULL_REQUEST_ROLE, false),
         role::<ForgeRepository, Forked>(FORK_ROLE, false),
+        role::<CommitOnBranch, MadeCommit>(COMMIT_ROLE, false),
         role::<PullRequestDetails, DetailsSet>(PULL_REQUEST_DETAILS_ROLE, false),
         role::<ForgeUser, ForgePermission>(PERMISSION_ROLE, false),
         role::<ForgeThread, PullRequestHead>(PULL_REQUEST_HEAD_ROLE, false),

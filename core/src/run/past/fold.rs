@@ -101,6 +101,7 @@ impl Past {
                 onto,
                 fork,
                 moved,
+                verified,
                 ..
             } => {
                 self.pushing = Some(Pushing {
@@ -108,6 +109,7 @@ impl Past {
                     onto,
                     fork,
                     moved,
+                    verified,
                 });
             }
             Event::BranchPushed {

@@ -1,5 +1,6 @@
 //! A message to a run that has ended: another one goes on with its change and its conversation.
 
+pub(crate) mod commits;
 pub(crate) mod github;
 pub(crate) mod office;
 mod proposals;

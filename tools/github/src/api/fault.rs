@@ -76,6 +76,8 @@ pub(crate) enum Reason {
     Gone,
     /// Blocked for legal reasons.
     Blocked,
+    /// The branch is not where the request expects it.
+    Stale,
     /// The request's values are wrong.
     Invalid { errors: Vec<FieldError> },
     /// GitHub broke.
@@ -204,6 +206,9 @@ impl Refused {
             Reason::NotFound => format!("it does not exist, or {who} cannot see it"),
             Reason::Gone => "it was deleted or is switched off in this repository".to_owned(),
             Reason::Blocked => "it is blocked for legal reasons".to_owned(),
+            Reason::Stale => {
+                "the branch is not where it was: somebody pushed to it or removed it".to_owned()
+            }
             Reason::Invalid { .. } => "GitHub does not accept these values".to_owned(),
             Reason::Server => "GitHub itself failed: try again later".to_owned(),
             Reason::Other => "this answer was not expected".to_owned(),
@@ -242,9 +247,7 @@ pub(crate) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> 
     let errors: Vec<FieldError> = said.errors.iter().map(field_error).collect();
     let reason = reason_of(status, headers, &message, &errors);
     let wait = match reason {
-        Reason::PrimaryLimit | Reason::SecondaryLimit => {
-            Some(asked_wait(headers).unwrap_or(SECONDARY_LIMIT_WAIT))
-        }
+        Reason::PrimaryLimit | Reason::SecondaryLimit => Some(limited_for(headers)),
         Reason::Server => retry_after(headers),
         _ => None,
     };
@@ -294,7 +297,7 @@ fn reason_of(
 }
 
 /// 403 has at least five meanings; 429 is a limit of one of two kinds.
-fn forbidden(status: StatusCode, headers: &HeaderMap, message: &str) -> Reason {
+pub(super) fn forbidden(status: StatusCode, headers: &HeaderMap, message: &str) -> Reason {
     if let Some(sso) = header(headers, "x-github-sso") {
         let page = sso.split("url=").nth(1).map(str::to_owned);
         return Reason::SsoNeeded { page };
@@ -313,6 +316,11 @@ fn forbidden(status: StatusCode, headers: &HeaderMap, message: &str) -> Reason {
         return Reason::MissingRight { needed };
     }
     Reason::Forbidden
+}
+
+/// How long a limit is to be waited for.
+pub(super) fn limited_for(headers: &HeaderMap) -> Duration {
+    asked_wait(headers).unwrap_or(SECONDARY_LIMIT_WAIT)
 }
 
 /// The wait GitHub asks for: `Retry-After` first, then the reset of a used-up budget.
@@ -359,7 +367,11 @@ fn with_errors(message: String, errors: &[FieldError]) -> String {
     } else {
         format!("{message} ({})", details.join("; "))
     };
-    whole.chars().take(MAX_MESSAGE_CHARS).collect()
+    shortened(&whole)
+}
+
+pub(super) fn shortened(message: &str) -> String {
+    message.chars().take(MAX_MESSAGE_CHARS).collect()
 }
 
 impl FieldError {
@@ -385,8 +397,7 @@ fn plain_message(status: StatusCode, body: &[u8]) -> String {
 }
 
 fn first_line(text: &str) -> String {
-    let line = text.trim().lines().next().unwrap_or_default();
-    line.chars().take(MAX_MESSAGE_CHARS).collect()
+    shortened(text.trim().lines().next().unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use url::{Host, Url};
 
 use super::echo;
 use super::fault::{Fault, classify};
+use super::graphql;
 use super::stack::Stack;
 use crate::config::{GithubConfig, Secret};
 use crate::error::GithubError;
@@ -103,6 +104,10 @@ impl Exchange {
         }
         let sent = headers.get(AUTHORIZATION).cloned();
         let host = host_of(request.uri());
+        if let Some(address) = graphql::address(request.uri()) {
+            *request.uri_mut() = address;
+        }
+        let is_graphql = graphql::is_asked(request.uri());
         let what = format!("{} {}", request.method(), request.uri().path());
         let answer = tokio::time::timeout(self.timeout, self.answer(request, &host)).await;
         let response = answer.unwrap_or_else(|_| {
@@ -112,16 +117,20 @@ impl Exchange {
             })
         })?;
         log(&what, &response);
-        if response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED {
+        let is_success = response.status().is_success();
+        if response.status() == StatusCode::NOT_MODIFIED || is_success && !is_graphql {
             return Ok(response);
         }
         let (mut parts, body) = response.into_parts();
         let body = echo::without(sent.as_ref(), &mut parts.headers, body);
-        Err(Fault::Refused(classify(
-            parts.status,
-            &parts.headers,
-            &body,
-        )))
+        let refused = match is_success {
+            true => graphql::refusal(parts.status, &parts.headers, &body),
+            false => Some(classify(parts.status, &parts.headers, &body)),
+        };
+        match refused {
+            Some(refused) => Err(Fault::Refused(refused)),
+            None => Ok(Response::from_parts(parts, body)),
+        }
     }
 
     async fn answer(

@@ -4,6 +4,7 @@
 mod accounts;
 mod app;
 mod client;
+mod commit;
 mod details;
 mod emulated;
 mod fault_server;

@@ -8,6 +8,7 @@ mod accept;
 mod checkout;
 mod clone_modes;
 mod fetch;
+mod hosted;
 mod hostile;
 mod http_backend;
 mod lab;

@@ -49,6 +49,7 @@ async fn push_with(
             to: None,
             branch,
             grows: base.branch == BRANCH,
+            is_begun: false,
             message,
             credential: None,
         })

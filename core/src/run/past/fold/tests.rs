@@ -307,11 +307,13 @@ fn reports_are_those_of_what_is_pushed() {
         onto: Some("c".to_owned()),
         fork: None,
         moved: None,
+        verified: true,
     });
     let pushing = past(events);
     assert_eq!(trees(&pushing), ["moved"]);
-    let onto = pushing.pushing.and_then(|pushing| pushing.onto);
-    assert_eq!(onto.as_deref(), Some("c"));
+    let pushing = pushing.pushing.expect("it is pushed");
+    assert_eq!(pushing.onto.as_deref(), Some("c"));
+    assert!(pushing.verified);
 }
 
 #[test]

@@ -11,9 +11,10 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use super::commits::Commits;
 use super::rules::Rules;
 use super::talk::Talk;
-use crate::runs::project::git;
+use crate::runs::project::{git, try_git};
 
 type Pulls = Arc<Mutex<Known>>;
 
@@ -50,6 +51,8 @@ pub(crate) struct Github {
     pub(crate) talk: Talk,
     /// Which rules its branches have.
     pub(crate) rules: Rules,
+    /// The commits that it makes.
+    pub(crate) commits: Commits,
 }
 
 impl Github {
@@ -57,7 +60,7 @@ impl Github {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("an address");
         let pulls = Pulls::default();
-        let (talk, rules) = (Talk::default(), Rules::default());
+        let (talk, rules, commits) = (Talk::default(), Rules::default(), Commits::default());
         let router = Router::new()
             .route("/repos/{owner}/{name}", get(repository))
             .route("/repos/{owner}/{name}/pulls", get(list).post(open))
@@ -67,19 +70,22 @@ impl Github {
             )
             .route("/user", get(async || Json(json!({ "login": "robot" }))))
             .route("/repos/{owner}/{name}/forks", post(fork))
-            .route("/repos/{owner}/{name}/git/ref/heads/{branch}", get(branch))
+            .route("/repos/{owner}/{name}/git/ref/heads/{*branch}", get(branch))
+            .route("/repos/{owner}/{name}/git/commits/{sha}", get(commit))
             .route("/repos/{owner}/{name}/labels/{label}", get(label))
             .route("/repos/{owner}/{name}/issues/{number}/{what}", post(put))
             .route("/repos/{owner}/{name}/pulls/{number}/{what}", post(put))
             .with_state(Arc::clone(&pulls))
             .merge(talk.router())
-            .merge(rules.router());
+            .merge(rules.router())
+            .merge(commits.router());
         tokio::spawn(async move { axum::serve(listener, router).await.expect("serve") });
         Self {
             address,
             pulls,
             talk,
             rules,
+            commits,
         }
     }
 
@@ -93,6 +99,7 @@ impl Github {
 
     /// Has it make forks among these repositories.
     pub(crate) fn forking_in(self, remotes: PathBuf) -> Self {
+        self.commits.work_in(remotes.clone());
         self.pulls.lock().expect("the lock").forks.remotes = remotes;
         self
     }
@@ -237,17 +244,40 @@ async fn fork(State(pulls): State<Pulls>, Path((owner, name)): Path<(String, Str
 /// A new fork is empty at first.
 async fn branch(
     State(pulls): State<Pulls>,
-    Path((_, _, branch)): Path<(String, String, String)>,
+    Path((owner, name, branch)): Path<(String, String, String)>,
 ) -> Answer {
     let forks = &mut pulls.lock().expect("the lock").forks;
-    if !std::mem::replace(&mut forks.is_ready, true) {
+    if owner == "robot" && !std::mem::replace(&mut forks.is_ready, true) {
         let empty = json!({ "message": "Git Repository is empty." });
         return (StatusCode::CONFLICT, Json(empty));
     }
-    (
-        StatusCode::OK,
-        Json(json!({ "ref": format!("refs/heads/{branch}") })),
-    )
+    let branch = format!("refs/heads/{branch}");
+    let repository = forks.remotes.join(format!("{owner}/{name}.git"));
+    match try_git(&repository, &["rev-parse", "--verify", "--quiet", &branch]) {
+        (true, sha) => {
+            let object = json!({ "sha": sha.trim(), "type": "commit" });
+            let found = json!({ "ref": branch, "object": object });
+            (StatusCode::OK, Json(found))
+        }
+        (false, _) => not_found(),
+    }
+}
+
+async fn commit(
+    State(pulls): State<Pulls>,
+    Path((owner, name, sha)): Path<(String, String, String)>,
+) -> Answer {
+    let remotes = pulls.lock().expect("the lock").forks.remotes.clone();
+    let repository = remotes.join(format!("{owner}/{name}.git"));
+    let (is_there, said) = try_git(&repository, &["log", "-1", "--format=%P%x00%B", &sha]);
+    let Some((parents, message)) = said.split_once('\0').filter(|_| is_there) else {
+        return not_found();
+    };
+    let parents = parents.split_whitespace();
+    let parents: Vec<Value> = parents.map(|parent| json!({ "sha": parent })).collect();
+    let message = message.trim_end();
+    let found = json!({ "sha": sha, "message": message, "parents": parents });
+    (StatusCode::OK, Json(found))
 }
 
 async fn label(

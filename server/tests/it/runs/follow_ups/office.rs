@@ -29,6 +29,11 @@ impl Office {
         Self::open(script, "", None).await
     }
 
+    /// One without a code host, with these sections.
+    pub(crate) async fn plain_with(script: &str, sections: &str) -> Self {
+        Self::open(script, sections, None).await
+    }
+
     /// One whose code host is a GitHub.
     pub(crate) async fn with_github(script: &str, sections: &str) -> Self {
         Self::open(script, sections, Some(Github::start().await)).await

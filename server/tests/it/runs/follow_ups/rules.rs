@@ -46,7 +46,7 @@ impl Rules {
     }
 
     /// Has all branches but `main` come under this rule, which the token may or may not bypass.
-    fn rule_others(&self, kind: &str, parameters: Value, bypass: Option<&'static str>) {
+    pub(crate) fn rule_others(&self, kind: &str, parameters: Value, bypass: Option<&'static str>) {
         self.0.send_modify(|set| {
             set.of_others = vec![rule(kind, parameters)];
             set.bypass = bypass;

@@ -8,6 +8,7 @@ use http::{HeaderMap, Uri};
 
 use super::lock;
 use crate::api::fault::{Fault, Reason, Refused, used_up_for};
+use crate::api::graphql;
 
 /// A budget begins anew each hour. A longer wait is not believed, or a wrong clock would shut an account for good.
 const LONGEST: Duration = Duration::from_secs(2 * 60 * 60);
@@ -17,6 +18,7 @@ const LONGEST: Duration = Duration::from_secs(2 * 60 * 60);
 pub(in crate::api) enum Resource {
     Core,
     Search,
+    Graphql,
 }
 
 /// What holds an account up.
@@ -33,9 +35,10 @@ struct Known {
 
 impl Resource {
     pub(in crate::api) fn of(uri: &Uri) -> Self {
-        match uri.path().contains("/search/") {
-            true => Self::Search,
-            false => Self::Core,
+        match uri.path() {
+            path if path.contains("/search/") => Self::Search,
+            _ if graphql::is_asked(uri) => Self::Graphql,
+            _ => Self::Core,
         }
     }
 }
@@ -75,7 +78,7 @@ impl Limits {
 
     /// Whether something holds the account up.
     pub(super) fn hold_up(&self) -> bool {
-        [Resource::Core, Resource::Search]
+        [Resource::Core, Resource::Search, Resource::Graphql]
             .into_iter()
             .any(|resource| self.check(resource).is_err())
     }

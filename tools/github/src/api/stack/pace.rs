@@ -11,6 +11,7 @@ use tower::Service;
 use super::{Answering, Next, account_of};
 use crate::api::account::Account;
 use crate::api::fault::{Fault, Reason};
+use crate::api::graphql;
 
 /// Lets requests that create content wait for their time.
 #[derive(Clone)]
@@ -53,7 +54,8 @@ impl<S: Next> Service<Request<OctoBody>> for Pace<S> {
 
 /// What an App asks about itself is no content.
 fn creates_content(request: &Request<OctoBody>) -> bool {
-    request.method() != Method::GET && request.uri().path().contains("/repos/")
+    let is_content = request.uri().path().contains("/repos/") || graphql::is_asked(request.uri());
+    request.method() != Method::GET && is_content
 }
 
 async fn wait_for_turn(
