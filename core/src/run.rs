@@ -269,6 +269,8 @@ struct Run<'a> {
     pr_url: Option<String>,
     /// What the pull request did not get of its labels and people, a sentence each.
     lacking: Vec<String>,
+    /// How long it was put aside for them so far.
+    waited_for_details: Duration,
     before: Vec<CheckReport>,
     after: Vec<CheckReport>,
     last_words: String,
@@ -360,6 +362,7 @@ impl<'a> Run<'a> {
             check_files: Vec::new(),
             pr_url: None,
             lacking: Vec::new(),
+            waited_for_details: past.map_or(Duration::ZERO, |past| past.parked_proposed),
             before: Vec::new(),
             after: Vec::new(),
             last_words: String::new(),

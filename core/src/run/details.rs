@@ -1,15 +1,20 @@
 //! Labels and people of a pull request, once it is open.
 
+use std::time::Duration;
+
 use pullwright_protocol::Stage;
 use pullwright_protocol::forge::PullRequestDetails;
 
 use super::Run;
 use super::past::{Past, PastBase};
-use crate::agent::Halt;
+use crate::agent::{Halt, Later};
 
 /// What is told of a run that ends before they were known to be set.
 const ENDED_BEFORE: &str = "\
 the pull request may lack its labels and people, since the run ended while they were waited for; set them by hand";
+
+/// How long labels and people are waited for in all: meanwhile nobody does what is said to the run.
+const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
 
 impl Run<'_> {
     /// Labels the pull request, and asks the people who are configured. A code host that takes it later is waited
@@ -28,9 +33,9 @@ impl Run<'_> {
             assignees: config.assignees.clone(),
         });
         let set = match set.await {
-            Err(Halt::Later(later)) => match self.may_wait(later) {
+            Err(Halt::Later(later)) => match self.may_wait_for_details(later).await {
                 Ok(later) => return Err(Halt::Later(later)),
-                given_up => given_up.map(|_| Vec::new()),
+                Err(given_up) => Err(given_up),
             },
             set => set.map(|set| set.warnings),
         };
@@ -61,6 +66,21 @@ impl Run<'_> {
         }
     }
 
+    /// Neither for long, nor while somebody wants something more, which the run after this one does.
+    async fn may_wait_for_details(&self, later: Later) -> Result<Later, Halt> {
+        let later = self.may_wait(later)?;
+        let why = if self.waited_for_details + later.wait > LONGEST_WAIT {
+            let minutes = LONGEST_WAIT.as_secs() / 60;
+            format!("labels and people are waited for at most {minutes} minutes in all")
+        } else if !self.inbox.news().await.is_empty() {
+            "they are not waited for, since something more was said to the run".to_owned()
+        } else {
+            return Ok(later);
+        };
+        let message = format!("{}; {why}; set them by hand", later.reason);
+        Err(Halt::Failed(later.kind, message))
+    }
+
     async fn open_forge_again(&mut self) -> Result<(), Halt> {
         self.check_token()?;
         let repository = self.repository()?;
@@ -89,7 +109,7 @@ impl Run<'_> {
         lists.iter().any(|list| !list.is_empty())
     }
 
-    async fn tell_without_details(&mut self, halt: &Halt) {
+    pub(super) async fn tell_without_details(&mut self, halt: &Halt) {
         let warning = format!("the pull request did not get its details: {halt}");
         self.tell_lacking(vec![warning]).await;
     }

@@ -67,6 +67,8 @@ pub(super) struct Past {
     pub(super) spent: Spent,
     /// How long it was put aside, in all.
     pub(super) parked: Duration,
+    /// How long of that since its pull request is open.
+    pub(super) parked_proposed: Duration,
     /// At which stage it was put aside, where nobody has gone on with it since.
     pub(super) parked_at: Option<Stage>,
     /// How it ended, and why, if it has.

@@ -55,7 +55,11 @@ impl Past {
         };
         match logged.event {
             Event::Parked { until_ms, .. } => {
-                self.parked += Duration::from_millis(until_ms.saturating_sub(logged.at_ms));
+                let wait = Duration::from_millis(until_ms.saturating_sub(logged.at_ms));
+                self.parked += wait;
+                if self.pr_url.is_some() {
+                    self.parked_proposed += wait;
+                }
             }
             Event::RunCreated { request } => self.request = Some(request),
             Event::RunFollowed { followed } => self.followed = Some(*followed),

@@ -250,6 +250,11 @@ impl Fault {
         "soon",
         Answer::Status(403, &[("retry-after", "4")], Body::Message(SECONDARY)),
     );
+    /// A limit that lasts nearly as long as anything waits for labels and people.
+    pub(super) const MINUTES: Self = limit(
+        "minutes",
+        Answer::Status(403, &[("retry-after", "280")], Body::Message(SECONDARY)),
+    );
     /// A limit that lasts longer than any test.
     pub(super) const HOUR: Self = limit(
         "hour",

@@ -59,7 +59,7 @@ async fn one_that_is_cancelled_while_it_waits_for_labels_has_its_pull_request() 
         return;
     };
     let ground = Ground::start(&peers, &[REPOSITORY.to_owned()]).await;
-    let plan = plan(Stage::Label, &Fault::HOUR);
+    let plan = plan(Stage::Label, &Fault::MINUTES);
     let scene = Scene::set(&ground, REPOSITORY, Stage::Label, Some(plan), PATIENCE).await;
     let server = scene.desk.serve("data").await;
     let run = server
@@ -84,6 +84,64 @@ async fn one_that_is_cancelled_while_it_waits_for_labels_has_its_pull_request() 
         "{summary}"
     );
     assert_eq!(ground.pull_requests(REPOSITORY).await.len(), 1);
+    server.kill().await;
+    ground.stop().await;
+}
+
+/// Nobody would hear for an hour what is said to it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_is_proposed_does_not_wait_long_for_its_labels() {
+    let Some(peers) = Peers::find("a run that would wait long for labels") else {
+        return;
+    };
+    let ground = Ground::start(&peers, &[REPOSITORY.to_owned()]).await;
+    let plan = plan(Stage::Label, &Fault::HOUR);
+    let scene = Scene::set(&ground, REPOSITORY, Stage::Label, Some(plan), PATIENCE).await;
+    let server = scene.desk.serve("data").await;
+    let run = server
+        .begin(&ground.url(&scene.proxy.host, REPOSITORY))
+        .await;
+    let events = server.events(&run, is_done).await;
+    let Some(Event::Done {
+        outcome, summary, ..
+    }) = last(&events)
+    else {
+        panic!("{events:#?}");
+    };
+    assert_eq!(*outcome, Outcome::PullRequest);
+    assert!(summary.contains("at most 5 minutes"), "{summary}");
+    assert!(!events.iter().any(is_parked), "{events:#?}");
+    server.kill().await;
+    ground.stop().await;
+}
+
+/// Each look at its labels finds the limit again, until somebody says something.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_waits_for_labels_ends_when_something_more_is_said() {
+    let Some(peers) = Peers::find("a message to a run that waits for labels") else {
+        return;
+    };
+    let ground = Ground::start(&peers, &[REPOSITORY.to_owned()]).await;
+    let plan = Plan {
+        times: Times::Always,
+        ..plan(Stage::Label, &Fault::SOON)
+    };
+    let scene = Scene::set(&ground, REPOSITORY, Stage::Label, Some(plan), PATIENCE).await;
+    let server = scene.desk.serve("data").await;
+    let run = server
+        .begin(&ground.url(&scene.proxy.host, REPOSITORY))
+        .await;
+    server.events(&run, is_parked).await;
+    server.say(&run, "Greet loosely").await;
+    let events = server.events(&run, is_done).await;
+    let Some(Event::Done {
+        outcome, summary, ..
+    }) = last(&events)
+    else {
+        panic!("{events:#?}");
+    };
+    assert_eq!(*outcome, Outcome::PullRequest);
+    assert!(summary.contains("something more was said"), "{summary}");
     server.kill().await;
     ground.stop().await;
 }

@@ -358,3 +358,23 @@ fn time_put_aside_is_known_and_neither_counts_nor_is_a_death() {
     // There was an owner from the second to the third second, and from the fourth to the fifth.
     assert_eq!(gone_on.spent.time, Duration::from_secs(2));
 }
+
+#[test]
+fn time_put_aside_for_a_pull_request_s_details_is_told_from_the_rest() {
+    let parked = |until_ms| Event::Parked {
+        stage: Stage::Publish,
+        until_ms,
+        reason: "a limit".to_owned(),
+    };
+    let opened = Event::PullRequestOpened {
+        url: "https://a.example/o/r/pull/1".to_owned(),
+        number: 1,
+        branch: "b".to_owned(),
+        base: "main".to_owned(),
+        draft: false,
+    };
+    // At seconds one to four.
+    let waited = past(vec![started(), parked(62_000), opened, parked(9_000)]);
+    assert_eq!(waited.parked, Duration::from_secs(65));
+    assert_eq!(waited.parked_proposed, Duration::from_secs(5));
+}
