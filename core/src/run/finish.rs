@@ -29,7 +29,7 @@ const DONE_RETRIES: u32 = 5;
 const DONE_RETRY_WAIT: Duration = Duration::from_secs(1);
 
 impl Run<'_> {
-    pub(super) async fn finish(self, ended: Result<Ended, Halt>) -> Executed {
+    pub(super) async fn finish(mut self, ended: Result<Ended, Halt>) -> Executed {
         let is_lost = self.log.lost().is_cancelled();
         if is_lost || matches!(ended, Err(Halt::HandedOver)) {
             self.hand_over().await;
@@ -38,6 +38,11 @@ impl Run<'_> {
         let ended = match ended {
             Err(Halt::Later(later)) => match self.may_wait(later) {
                 Ok(later) => return self.park(later).await,
+                // What it waits for then is no more than labels and people.
+                Err(halt) if self.pr_url.is_some() => {
+                    self.tell_without_details(&halt).await;
+                    Ok(self.ended_in_pull_request())
+                }
                 Err(halt) => Err(halt),
             },
             ended => ended,
