@@ -1,10 +1,12 @@
 //! How a run's change reaches its repository: found out before anything is paid for.
 
+use std::time::Duration;
+
 use pullwright_protocol::forge::{ForgeRepository, Preflight};
 use pullwright_protocol::{Publish, Stage};
 
 use super::Run;
-use crate::agent::Halt;
+use crate::agent::{Halt, Later};
 use crate::forge::place::git_url;
 
 /// How a change reaches its repository.
@@ -64,7 +66,7 @@ impl Run<'_> {
             .unwrap_or(most)
     }
 
-    /// That the forge is to be asked later is no answer to whether there is a fork.
+    /// That the forge is to be asked later is no answer to whether there is a fork, until that takes too long.
     async fn fork(&self) -> Result<Way, Halt> {
         let Some(forge) = &self.forge else {
             return Ok(Way::Patch(NO_FORGE.to_owned()));
@@ -76,12 +78,35 @@ impl Run<'_> {
                     "the fork may not be pushed to: {error}"
                 ))),
             },
-            Err(halt @ Halt::Later(_)) => Err(halt),
+            Err(Halt::Later(later)) => self.fork_later(later),
             Err(Halt::Failed(_, reason)) => Ok(Way::Patch(format!("there is no fork: {reason}"))),
             Err(halt) => Ok(Way::Patch(format!("there is no fork: {halt}"))),
         }
     }
+
+    /// A host that is out of order is not known to make no fork. One that has time to make it and does not is as
+    /// good as one that does not make any.
+    fn fork_later(&self, later: Later) -> Result<Way, Halt> {
+        if later.is_outage {
+            return Err(Halt::Later(later));
+        }
+        match self.may_wait(later) {
+            Ok(later) if self.parked + later.wait <= LONGEST_WAIT => Err(Halt::Later(later)),
+            Ok(Later { reason, .. }) => {
+                let minutes = LONGEST_WAIT.as_secs() / 60;
+                Ok(Way::Patch(format!(
+                    "there is no fork: {reason}; a run waits for one for at most {minutes} minutes"
+                )))
+            }
+            Err(Halt::Failed(_, reason)) => Ok(Way::Patch(format!("there is no fork: {reason}"))),
+            Err(halt) => Err(halt),
+        }
+    }
 }
+
+/// How long a run that waits for its fork may have waited in all. A limit of an hour fits; one that is not ready by
+/// then is hardly ever.
+const LONGEST_WAIT: Duration = Duration::from_secs(65 * 60);
 
 const NO_FORGE: &str = "no forge that is configured here makes forks of this repository";
 const NO_RIGHT: &str = "the token in use may not push to this repository";
