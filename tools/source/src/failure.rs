@@ -72,6 +72,8 @@ const PASSING: &[&str] = &[
     "rpc failed; curl 56 ",
     "rpc failed; curl 92 ",
 ];
+/// What is no repository when it is to be pushed to was one a moment ago: a page of an outage stands in for it.
+const NO_REPOSITORY_NOW: &[&str] = &["not valid: is this a git repository"];
 const REDIRECTED: &[&str] = &[
     "returned error: 301",
     "returned error: 302",
@@ -137,7 +139,8 @@ pub(crate) fn explain(doing: Doing<'_>, url: &str, credential: bool, stderr: &st
             format!("`{url}` did not take the branch `{branch}`"),
         ),
     };
-    broken.passing(hears(PASSING))
+    let is_gone_for_now = matches!(doing, Doing::Pushing(_)) && hears(NO_REPOSITORY_NOW);
+    broken.passing(is_gone_for_now || hears(PASSING))
 }
 
 /// git's last lines, on one line.
@@ -263,6 +266,19 @@ mod tests {
                 let error = explain(doing, URL, true, said);
                 assert_eq!(error.passes, passes, "{doing:?}: {said}");
             }
+        }
+    }
+
+    #[test]
+    fn a_page_instead_of_a_repository_passes_where_it_was_one_before() {
+        let said = "fatal: U/info/refs not valid: is this a git repository?";
+        for (doing, passes) in [
+            (Doing::Asking, false),
+            (Doing::Fetching, false),
+            (Doing::Pushing("b"), true),
+        ] {
+            let error = explain(doing, URL, true, said);
+            assert_eq!(error.passes, passes, "{doing:?}");
         }
     }
 }

@@ -241,7 +241,8 @@ impl Played {
     fn passed(&self) -> bool {
         let plan = &self.plan;
         let is_lasting = matches!(plan.fault.name, "403 secondary" | "429" | "401");
-        let is_git_s_page = plan.fault.name == "page" && plan.stage.is_of_git();
+        let is_git_s_page =
+            plan.fault.name == "page" && plan.stage.is_of_git() && plan.stage != Stage::PushAsk;
         plan.times != Times::Always && !is_lasting && !is_git_s_page
     }
 
