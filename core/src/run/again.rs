@@ -15,8 +15,9 @@ const WAITS: [Duration; 3] = [
     Duration::from_secs(10),
 ];
 
-/// How long a run waits for a remote that several attempts did not find in order.
-const OUTAGE_WAIT: Duration = Duration::from_secs(60);
+/// How long a run waits at first for a remote that several attempts did not find in order; each wait after it is as
+/// long as all before.
+const OUTAGE_WAIT: Duration = Duration::from_secs(10);
 
 /// What a run does whose finished work a remote did not take: it waits for one that is out of order.
 pub(super) fn later_if_it_passes(error: SourceError) -> Halt {

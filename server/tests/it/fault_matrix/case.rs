@@ -17,6 +17,9 @@ use crate::peers::forge::git;
 /// How long a run may wait in all: a limit that never ends is not waited for.
 const MAX_PARKED_MINUTES: f64 = 0.1;
 
+/// The same for one that waits for git, which takes longer.
+const MAX_PARKED_FOR_GIT_MINUTES: f64 = 5.0;
+
 /// A run in which one thing fails.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Case {
@@ -91,7 +94,11 @@ impl Case {
     pub(super) async fn play(&self, ground: &Ground) -> Played {
         let (repository, stage) = (self.repository(), self.plan.stage);
         let plan = Some(self.plan);
-        let scene = Scene::set(ground, &repository, stage, plan, MAX_PARKED_MINUTES).await;
+        let max_parked_minutes = match self.plan.times {
+            Times::Long if stage.is_of_git() => MAX_PARKED_FOR_GIT_MINUTES,
+            _ => MAX_PARKED_MINUTES,
+        };
+        let scene = Scene::set(ground, &repository, stage, plan, max_parked_minutes).await;
         let course = self.run(&scene).await;
         let Course { frames, patch, .. } = &course;
         let pulls = ground.pull_requests(&repository).await;

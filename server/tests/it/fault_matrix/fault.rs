@@ -290,6 +290,10 @@ impl Fault {
     pub(super) fn times(&self, stage: Stage) -> &'static [Times] {
         match self.answer {
             Answer::Silence if stage.is_of_git() => &[Times::Once],
+            // One stands for all, since git's waits are long.
+            _ if self.name == "502" && stage.may_wait_for_git() => {
+                &[Times::Once, Times::Long, Times::Always]
+            }
             _ if stage.is_played_by_classes() => self.times_of_its_class(),
             // Four limits in a row last longer than these runs may wait.
             _ if self.passes && self.is_an_outage() && stage.may_wait_for_the_api() => {

@@ -195,6 +195,11 @@ impl Stage {
         matches!(self, Self::PullLook | Self::PullCreate | Self::PullUpdate)
     }
 
+    /// Whether git is asked for work that is done, so that an outage of it is waited for.
+    pub(super) fn may_wait_for_git(self) -> bool {
+        matches!(self, Self::PushAsk | Self::Push | Self::ResumePush)
+    }
+
     /// Whether the run works as a GitHub App.
     pub(super) fn is_of_an_app(self) -> bool {
         matches!(self, Self::Installation | Self::Token) || self.is_renewed()
