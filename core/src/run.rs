@@ -232,6 +232,8 @@ struct Run<'a> {
     budget: Budget,
     /// What it goes on with of another run, once that is taken over.
     followed: Option<Followed>,
+    /// Why the pull request of that takes no more commits, once it was looked at.
+    closed: Option<String>,
     /// Where the model finds that, in words.
     situation: String,
     /// Filled by the stages as they go; `finish` gives back whatever is there.
@@ -339,6 +341,7 @@ impl<'a> Run<'a> {
             },
             owned,
             followed: None,
+            closed: None,
             situation: String::new(),
             base: None,
             sandbox: None,

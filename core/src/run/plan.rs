@@ -30,6 +30,7 @@ impl Run<'_> {
         }
         let published = self.followed.as_ref();
         let published = published.and_then(|followed| followed.published.as_ref());
+        let published = published.filter(|_| self.closed.is_none());
         if published.is_some_and(|published| published.fork.is_some()) {
             return None;
         }

@@ -46,7 +46,7 @@ impl Run<'_> {
         let (row, model) = self.choose_model();
         let provider = self.open_provider(&row, model.as_deref()).await?;
         self.open_host_tools(&repository).await?;
-        self.preflight().await?;
+        self.preflight_before_base().await?;
         self.find_way().await?;
         let Start { base, work } = self.find_start(&repository).await?;
         let commands = self.choose_commands(&base).await?;
@@ -104,6 +104,22 @@ impl Run<'_> {
     /// Finds out early what the token may do. A run that cannot publish says so before it spends
     /// money; its work is kept as a patch.
     pub(super) async fn preflight(&mut self) -> Result<(), Halt> {
+        self.ask_rights().await?;
+        self.tell_rights().await
+    }
+
+    /// The same where a pull request may be followed. One that is not open any more gets no commit, so that what
+    /// counts is what may be done with the branch that is pushed instead.
+    async fn preflight_before_base(&mut self) -> Result<(), Halt> {
+        self.ask_rights().await?;
+        self.closed = self.why_closed().await?;
+        if self.closed.is_some() {
+            self.ask_rights().await?;
+        }
+        self.tell_rights().await
+    }
+
+    async fn ask_rights(&mut self) -> Result<(), Halt> {
         let Some(forge) = &self.forge else {
             return Ok(());
         };
@@ -111,8 +127,16 @@ impl Run<'_> {
             .preflight(|repository| self.planned(repository))
             .await?;
         if let Some(forge) = &mut self.forge {
-            forge.rights = Some(rights.clone());
+            forge.rights = Some(rights);
         }
+        Ok(())
+    }
+
+    async fn tell_rights(&self) -> Result<(), Halt> {
+        let rights = self.forge.as_ref().and_then(|forge| forge.rights.as_ref());
+        let Some(rights) = rights else {
+            return Ok(());
+        };
         let max_mb = self.parts.config.repositories.max_clone_mb;
         let is_full = self.parts.config.repositories.clone == CloneMode::Full;
         // Who fetches less finds out how much that is.
@@ -125,7 +149,7 @@ impl Run<'_> {
             .why_no_workflows
             .iter()
             .filter(|_| may_change_workflows);
-        let merge_needs = self.merge_needs(&rights);
+        let merge_needs = self.merge_needs(rights);
         for told in rights.warnings.iter().chain(why_not).chain(&merge_needs) {
             self.status(Stage::Clone, told.clone()).await;
         }

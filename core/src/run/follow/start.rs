@@ -62,6 +62,11 @@ impl Run<'_> {
             let message = format!("{gone}: what is asked for now becomes a change of its own");
             self.status(Stage::Clone, message).await;
             let base = self.fetch(repository, target.as_deref(), None).await?;
+            if self.closed.is_none() && !matches!(self.way, Way::Fork(_)) {
+                // What was asked about is the branch that is not there.
+                self.preflight().await?;
+                self.find_way().await?;
+            }
             return Ok((base, Place::Anew { gone }));
         }
         if let Some(kept) = kept {
@@ -83,18 +88,14 @@ impl Run<'_> {
         repository: &Repository,
         published: &Published,
     ) -> Result<Result<Base, String>, Halt> {
+        if let Some(closed) = &self.closed {
+            return Ok(Err(closed.clone()));
+        }
         let branch = &published.branch;
         if matches!(self.way, Way::Fork(_)) && published.fork.is_none() {
             let gone =
                 format!("the branch `{branch}` is not in a fork, and only forks are pushed to now");
             return Ok(Err(gone));
-        }
-        if let (Some(forge), Some(url)) = (&self.forge, &published.pr_url)
-            && !forge
-                .has_open_pull_request(branch, published.fork.as_ref())
-                .await?
-        {
-            return Ok(Err(format!("the pull request {url} is not open any more")));
         }
         let holder = self.holder(published, repository)?;
         match self.try_to_fetch(&holder, Some(branch), None).await? {
@@ -104,6 +105,22 @@ impl Run<'_> {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Why the pull request that is followed takes no more commits, if there is one that does not.
+    pub(in crate::run) async fn why_closed(&self) -> Result<Option<String>, Halt> {
+        let followed = self.followed.as_ref();
+        let published = followed.and_then(|followed| followed.published.as_ref());
+        let (Some(forge), Some(published)) = (&self.forge, published) else {
+            return Ok(None);
+        };
+        let Some(url) = &published.pr_url else {
+            return Ok(None);
+        };
+        let is_open = forge
+            .has_open_pull_request(&published.branch, published.fork.as_ref())
+            .await?;
+        Ok((!is_open).then(|| format!("the pull request {url} is not open any more")))
     }
 
     /// The repository that holds what was published.

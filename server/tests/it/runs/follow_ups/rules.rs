@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::office::Office;
 use super::proposals::{fork_branches, told};
-use super::{CHECKS, TWICE};
+use super::{CHECKS, TWICE, twice_if_told};
 
 const GREET: &str = crate::runs::lab::GREET;
 
@@ -192,6 +192,44 @@ async fn a_branch_that_grows_is_asked_for_as_one() {
     let stream = office.ends(&follower, "patch only").await;
     is_told_first(&stream, REFUSES);
     assert_eq!(office.commits(&office.branch()), ["Greet shortly"]);
+}
+
+/// The rule is one against more commits on the branch that was merged.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_merge_it_is_the_new_branch_that_is_asked_for() {
+    let (office, run) = merged().await;
+    let rules = &office.github().rules;
+    rules.rule_others("update", Value::Null, Some("never"));
+    let follower = office.begin_to_follow(&run, "and say it twice").await;
+    let stream = office.ends(&follower, "pull request").await;
+    assert!(
+        !stream.contains("Guard` of owner/project refuses"),
+        "{stream}"
+    );
+    assert_eq!(office.github().forks_made(), 0);
+    assert_eq!(office.branches().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_merge_what_forbids_new_branches_is_told_before_the_work() {
+    let (office, run) = merged().await;
+    office.github().lets_fork(false);
+    let rules = &office.github().rules;
+    rules.rule_others("creation", Value::Null, Some("never"));
+    let follower = office.begin_to_follow(&run, "and say it twice").await;
+    let stream = office.ends(&follower, "patch only").await;
+    is_told_first(&stream, "refuses the push to pullwright/and-say-it-twice-");
+    assert_eq!(office.branches().len(), 1);
+}
+
+/// A run whose pull request is merged.
+async fn merged() -> (Office, String) {
+    let script = twice_if_told("is not open any more");
+    let script = script.replace("old_str = \"hi\"", "old_str = \"hello\"");
+    let office = Office::with_github(&script, CHECKS).await;
+    let run = office.run("pull request").await;
+    office.github().merge();
+    (office, run)
 }
 
 /// A token that lacks the scope, and a policy that lets the model change what needs it.
