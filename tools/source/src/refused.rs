@@ -66,7 +66,7 @@ pub(crate) fn by_rule(said: &str) -> Option<(String, &'static str)> {
         return None;
     }
     let words = words(said).unwrap_or_else(|| plain(reason));
-    let heard = format!("{words}\n{reason}").to_ascii_lowercase();
+    let heard = without_names(&format!("{words}\n{reason}"), branch(said)).to_ascii_lowercase();
     let hears = |phrases: &[&str]| phrases.iter().any(|phrase| heard.contains(phrase));
     let remedy = REMEDIES.iter().find(|(phrases, _)| hears(phrases));
     Some((words, remedy.map_or(OTHERWISE, |(_, remedy)| remedy)))
@@ -77,6 +77,27 @@ fn rejection(line: &str) -> Option<&str> {
     let (_, rest) = line.split_once(REJECTED)?;
     let (_, reason) = rest.split_once('(')?;
     Some(reason.trim_end().trim_end_matches(')'))
+}
+
+/// The branch that was not taken.
+fn branch(said: &str) -> Option<&str> {
+    let line = said.lines().find(|line| line.contains(REJECTED))?;
+    let (_, rest) = line.split_once(":refs/heads/")?;
+    rest.split_whitespace().next()
+}
+
+/// The words without addresses and names of branches, which may hold any word and say nothing of the rule.
+fn without_names(words: &str, branch: Option<&str>) -> String {
+    let bare = |word: &str| {
+        let word = word.trim_matches(|c: char| !c.is_alphanumeric());
+        word.to_ascii_lowercase()
+    };
+    let branch = branch.map(bare);
+    let is_name = |word: &&str| {
+        word.contains("://") || word.contains("refs/heads/") || branch == Some(bare(word))
+    };
+    let words = words.split_whitespace().filter(|word| !is_name(word));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// What the remote itself says, on one line.
@@ -144,6 +165,25 @@ mod tests {
                 "take the secret out",
             ),
             (
+                vec![
+                    "error: GH013: Repository rule violations found for refs/heads/rotate-the-secret.",
+                    "- Commits must have verified signatures.",
+                ],
+                violations,
+                "rotate-the-secret",
+                "verified commits",
+            ),
+            (
+                vec![
+                    found,
+                    "Review all repository rules at https://a.example/o/secrets/rules?ref=refs%2Fheads%2Fb",
+                    "- Commits must have verified signatures.",
+                ],
+                violations,
+                "o/secrets",
+                "verified commits",
+            ),
+            (
                 vec!["error: GH006: Protected branch update failed for refs/heads/b."],
                 "protected branch hook declined",
                 "GH006",
@@ -169,6 +209,17 @@ mod tests {
             assert!(words.contains(expected), "{words}");
             assert!(helps.contains(remedy), "{helps}");
         }
+    }
+
+    #[test]
+    fn the_name_of_the_branch_is_no_rule() {
+        let (words, helps) = by_rule(
+            "remote: `pullwright/rotate-the-secret`: commits must have a verified signature\n\
+             !\t0:refs/heads/pullwright/rotate-the-secret\t[remote rejected] (pre-receive hook declined)\n",
+        )
+        .unwrap();
+        assert!(words.contains("rotate-the-secret"), "{words}");
+        assert!(helps.contains("verified commits"), "{helps}");
     }
 
     #[test]
