@@ -8,12 +8,11 @@ use std::sync::Arc;
 use pullwright_tool_kit::protocol::forge::{CommitOnBranch, MadeCommit};
 use pullwright_tool_kit::{Call, Output, Refusal};
 use serde::{Deserialize, Serialize};
-use url::form_urlencoded;
 
 use crate::api::{Fault, MAX_ATTEMPTS, Reason};
 use crate::github::{Github, until_cancelled};
 use crate::pull_request::check_branch;
-use crate::repository::Repo;
+use crate::repository::{Repo, segments};
 
 const MUTATION: &str = "mutation($input: CreateCommitOnBranchInput!) { \
     createCommitOnBranch(input: $input) { commit { oid } } }";
@@ -83,7 +82,7 @@ impl Github {
     }
 
     async fn head_of(&self, repo: &Repo, wanted: &CommitOnBranch) -> Result<Head, Fault> {
-        let route = repo.path(format_args!("/git/ref/heads/{}", escaped(&wanted.branch)));
+        let route = repo.path(format_args!("/git/ref/heads/{}", segments(&wanted.branch)));
         let head: Reference = match self.api.get(repo, &route).await {
             Err(fault) if fault.reason() == Some(&Reason::NotFound) => return Ok(Head::Other),
             found => found?,
@@ -233,11 +232,4 @@ fn check_commit(commit: &str) -> Result<(), Refusal> {
         "`{}` is not a commit; give its whole hash",
         commit.escape_debug()
     )))
-}
-
-/// A branch as a part of a path. It holds no white space, which alone would be escaped differently in one.
-fn escaped(branch: &str) -> String {
-    let parts = branch.split('/');
-    let parts = parts.map(|part| form_urlencoded::byte_serialize(part.as_bytes()).collect());
-    parts.collect::<Vec<String>>().join("/")
 }

@@ -15,7 +15,7 @@ use crate::api::{Fault, Reason};
 use crate::github::{Account, Github, TokenKind, structured, until_cancelled};
 use crate::later::later;
 use crate::model::{Repository, User};
-use crate::repository::Repo;
+use crate::repository::{Repo, segments};
 
 /// How many of the longest waits a new fork may take; GitHub says that it may be five minutes.
 const MAX_WAITS: u32 = 5;
@@ -179,7 +179,7 @@ impl Github {
         let Some(branch) = &found.default_branch else {
             return Ok(false);
         };
-        let route = fork.path(format_args!("/git/ref/heads/{branch}"));
+        let route = fork.path(format_args!("/git/ref/heads/{}", segments(branch)));
         self.api.get::<IgnoredAny>(repo, &route).await.map(|_| true)
     }
 }

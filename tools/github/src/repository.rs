@@ -1,6 +1,6 @@
-//! A repository's name, fit to be put into a path.
+//! A repository's name, and other names, fit to be put into a path.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use pullwright_tool_kit::Refusal;
 
@@ -48,6 +48,29 @@ impl fmt::Display for Repo {
     }
 }
 
+/// Text as one segment of a path.
+pub(crate) fn segment(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    // Dots alone would lead elsewhere.
+    let is_dots = text.bytes().all(|byte| byte == b'.');
+    for byte in text.bytes() {
+        match byte {
+            b'.' if !is_dots => safe.push('.'),
+            b'-' | b'_' | b'~' => safe.push(char::from(byte)),
+            plain if plain.is_ascii_alphanumeric() => safe.push(char::from(plain)),
+            other => {
+                let _ = write!(safe, "%{other:02X}");
+            }
+        }
+    }
+    safe
+}
+
+/// A name of several parts, such as a branch's, as so many segments of a path.
+pub(crate) fn segments(name: &str) -> String {
+    name.split('/').map(segment).collect::<Vec<_>>().join("/")
+}
+
 fn is_plain(value: &str) -> bool {
     (1..=MAX_NAME_CHARS).contains(&value.len())
         && value
@@ -70,5 +93,14 @@ mod tests {
             assert!(Repo::parse(bad, "name").is_err(), "{bad:?}");
         }
         assert!(Repo::parse("owner", &"a".repeat(101)).is_err());
+    }
+
+    #[test]
+    fn names_stay_in_their_place() {
+        assert_eq!(segment("good first/issue?"), "good%20first%2Fissue%3F");
+        assert_eq!(segment(".."), "%2E%2E");
+        assert_eq!(segment("ü-1.2_c"), "%C3%BC-1.2_c");
+        assert_eq!(segments("release/1.2#ü"), "release/1.2%23%C3%BC");
+        assert_eq!(segments("a/../%2F"), "a/%2E%2E/%252F");
     }
 }

@@ -12,13 +12,12 @@ mod ruleset;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use url::form_urlencoded;
 
 use pullwright_tool_kit::protocol::forge::PlannedPush;
 
 use crate::api::Reason;
 use crate::github::Github;
-use crate::repository::Repo;
+use crate::repository::{Repo, segment};
 
 use branch::Branch;
 use push::Meaning;
@@ -161,7 +160,7 @@ impl Github {
 /// A branch's name as one part of a path. None for what would leave its place there.
 fn in_path(branch: &str) -> Option<String> {
     let leaves = branch.bytes().all(|byte| byte == b'.') || branch.contains(char::is_whitespace);
-    (!leaves).then(|| form_urlencoded::byte_serialize(branch.as_bytes()).collect())
+    (!leaves).then(|| segment(branch))
 }
 
 #[cfg(test)]

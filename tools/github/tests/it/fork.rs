@@ -72,6 +72,21 @@ async fn one_that_is_there_is_used() {
     assert_eq!(run(script).await.0, Ok(named("demo", false)));
 }
 
+/// Its default branch may have a name with a meaning in a URL.
+#[tokio::test]
+async fn a_branch_stays_in_its_place_in_the_path() {
+    let mut there = fork("demo", "octo/demo");
+    there["default_branch"] = json!("next/50%?#ü");
+    let branch = "GET /repos/robot/demo/git/ref/heads/next/50%25%3F%23%C3%BC";
+    let script = vec![
+        user(),
+        (USUAL, ok(there.clone())),
+        (USUAL, ok(there)),
+        (branch, ok(json!({"ref": "refs/heads/next/50%?#ü"}))),
+    ];
+    assert_eq!(run(script).await.0, Ok(named("demo", false)));
+}
+
 /// A call before this one has made it, and could not wait for it.
 #[tokio::test]
 async fn one_that_is_there_and_not_ready_is_waited_for() {
