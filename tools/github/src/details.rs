@@ -1,7 +1,6 @@
 //! Labels and people of a pull request. What GitHub does not take is said, and the rest is put there all the same;
 //! what it may take later is to be asked for again.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use pullwright_tool_kit::protocol::forge::{DetailsSet, PullRequestDetails};
@@ -12,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::{Fault, Reason};
 use crate::github::{Github, structured, until_cancelled};
 use crate::model::{Label, User};
-use crate::repository::Repo;
+use crate::repository::{Repo, segment};
 
 #[derive(Serialize)]
 struct Labels<'a> {
@@ -80,7 +79,7 @@ impl Setting<'_> {
     async fn label(&mut self, labels: &[String]) {
         let mut known = Vec::new();
         for label in labels {
-            let route = self.repo.path(format_args!("/labels/{}", in_path(label)));
+            let route = self.repo.path(format_args!("/labels/{}", segment(label)));
             match self.github.api.get::<IgnoredAny>(&self.repo, &route).await {
                 Ok(_) => known.push(label.clone()),
                 Err(fault) if fault.reason() == Some(&Reason::NotFound) => self.warn(format!(
@@ -208,32 +207,5 @@ impl Setting<'_> {
 
     fn warn(&mut self, warning: String) {
         self.warnings.push(warning);
-    }
-}
-
-/// Text as one segment of a path.
-fn in_path(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'-' | b'_' | b'~' => safe.push(char::from(byte)),
-            plain if plain.is_ascii_alphanumeric() => safe.push(char::from(plain)),
-            other => {
-                let _ = write!(safe, "%{other:02X}");
-            }
-        }
-    }
-    safe
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_label_is_one_segment() {
-        assert_eq!(in_path("good first/issue?"), "good%20first%2Fissue%3F");
-        assert_eq!(in_path(".."), "%2E%2E");
-        assert_eq!(in_path("ü"), "%C3%BC");
     }
 }
