@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::Rule;
-use super::pattern::Pattern;
+use super::pattern::{Pattern, shown};
 
 /// What a rule for signatures asks for.
 pub(super) const SIGNED: &str = "signed commits";
@@ -118,17 +118,11 @@ fn contexts(rule: &Rule) -> Vec<String> {
 
 /// Names for people to read, and how many more there are.
 pub(super) fn listed(names: &[String]) -> String {
-    let shown = names.iter().take(MAX_NAMES).map(|name| {
-        let plain: String = name
-            .chars()
-            .filter(|c| !c.is_control() && *c != '`')
-            .collect();
-        format!("`{plain}`")
-    });
-    let shown: Vec<String> = shown.collect();
+    let first = names.iter().take(MAX_NAMES);
+    let first: Vec<String> = first.map(|name| format!("`{}`", shown(name))).collect();
     match names.len().saturating_sub(MAX_NAMES) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
     }
 }
 
@@ -185,5 +179,14 @@ mod tests {
         let names: Vec<String> = (1..=10).map(|number| format!("c{number}")).collect();
         let said = checks(&names).unwrap();
         assert!(said.ends_with("`c8` and 2 more"), "{said}");
+    }
+
+    #[test]
+    fn a_long_name_is_cut() {
+        let said = checks(&["x".repeat(5000)]).unwrap();
+        assert!(
+            said.ends_with("x…`") && said.chars().count() < 120,
+            "{said}"
+        );
     }
 }

@@ -58,15 +58,15 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// A pattern as people get to see it, on one line.
-fn shown(pattern: &str) -> String {
+/// A pattern or a name as people get to see it, on one short line.
+pub(super) fn shown(text: &str) -> String {
     const MAX_CHARS: usize = 100;
-    let mut shown: String = pattern
+    let mut shown: String = text
         .chars()
         .filter(|c| !c.is_control() && *c != '`')
         .take(MAX_CHARS)
         .collect();
-    if pattern.chars().count() > MAX_CHARS {
+    if text.chars().count() > MAX_CHARS {
         shown.push('…');
     }
     shown

@@ -9,7 +9,7 @@ use pullwright_tool_kit::protocol::forge::PlannedPush;
 
 use super::Rule;
 use super::merge::listed;
-use super::pattern::Pattern;
+use super::pattern::{Pattern, shown};
 use super::ruleset::{Bound, Ruleset, Rulesets};
 use crate::github::Account;
 use crate::repository::Repo;
@@ -87,7 +87,7 @@ fn sentence(
         Some(name) => format!("the ruleset {}", listed(&[name.to_owned()])),
         None => "a ruleset".to_owned(),
     };
-    let source = source.clone().unwrap_or_else(|| repo.to_string());
+    let source = source.as_deref().map_or_else(|| repo.to_string(), shown);
     let branch = &push.branch;
     let _ = write!(said, " of {source} {verb} the push to {branch}, since it ");
     let does = each_once(concerns.iter().map(|concern| &*concern.does));

@@ -308,6 +308,23 @@ async fn what_github_sends_becomes_a_sentence_for_each_ruleset() {
     ));
 }
 
+/// Names come from whoever sets the rules.
+#[tokio::test]
+async fn where_a_ruleset_is_from_is_told_on_one_short_line() {
+    let mut rule = rule("creation", &Value::Null);
+    rule["ruleset_source"] = json!(format!("a\n`{}", "x".repeat(5000)));
+    let answers = answers([
+        (RULES_OF_OURS, 200, json!([rule])),
+        (RULESET, 200, ruleset("never")),
+    ]);
+    let (seen, _) = ask(answers, None, Some(push())).await;
+    let said = seen.why_no_push.unwrap();
+    assert!(
+        said.contains(" of axxx") && said.contains("x… refuses the push"),
+        "{said}"
+    );
+}
+
 #[tokio::test]
 async fn all_pages_are_read() {
     let many: Value = (0..100).map(|_| rule("deletion", &Value::Null)).collect();
