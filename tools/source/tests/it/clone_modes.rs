@@ -178,6 +178,7 @@ fn plain<'a>(base: &'a Base, work: &'a Work, run: &'a pullwright_protocol::RunId
         to: None,
         branch: BRANCH,
         grows: false,
+        is_begun: false,
         message: "Change it",
         credential: None,
     }
