@@ -173,8 +173,9 @@ pub struct Work {
 /// What came of bringing work onto another commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Brought {
-    /// Whether the branch still holds the commit that the work was made on.
-    pub follows: bool,
+    /// Whether the branch still holds the commit that the work was made on; none if its history is cut off before
+    /// that can be seen (see [`Fetch::since`]).
+    pub follows: Option<bool>,
     /// The work there, or the paths that are in the way, sorted.
     pub work: Result<Work, Vec<String>>,
 }

@@ -158,7 +158,7 @@ impl Run<'_> {
         commands: &Commands,
     ) -> Result<Attempt, Halt> {
         // What was taken out of the branch would come back with the change.
-        let comes_back = !brought.follows && self.caught_up.is_none();
+        let comes_back = brought.follows != Some(true) && self.caught_up.is_none();
         let place = place.rewritten(comes_back);
         let work = match brought.work {
             Ok(work) => work,

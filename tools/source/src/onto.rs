@@ -49,9 +49,9 @@ pub(crate) async fn bring_onto(
     };
     let (from, to) = (objects::id(&base.commit)?, objects::id(&onto.commit)?);
     let follows = match history::relation(&base.mirror, from, to).await? {
-        Relation::Follows => true,
-        Relation::Apart => false,
-        Relation::Unknown => return Err(cut_off(base, onto)),
+        Relation::Follows => Some(true),
+        Relation::Apart => Some(false),
+        Relation::Unknown => None,
     };
     let merged = objects::blocking(move || merge(&objects::open(&quarantine)?, trees)).await?;
     let work = match merged {
@@ -62,18 +62,6 @@ pub(crate) async fn bring_onto(
         Err(paths) => Err(paths),
     };
     Ok(Brought { follows, work })
-}
-
-fn cut_off(base: &Base, onto: &Base) -> SourceError {
-    SourceError::new(
-        FailureKind::Internal,
-        format!(
-            "whether {} follows {} cannot be seen in `{}`, whose history is cut off",
-            onto.commit,
-            base.commit,
-            base.mirror.display()
-        ),
-    )
 }
 
 /// The merged tree, or the paths that are in the way.

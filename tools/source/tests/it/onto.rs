@@ -76,7 +76,7 @@ async fn a_clean_change_is_put_on_the_newest_commit() {
     let work = work(&lab, &source, &base).await;
     let onto = moved(&lab, &source, "theirs", "theirs\n").await;
     let brought = source.bring_onto(&base, &work, &onto).await.unwrap();
-    assert!(brought.follows);
+    assert_eq!(brought.follows, Some(true));
     let there = brought.work.unwrap();
     let paths: Vec<&str> = there.changed.iter().map(|changed| &*changed.path).collect();
     assert_eq!(
@@ -172,7 +172,7 @@ async fn what_conflicts_is_named_and_nothing_is_changed() {
     let onto = moved(&lab, &source, "README.md", "# one\ntheirs\n").await;
     let brought = source.bring_onto(&base, &work, &onto).await.unwrap();
     let expected = Brought {
-        follows: true,
+        follows: Some(true),
         work: Err(vec!["README.md".to_owned()]),
     };
     assert_eq!(brought, expected);
@@ -236,7 +236,7 @@ async fn a_rewritten_branch_is_told_and_its_old_commits_stay_away() {
     git(&seed, &["reset", "-q", "--hard", "HEAD~1"]);
     let onto = moved(&lab, &source, "theirs", "theirs\n").await;
     let brought = source.bring_onto(&base, &work, &onto).await.unwrap();
-    assert!(!brought.follows);
+    assert_eq!(brought.follows, Some(false));
     let there = brought.work.unwrap();
     let moved = Moved {
         onto: &onto,
