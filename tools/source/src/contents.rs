@@ -12,11 +12,22 @@ use pullwright_protocol::FailureKind;
 use crate::bundle::unsound;
 use crate::git::Call;
 use crate::source::GitSource;
-use crate::transfer::{TOLERATED, Transfer};
+use crate::transfer::Transfer;
 use crate::{clone_mode, failure, kept_pack, objects, quarantine};
 
 /// Against files of submodules without end, in bytes.
 const MAX_JUDGED_BYTES: usize = 64 << 20;
+
+/// What a fetch tolerates (see [`Transfer`]) in folders. `index-pack` dies of a name that it does not know, so these
+/// are such as the oldest git has; paths too large for fsck are refused before.
+const TOLERATED: [&str; 6] = [
+    "zeroPaddedFilemode",
+    "badFilemode",
+    "gitignoreSymlink",
+    "gitattributesSymlink",
+    "mailmapSymlink",
+    "nullSha1",
+];
 
 /// Sees to it that all files of the base can be read.
 pub(crate) async fn complete(transfer: &Transfer<'_>, base: &Base) -> Result<(), SourceError> {

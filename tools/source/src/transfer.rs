@@ -35,7 +35,7 @@ const NOT_THERE: &str = "not our ref";
 const LIST_PREFIX: &str = "tmp_list_";
 
 /// Old defects of honest repositories; everything else that fsck knows is refused.
-pub(crate) const TOLERATED: &[&str] = &[
+const TOLERATED: &[&str] = &[
     "zeroPaddedFilemode",
     "zeroPaddedDate",
     "badTimezone",

@@ -62,6 +62,31 @@ async fn a_file_of_submodules_that_git_forbids_is_not_fetched() {
     }
 }
 
+/// A git from before fsck judged the length of paths, which dies of a name that it does not know.
+#[tokio::test]
+async fn an_older_git_takes_a_file_of_submodules() {
+    let bed = Bed::new(Way::Blobless).await;
+    let seed = bed.lab.path("seed");
+    let modules = "[submodule \"x\"]\n\tpath = x\n\turl = https://a.example/x\n";
+    std::fs::write(seed.join(".gitmodules"), modules).unwrap();
+    commit(&seed, "submodule");
+    let bare = bed.lab.bare();
+    git(&seed, &["push", "-q", bare.to_str().unwrap(), "main:older"]);
+    let older = bed.lab.git_after(
+        "case \" $* \" in *\" --strict=\"*largePathname*) echo 'fatal: Unhandled message id' >&2; exit 128;; esac",
+    );
+    let older = GitSource::new(SourceConfig {
+        git: older,
+        ..config(&bed.lab, &bed.server, CloneMode::Blobless)
+    });
+    let wanted = Wanted {
+        branch: Some("older"),
+        ..Wanted::default()
+    };
+    let base = fetch(&older.unwrap(), &bed.url(), wanted).await;
+    assert_eq!(base.unwrap().branch, "older");
+}
+
 /// A sandbox that names a folder of an earlier commit and leaves out what is in it.
 #[tokio::test]
 async fn work_that_leaves_out_what_is_not_here_is_refused() {
