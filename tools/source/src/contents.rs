@@ -15,8 +15,30 @@ use crate::source::GitSource;
 use crate::transfer::Transfer;
 use crate::{clone_mode, failure, kept_pack, objects, quarantine};
 
-/// Against files of submodules without end, in bytes.
+/// Against such files as fsck judges without end, in bytes.
 const MAX_JUDGED_BYTES: usize = 64 << 20;
+
+/// A file whose content fsck judges, which it knows by its name.
+struct Judged {
+    name: &'static str,
+    /// How Windows begins its short name.
+    short: &'static [u8],
+    /// The same where the first ones are taken.
+    hashed: &'static [u8],
+}
+
+const JUDGED: [Judged; 2] = [
+    Judged {
+        name: ".gitmodules",
+        short: b"gitmod",
+        hashed: b"gi7eba",
+    },
+    Judged {
+        name: ".gitattributes",
+        short: b"gitatt",
+        hashed: b"gi7d29",
+    },
+];
 
 /// What a fetch tolerates (see [`Transfer`]) in folders. `index-pack` dies of a name that it does not know, so these
 /// are such as the oldest git has; paths too large for fsck are refused before.
@@ -56,8 +78,8 @@ pub(crate) async fn complete(transfer: &Transfer<'_>, base: &Base) -> Result<(),
     }
 }
 
-/// An error unless all files of the base can be read, and those that tell of submodules are such as fsck takes. It
-/// knows them by their names, which contents that came alone do not have.
+/// An error unless all files of the base can be read, and those that tell of submodules or attributes are such as fsck
+/// takes. It knows them by their names, which contents that came alone do not have.
 pub(crate) async fn check(source: &GitSource, base: &Base) -> Result<(), SourceError> {
     let found = of(&base.mirror, &base.tree).await?;
     if let Some(id) = found.missing.first() {
@@ -96,7 +118,7 @@ pub(crate) async fn check_work(
 struct Found {
     /// The contents that are not here, each once.
     missing: Vec<Oid>,
-    /// The files that tell of submodules, and the folders that name them.
+    /// The files that tell of submodules or attributes, and the folders that name them.
     judged: Vec<Oid>,
 }
 
@@ -148,7 +170,7 @@ async fn judge(source: &GitSource, base: &Base, ids: &[Oid]) -> Result<(), Sourc
         .git_dir(&base.mirror)
         .bytes(list)
         .max_stdout(MAX_JUDGED_BYTES);
-    let pack = source.local(pack, "packing what tells of submodules");
+    let pack = source.local(pack, "packing what tells of submodules and attributes");
     let pack = pack.await?;
     let folder = scratch(source)?;
     let repository = quarantine::repository(source, base, folder.path()).await?;
@@ -163,7 +185,7 @@ async fn judge(source: &GitSource, base: &Base, ids: &[Oid]) -> Result<(), Sourc
         false => Err(SourceError::new(
             FailureKind::Clone,
             format!(
-                "git refuses what commit {} of `{}` says of submodules; git said: {}",
+                "git refuses what commit {} of `{}` says of submodules or attributes; git said: {}",
                 base.commit,
                 base.repository.url,
                 failure::last_words(&output.stderr)
@@ -187,7 +209,7 @@ fn scratch(source: &GitSource) -> Result<tempfile::TempDir, SourceError> {
     })
 }
 
-/// Whether some file system may take the name for that of the file which tells of submodules.
+/// Whether some file system may take the name for that of a file whose content fsck judges.
 fn is_judged(name: &[u8]) -> bool {
     let plain: Vec<u8> = name
         .iter()
@@ -195,10 +217,25 @@ fn is_judged(name: &[u8]) -> bool {
         .copied()
         .collect();
     let plain = plain.to_ascii_lowercase();
-    // The last one is how Windows shortens it where the first one is taken.
-    [&b".gitmodules"[..], b"gitmod~", b"gi7eba~"]
-        .iter()
-        .any(|begin| plain.starts_with(begin))
+    // To Windows, one within folders.
+    let mut names = plain.split(|byte| *byte == b'\\');
+    names.any(|name| JUDGED.iter().any(|judged| is_name_of(judged, name)))
+}
+
+fn is_name_of(judged: &Judged, name: &[u8]) -> bool {
+    name.starts_with(judged.name.as_bytes()) || is_shortened(judged, name)
+}
+
+/// Whether Windows may shorten the file's name to this one.
+fn is_shortened(judged: &Judged, name: &[u8]) -> bool {
+    let mut parts = name.splitn(2, |byte| *byte == b'~');
+    let (Some(letters), Some(number)) = (parts.next(), parts.next()) else {
+        return false;
+    };
+    let is_numbered = number.first().is_some_and(u8::is_ascii_digit);
+    // The more names are taken, the longer the number, and the fewer letters are left.
+    let fits = judged.short == letters || judged.hashed.starts_with(letters);
+    is_numbered && fits
 }
 
 #[cfg(test)]
@@ -206,16 +243,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_of_submodules_is_known_by_all_its_names() {
+    fn a_file_that_fsck_judges_is_known_by_all_its_names() {
         for name in [
             ".gitmodules",
             ".GitModules",
             ".git\u{200c}modules",
             "GITMOD~1",
+            "gi7eba~1",
+            "gi7eb~10",
+            "~1000000",
+            ".gitattributes",
+            ".GitAttributes ",
+            ".gitattributes::$DATA",
+            ".gitattr\u{200c}ibutes",
+            "GITATT~4",
+            "gi7d29~1",
+            "GI7~1234",
+            "a\\.gitmodules",
         ] {
             assert!(is_judged(name.as_bytes()), "{name}");
         }
-        for name in ["gitmodules", ".gitignore", ".gitattributes"] {
+        for name in [
+            "gitmodules",
+            ".gitignore",
+            "gitattributes",
+            "GITIGN~1",
+            "gitatt~",
+            "gi250a~1",
+            "main.rs~",
+        ] {
             assert!(!is_judged(name.as_bytes()), "{name}");
         }
     }

@@ -45,20 +45,34 @@ async fn a_server_that_gives_out_no_contents_is_told() {
 
 /// What fsck says of a file by its name and its content holds also where the content comes later.
 #[tokio::test]
-async fn a_file_of_submodules_that_git_forbids_is_not_fetched() {
-    for (way, folder) in WAYS.into_iter().flat_map(|way| [(way, "."), (way, "a/b")]) {
+async fn a_file_that_git_forbids_for_its_content_is_not_fetched() {
+    let modules = "[submodule \"a\"]\n\tpath = a\n\turl = -u./canary\n";
+    let attributes = format!("* {}\n", "a".repeat(3000));
+    let files = [
+        (".", ".gitmodules", modules, "gitmodulesUrl"),
+        ("a/b", ".gitmodules", modules, "gitmodulesUrl"),
+        (
+            "a/b",
+            ".gitattributes",
+            attributes.as_str(),
+            "gitattributesLineLength",
+        ),
+    ];
+    let table = WAYS
+        .into_iter()
+        .flat_map(|way| files.map(|file| (way, file)));
+    for (way, (folder, name, content, defect)) in table {
         let bed = Bed::new(way).await;
         let seed = bed.lab.path("seed");
-        let modules = "[submodule \"a\"]\n\tpath = a\n\turl = -u./canary\n";
         std::fs::create_dir_all(seed.join(folder)).unwrap();
-        std::fs::write(seed.join(folder).join(".gitmodules"), modules).unwrap();
+        std::fs::write(seed.join(folder).join(name), content).unwrap();
         commit(&seed, "forbidden");
         let bare = bed.lab.bare();
         git(&seed, &["push", "-q", bare.to_str().unwrap(), "main:evil"]);
         bed.base().await;
         let error = bed.fetch(Some("evil"), None, None).await.unwrap_err();
         assert_eq!(error.kind, FailureKind::Clone, "{way:?}: {error}");
-        assert!(error.message.contains("gitmodulesUrl"), "{way:?}: {error}");
+        assert!(error.message.contains(defect), "{way:?}: {error}");
     }
 }
 
