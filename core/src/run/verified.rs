@@ -28,12 +28,16 @@ impl Run<'_> {
     /// Why nothing of this run can be pushed, as far as that is known before there is a change.
     pub(super) fn why_never_verified(&self) -> Option<String> {
         let why = self.why_no_host()?;
-        (self.parts.config.commit.verified == Verified::Always).then(|| not_pushed(&why))
+        self.must_be_verified().then(|| not_pushed(&why))
     }
 
     /// Whether the code host makes the commit, as far as that is known before there is a change.
     pub(super) fn may_be_verified(&self) -> bool {
         self.parts.config.commit.verified != Verified::Off && self.why_no_host().is_none()
+    }
+
+    fn must_be_verified(&self) -> bool {
+        self.parts.config.commit.verified == Verified::Always
     }
 
     /// Who makes the commit; where we make one that was to be verified, that is said.
@@ -51,7 +55,7 @@ impl Run<'_> {
     }
 
     async fn maker_without_host(&self, why: &str) -> Maker {
-        if self.parts.config.commit.verified == Verified::Always {
+        if self.must_be_verified() {
             return Maker::Nobody(not_pushed(why));
         }
         let message = format!("the commit will not be verified: {why}");
@@ -87,6 +91,8 @@ impl Run<'_> {
                 return made.map(Ok).map_err(later_if_it_passes);
             }
             Err(Halt::Failed(_, refused)) => refused,
+            // A push does without that part of the host which is out of order.
+            Err(Halt::Later(later)) if later.is_outage && !self.must_be_verified() => later.reason,
             Err(halt) => return Err(halt),
         };
         // It may have been made all the same, and somebody else may have pushed meanwhile.

@@ -120,6 +120,20 @@ async fn a_commit_whose_answer_is_lost_is_found() {
     assert_eq!(office.github().commits.asked(), 1);
 }
 
+/// GitHub's API is out of order, and its git is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_keeps_failing_is_done_without_where_it_may_be() {
+    let office = Office::with_github(GREET, WHEN_POSSIBLE).await;
+    office.github().commits.act(Act::Break);
+    let run = office.start(json!({})).await;
+    let stream = office.ends(&run, "pull request").await;
+    assert!(stream.contains(NOT_VERIFIED), "{stream}");
+    let branch = office.branch();
+    assert_eq!(office.commits(&branch), ["Greet shortly"]);
+    assert!(committer(&office, &branch).starts_with("Pullwright <"));
+    assert!(office.github().commits.asked() > 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_somebody_pushes_first_is_left_alone() {
     let office = Office::with_github(GREET, ALWAYS).await;

@@ -44,7 +44,9 @@ pub(crate) enum Act {
     Refuse(&'static str, &'static str),
     /// Refuses, since a limit is reached that is over in two seconds.
     Limit,
-    /// Makes it, and answers as a gateway does whose server is gone.
+    /// Makes nothing, and answers as a gateway does whose server is gone, from now on.
+    Break,
+    /// Makes it, and answers so once.
     BreakAfter,
     /// Somebody else pushes first.
     BeOvertaken,
@@ -170,13 +172,18 @@ async fn answer(
         query.query
     );
     let mut act = None;
-    shared.send_modify(|known| act = known.acts.pop_front());
+    shared.send_modify(|known| {
+        act = known.acts.pop_front();
+        if let Some(Act::Break) = act {
+            known.acts.push_front(Act::Break);
+        }
+    });
     let remotes = shared.borrow().remotes.clone();
     let said = do_it(&remotes, query.variables.input, act);
     shared.send_modify(|known| known.asked += 1);
     match act {
         Some(Act::HangBefore | Act::HangAfter) => std::future::pending().await,
-        Some(Act::BreakAfter) => {
+        Some(Act::Break | Act::BreakAfter) => {
             let broken = json!({ "message": "Server Error" });
             (StatusCode::BAD_GATEWAY, Json(broken)).into_response()
         }
@@ -191,7 +198,7 @@ fn do_it(remotes: &Path, mut input: Input, act: Option<Act>) -> Value {
     match act {
         Some(Act::Refuse(kind, message)) => return refused(kind, message),
         Some(Act::Limit) => return refused("RATE_LIMITED", "API rate limit exceeded"),
-        Some(Act::HangBefore) => return Value::Null,
+        Some(Act::Break | Act::HangBefore) => return Value::Null,
         Some(Act::BeOvertaken) => overtake(&repository, &input),
         Some(Act::MakeAnother) => input.file_changes.additions.clear(),
         Some(Act::BreakAfter | Act::HangAfter) | None => {}
