@@ -30,9 +30,10 @@ struct QueryError {
     message: String,
 }
 
-/// Whether GraphQL is asked.
+/// Whether GraphQL is asked, below whatever base. Repositories, branches and people can be named like it, and all of
+/// them are asked for below this part of REST.
 pub(super) fn is_asked(uri: &Uri) -> bool {
-    uri.path().ends_with(ROUTE)
+    uri.path().ends_with(ROUTE) && !uri.path().contains("/repos/")
 }
 
 /// The address to ask at, where it is not below that of REST.
@@ -136,10 +137,22 @@ mod tests {
             there.as_deref(),
             Some("https://ghe.example.com:8443/api/graphql")
         );
-        assert!(is_asked(&"https://h/api/v3/graphql".parse().unwrap()));
-        assert!(!is_asked(
-            &"https://h/repos/o/graphql/pulls".parse().unwrap()
-        ));
+        for path in [
+            "/graphql",
+            "/api/graphql",
+            "/api/v3/graphql",
+            "/gateway/graphql",
+        ] {
+            assert!(is_asked(&path.parse().unwrap()), "{path}");
+        }
+        for path in [
+            "/repos/o/graphql",
+            "/api/v3/repos/o/graphql",
+            "/repos/o/r/git/ref/heads/graphql",
+            "/repos/o/graphql/pulls",
+        ] {
+            assert!(!is_asked(&path.parse().unwrap()), "{path}");
+        }
     }
 
     #[test]
