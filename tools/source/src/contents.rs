@@ -53,10 +53,7 @@ const TOLERATED: [&str; 6] = [
 
 /// Sees to it that all files of the base can be read.
 pub(crate) async fn complete(transfer: &Transfer<'_>, base: &Base) -> Result<(), SourceError> {
-    // A kept pack holds all of them, so the mirror has had them.
-    let is_complete =
-        clone_mode::of(&base.mirror) != CloneMode::Blobless || kept_pack::is_kept(base);
-    if is_complete || missing(base).await?.is_empty() {
+    if is_complete(base).await? {
         return Ok(());
     }
     let limit = transfer.source.config().timeouts.fetch;
@@ -76,6 +73,13 @@ pub(crate) async fn complete(transfer: &Transfer<'_>, base: &Base) -> Result<(),
             ),
         )),
     }
+}
+
+/// Whether all files of the base can be read.
+pub(crate) async fn is_complete(base: &Base) -> Result<bool, SourceError> {
+    // A kept pack holds all of them, so the mirror has had them.
+    let is_known = clone_mode::of(&base.mirror) != CloneMode::Blobless || kept_pack::is_kept(base);
+    Ok(is_known || missing(base).await?.is_empty())
 }
 
 /// An error unless all files of the base can be read, and those that tell of submodules or attributes are such as fsck

@@ -198,6 +198,7 @@ pub(crate) async fn known_to(
     in_mirrors(data_dir, repository, branch, commit, &modes).await
 }
 
+/// In the first of the mirrors that has the commit and its files; else in one that has the commit.
 async fn in_mirrors(
     data_dir: &Path,
     repository: &Repository,
@@ -205,14 +206,19 @@ async fn in_mirrors(
     commit: &str,
     modes: &[CloneMode],
 ) -> Result<Option<Base>, SourceError> {
+    let mut lacking = None;
     for mode in modes {
         let mirror = path(data_dir, repository, *mode);
         let wanted = Wanted::Commit(commit.to_owned());
-        if let Some(base) = base(repository, branch, &mirror, wanted).await? {
+        let Some(base) = base(repository, branch, &mirror, wanted).await? else {
+            continue;
+        };
+        if matches!(contents::is_complete(&base).await, Ok(true)) {
             return Ok(Some(base));
         }
+        lacking = lacking.or(Some(base));
     }
-    Ok(None)
+    Ok(lacking)
 }
 
 fn not_brought(fetch: Fetch<'_>, tip: &Tip, url: &str) -> SourceError {

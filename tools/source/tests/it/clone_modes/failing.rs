@@ -9,15 +9,7 @@ use crate::lab::bundle_tree;
 #[tokio::test]
 async fn a_clone_that_broke_off_before_its_contents_is_completed() {
     let bed = Bed::new(Way::Blobless).await;
-    let breaks = bed
-        .lab
-        .git_after("case \" $* \" in *\" --stdin \"*) echo 'early EOF' >&2; exit 128;; esac");
-    let broken = GitSource::new(SourceConfig {
-        git: breaks,
-        ..config(&bed.lab, &bed.server, CloneMode::Blobless)
-    });
-    let error = fetch(&broken.unwrap(), &bed.url(), Wanted::default()).await;
-    let error = error.unwrap_err();
+    let error = break_off(&bed).await;
     assert!(error.passes, "{error}");
     assert_eq!(error.kind, FailureKind::Clone, "{error}");
     let packs = bed.server.packs();
@@ -31,6 +23,37 @@ async fn a_clone_that_broke_off_before_its_contents_is_completed() {
     );
     let into = bed.checkout(&known, None, "checkout").await;
     assert_eq!(text(&into, &["write-tree"]), known.tree);
+}
+
+/// Fetches as far as the contents.
+async fn break_off(bed: &Bed) -> SourceError {
+    let breaks = bed
+        .lab
+        .git_after("case \" $* \" in *\" --stdin \"*) echo 'early EOF' >&2; exit 128;; esac");
+    let broken = GitSource::new(SourceConfig {
+        git: breaks,
+        ..config(&bed.lab, &bed.server, CloneMode::Blobless)
+    });
+    let fetched = fetch(&broken.unwrap(), &bed.url(), Wanted::default()).await;
+    fetched.unwrap_err()
+}
+
+/// A mirror with the commit alone is not taken for one that has its files as well.
+#[tokio::test]
+async fn a_commit_is_known_where_its_files_are() {
+    let bed = Bed::new(Way::Blobless).await;
+    break_off(&bed).await;
+    let full = GitSource::new(config(&bed.lab, &bed.server, CloneMode::Full)).unwrap();
+    let wanted = Wanted {
+        branch: Some("main"),
+        ..Wanted::default()
+    };
+    let base = fetch(&full, &bed.url(), wanted).await.unwrap();
+    let known = || bed.source.known(&base.repository, "main", &base.commit);
+    assert_eq!(known().await.unwrap().unwrap(), base);
+    let own = bed.base().await;
+    assert_ne!(own.mirror, base.mirror);
+    assert_eq!(known().await.unwrap().unwrap(), own, "it is whole now");
 }
 
 /// One that filters and gives out nothing but its branches cannot be cloned so.
