@@ -14,7 +14,7 @@ use crate::git::Call;
 use crate::history::CUT_FILE;
 use crate::remote::Remote;
 use crate::source::GitSource;
-use crate::transfer::Transfer;
+use crate::transfer::{NO_CONTENTS, Transfer};
 use crate::{clone_mode, objects};
 
 /// What a repository says that lacks the commits below the work.
@@ -26,10 +26,11 @@ const NOTHING_IS_HERE: &str = "fetch.negotiationAlgorithm=noop";
 /// Against a list of missing objects without end, in bytes.
 const MAX_LIST_BYTES: usize = 128 << 20;
 
-/// Options and configuration of the fetch that looks at a branch which is there already.
+/// Options and configuration of the fetch that looks at a branch which is there already. Only commits are read of it,
+/// so their files are left out where the remote can do that.
 pub(crate) fn look_options(push: &Push<'_>) -> (&'static [&'static str], &'static [&'static str]) {
     match is_cut(push) {
-        true => (&[DEPTH_OF_OURS], &[NOTHING_IS_HERE]),
+        true => (&[DEPTH_OF_OURS, NO_CONTENTS], &[NOTHING_IS_HERE]),
         false => (&[], &[]),
     }
 }

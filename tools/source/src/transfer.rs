@@ -22,7 +22,7 @@ const WHOLE_HISTORY: &str = "--depth=2147483647";
 /// Nothing before the commit that is fetched.
 const NO_HISTORY: &str = "--depth=1";
 /// The commits and folders, without what is in the files.
-const NO_CONTENTS: &str = "--filter=blob:none";
+pub(crate) const NO_CONTENTS: &str = "--filter=blob:none";
 /// For what is missing among what a remote thinks is here.
 const NOTHING_IS_HERE: &str = "fetch.negotiationAlgorithm=noop";
 /// What git says of a remote that sends all that there is.

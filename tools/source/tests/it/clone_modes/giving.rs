@@ -1,5 +1,7 @@
 //! What goes out: changes on moved bases, on branches that grow, to forks, after a restart.
 
+use pullwright_core::source::Tip;
+
 use super::*;
 
 /// Somebody moves `main` by more than the first step fetches.
@@ -224,6 +226,43 @@ async fn work_is_found_again_after_a_restart_and_elsewhere() {
             pushed.commit,
             "{way:?}"
         );
+    }
+}
+
+/// The code host makes the commit: the branch begins where the change is put, and what comes of it is found there.
+#[tokio::test]
+async fn a_branch_for_the_host_begins_on_a_base_that_moved() {
+    for way in WAYS {
+        let bed = Bed::new(way).await;
+        let base = bed.base().await;
+        let work = bed.work(&base, "sandbox").await;
+        grow(&bed.lab, MOVED);
+        let onto = onto(&bed, &base).await;
+        let brought = bed.source.bring_onto(&base, &work, &onto).await.unwrap();
+        let there = brought.work.unwrap();
+        let run = run();
+        let push = Push {
+            moved: Some(Moved {
+                onto: &onto,
+                work: &there,
+                merges: false,
+            }),
+            is_begun: true,
+            ..plain(&base, &work, &run)
+        };
+        let begun = bed.source.begin(push).await.unwrap();
+        assert_eq!(begun, Tip::AtParent, "{way:?}");
+        let bare = bed.lab.bare();
+        let tip = || text(&bare, &["rev-parse", BRANCH]);
+        assert_eq!(tip(), onto.commit, "{way:?}");
+        let pushed = bed.push(push).await.unwrap();
+        assert_eq!(tip(), pushed.commit, "{way:?}");
+        let sent = bed.server.sent();
+        let found = bed.source.look(push).await.unwrap();
+        assert_eq!(found, Tip::Ours(pushed), "{way:?}");
+        let more = bed.server.sent() - sent;
+        let has_files = more > NOISE_BYTES;
+        assert!(!has_files || way == Way::Unfiltered, "{way:?}: {more}");
     }
 }
 
