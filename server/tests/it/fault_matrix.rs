@@ -34,6 +34,11 @@ async fn looking_at_the_repository() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn looking_at_the_rules() {
+    holds(Stage::Rules).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn finding_the_installation() {
     holds(Stage::Installation).await;
 }

@@ -218,6 +218,10 @@ impl Played {
                 self.passed() && !is_proposed,
             ),
             (
+                "what can be done without has cost the pull request",
+                plan.stage == Stage::Rules && !is_proposed,
+            ),
+            (
                 "labels and people have cost the pull request",
                 plan.stage.has_details() && !is_proposed,
             ),

@@ -294,12 +294,22 @@ impl Fault {
             _ if self.name == "502" && stage.may_wait_for_git() => {
                 &[Times::Once, Times::Long, Times::Always]
             }
+            _ if stage == Stage::Rules => self.times_of_a_look_up(),
             _ if stage.is_played_by_classes() => self.times_of_its_class(),
             // Four limits in a row last longer than these runs may wait.
             _ if self.passes && self.is_an_outage() && stage.may_wait_for_the_api() => {
                 &[Times::Once, Times::Long, Times::Always]
             }
             _ if self.passes => &[Times::Once, Times::Always],
+            _ => &[Times::Always],
+        }
+    }
+
+    /// What can be done without is done without, however long it fails. A limit holds up what comes after it, too, and
+    /// is over when it was met once.
+    fn times_of_a_look_up(&self) -> &'static [Times] {
+        match self.answer {
+            Answer::Status(_, [("retry-after", _), ..], _) => &[Times::Once],
             _ => &[Times::Always],
         }
     }

@@ -3,11 +3,13 @@
 use super::http::Request;
 use crate::peers::emulate::ROBOT;
 
-/// A request that a run cannot do without.
+/// A request that a run makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// What the token may do.
     Preflight,
+    /// What the rules of branches are, which a run can do without.
+    Rules,
     /// Where the App is installed.
     Installation,
     /// The App's token for the repository.
@@ -80,6 +82,7 @@ impl Stage {
             (Self::ForkWait, "GET", ["repos", ROBOT, _, "git", "ref", ..])
             | (Self::ForkMake, "POST", ["repos", _, _, "forks"])
             | (Self::Preflight, "GET", ["repos", _, _])
+            | (Self::Rules, "GET", ["repos", _, _, "rules" | "branches" | "rulesets", ..])
             | (Self::Installation, "GET", ["repos", _, _, "installation"])
             | (Self::Token, "POST", ["app", "installations", _, "access_tokens"])
             | (Self::PullLook, "GET", ["repos", _, _, "pulls"])
@@ -124,6 +127,7 @@ impl Stage {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Preflight => "preflight",
+            Self::Rules => "rules",
             Self::Installation => "installation",
             Self::Token => "token",
             Self::TokenToPush => "token, renewing before the push",
@@ -171,7 +175,7 @@ impl Stage {
             || self.has_details()
             || self.is_resumed()
             || self.is_renewed()
-            || self == Self::FollowLook
+            || matches!(self, Self::FollowLook | Self::Rules)
     }
 
     /// Whether the request has an effect, so that its answer can be lost after it.
