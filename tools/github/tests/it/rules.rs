@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::http::{StatusCode, Uri};
 use axum::response::IntoResponse;
-use pullwright_tool_kit::protocol::forge::{ForgePreflight, PlannedPush, Preflight};
+use pullwright_tool_kit::protocol::forge::{ForgeLater, ForgePreflight, PlannedPush, Preflight};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -21,6 +21,10 @@ const RULES_OF_OURS: &str = "/repos/octo/demo/rules/branches/pullwright%2Ffix-42
 const RULES_OF_BASE: &str = "/repos/octo/demo/rules/branches/trunk";
 const BASE: &str = "/repos/octo/demo/branches/trunk";
 const RULESET: &str = "/repos/octo/demo/rulesets/42";
+
+const DEMO: &str = "/repos/octo/demo";
+/// A body has it where the answer has that header.
+const RETRY_AFTER: &str = "retry-after";
 
 type Answers = BTreeMap<String, (u16, Value)>;
 
@@ -46,7 +50,12 @@ impl Peer {
             let (status, body) = found.unwrap_or(not_found);
             async move {
                 let status = StatusCode::from_u16(status).unwrap();
-                (status, body.to_string()).into_response()
+                let wait = body[RETRY_AFTER].as_u64();
+                let headers = wait.map(|wait| [(RETRY_AFTER, wait.to_string())]);
+                match headers {
+                    Some(headers) => (status, headers, body.to_string()).into_response(),
+                    None => (status, body.to_string()).into_response(),
+                }
             }
         };
         let router = Router::new().fallback(answer);
@@ -438,6 +447,38 @@ async fn what_github_does_not_say_changes_nothing() {
         let of_ours = asked.iter().filter(|path| *path == RULES_OF_OURS);
         assert!(of_ours.count() <= 1, "it is asked again: {asked:?}");
     }
+}
+
+/// It holds for the account, so the next call is not sent: it is told how long to wait, as GitHub said.
+#[tokio::test]
+async fn a_limit_that_a_look_up_meets_holds_no_longer_than_github_asks() {
+    let message = "You have exceeded a secondary rate limit";
+    let limited = |seconds: u64| json!({"message": message, RETRY_AFTER: seconds});
+    let asked = ForgePreflight {
+        repository: repository(),
+        base: None,
+        push: None,
+    };
+    let times_asked = |peer: &Peer| peer.asked().iter().filter(|path| *path == DEMO).count();
+
+    let peer = Peer::start(answers([(RULES_OF_BASE, 403, limited(600))])).await;
+    let client = Client::start(config(&peer.url)).await;
+    let seen: Preflight = client.pipeline("preflight", &asked).await.unwrap();
+    assert!(seen.can_push);
+    let held = client.call("preflight", &asked, None).await;
+    assert_eq!(held.is_error, Some(true));
+    let later: ForgeLater = serde_json::from_value(held.structured_content.unwrap()).unwrap();
+    assert!((1..=600_000).contains(&later.retry_after_ms), "{later:?}");
+    assert_eq!(times_asked(&peer), 1);
+
+    // So short a limit the call waits for by itself.
+    let peer = Peer::start(answers([(RULES_OF_BASE, 403, limited(1))])).await;
+    let client = Client::start(config(&peer.url)).await;
+    for _ in 0..2 {
+        let seen: Preflight = client.pipeline("preflight", &asked).await.unwrap();
+        assert!(seen.can_push);
+    }
+    assert_eq!(times_asked(&peer), 2);
 }
 
 #[tokio::test]
