@@ -176,6 +176,9 @@ pub struct PullRequestDetails {
     pub team_reviewers: Vec<String>,
     /// People who are to see to it.
     pub assignees: Vec<String>,
+    /// Whether an earlier call may have set a part, which is then not set once more: people may have taken it away.
+    #[serde(default)]
+    pub again: bool,
 }
 
 /// What became of [`PullRequestDetails`].

@@ -20,6 +20,10 @@ impl Run<'_> {
     /// Labels the pull request, and asks the people who are configured. A code host that takes it later is waited
     /// for; what is not taken is told, and the change is proposed all the same.
     pub(super) async fn set_details(&mut self, number: u64) -> Result<(), Halt> {
+        self.put_details(number, false).await
+    }
+
+    async fn put_details(&mut self, number: u64, again: bool) -> Result<(), Halt> {
         let config = &self.parts.config.pull_request;
         let (Some(forge), true) = (&self.forge, self.wants_details()) else {
             return Ok(());
@@ -31,6 +35,7 @@ impl Run<'_> {
             reviewers: config.reviewers.clone(),
             team_reviewers: config.team_reviewers.clone(),
             assignees: config.assignees.clone(),
+            again,
         });
         let set = match set.await {
             Err(Halt::Later(later)) => match self.may_wait_for_details(later).await {
@@ -58,7 +63,7 @@ impl Run<'_> {
             return Ok(());
         }
         match self.open_forge_again().await {
-            Ok(()) => self.set_details(number).await,
+            Ok(()) => self.put_details(number, true).await,
             Err(halt) => {
                 self.tell_without_details(&halt).await;
                 Ok(())

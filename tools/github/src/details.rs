@@ -1,6 +1,8 @@
 //! Labels and people of a pull request. What GitHub does not take is said, and the rest is put there all the same;
 //! what it may take later is to be asked for again.
 
+mod before;
+
 use std::sync::Arc;
 
 use pullwright_tool_kit::protocol::forge::{DetailsSet, PullRequestDetails};
@@ -12,6 +14,7 @@ use crate::api::{Fault, Reason};
 use crate::github::{Github, structured, until_cancelled};
 use crate::model::{Label, User};
 use crate::repository::{Repo, segment};
+use before::Before;
 
 #[derive(Serialize)]
 struct Labels<'a> {
@@ -46,10 +49,10 @@ struct Setting<'a> {
 }
 
 impl Github {
-    /// Adds what is not there yet; the same twice is the same as once.
+    /// Adds what is not there yet and, where an earlier call may have added it, never was.
     pub(crate) async fn pull_request_details(
         self: Arc<Self>,
-        wanted: PullRequestDetails,
+        mut wanted: PullRequestDetails,
         call: Call,
     ) -> Result<Output, Refusal> {
         let mut setting = Setting {
@@ -60,6 +63,16 @@ impl Github {
             passing: None,
         };
         until_cancelled(&call, async {
+            if wanted.again {
+                match setting.before().await {
+                    Ok(before) => before.leave_out_of(&mut wanted),
+                    Err(fault) if fault.passes() => {
+                        return self.failed("looking for what the pull request got before", &fault);
+                    }
+                    // Asking twice is better than not at all.
+                    Err(_) => {}
+                }
+            }
             setting.label(&wanted.labels).await;
             setting.assign(&wanted.assignees).await;
             setting.ask(&wanted.reviewers, &wanted.team_reviewers).await;
@@ -75,6 +88,14 @@ impl Github {
 }
 
 impl Setting<'_> {
+    async fn before(&self) -> Result<Before, Fault> {
+        let route = self
+            .repo
+            .path(format_args!("/issues/{}/events", self.number));
+        let query = [("per_page", "100")];
+        self.github.api.get_with(&self.repo, &route, &query).await
+    }
+
     /// GitHub would make labels that do not exist, which a slip of the pen should not.
     async fn label(&mut self, labels: &[String]) {
         let mut known = Vec::new();

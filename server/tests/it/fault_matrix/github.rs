@@ -3,7 +3,7 @@
 //! - a pull request needs branches that are there and differ, and a branch has one that is open at most;
 //! - an account has one fork of a repository, and is answered with that one when it asks for another;
 //! - a fork names what it was forked from;
-//! - a pull request can be assigned to people, as an issue can;
+//! - a pull request can be assigned to people, as an issue can, and its record is empty;
 //! - and, for the stages that are about that, the App's tokens have run out when they are needed once more.
 
 use std::sync::Mutex;
@@ -66,6 +66,7 @@ impl Github {
             ("POST", ["repos", _, _, "issues", number, "assignees"]) => {
                 self.assign(request, number).await
             }
+            ("GET", ["repos", _, _, "issues", _, "events"]) => Answer::of_json(200, &json!([])),
             ("POST", ["app", "installations", _, "access_tokens"]) => {
                 self.token(self.ask(request).await)
             }

@@ -9,6 +9,7 @@ use crate::fault_server::{FaultServer, Reply, Seen, Step, ok, status, with_heade
 const LABEL: &str = "GET /repos/octo/demo/labels/good%20first";
 const LABELS: &str = "POST /repos/octo/demo/issues/7/labels";
 const ASSIGNEES: &str = "POST /repos/octo/demo/issues/7/assignees";
+const EVENTS: &str = "GET /repos/octo/demo/issues/7/events?per_page=100";
 const REVIEWERS: &str = "POST /repos/octo/demo/pulls/7/requested_reviewers";
 
 fn details() -> PullRequestDetails {
@@ -19,6 +20,7 @@ fn details() -> PullRequestDetails {
         reviewers: Vec::new(),
         team_reviewers: Vec::new(),
         assignees: Vec::new(),
+        again: false,
     }
 }
 
@@ -218,6 +220,46 @@ async fn a_limit_is_to_be_waited_for() {
         !later.is_outage && later.retry_after_ms > 500_000,
         "{later:?}"
     );
+}
+
+/// People may have done with it meanwhile, or have taken it away.
+#[tokio::test]
+async fn what_was_put_there_before_is_not_put_there_again() {
+    let details = PullRequestDetails {
+        labels: names(&["good first"]),
+        reviewers: names(&["ann", "eve"]),
+        team_reviewers: names(&["core"]),
+        assignees: names(&["bob"]),
+        again: true,
+        ..details()
+    };
+    let events = json!([
+        {"event": "labeled", "label": {"name": "Good First"}},
+        {"event": "unlabeled", "label": {"name": "Good First"}},
+        {"event": "assigned", "assignee": {"login": "bob"}, "assigner": {"login": "robot"}},
+        {"event": "review_requested", "requested_reviewer": {"login": "Ann"}},
+        {"event": "review_requested", "requested_team": {"slug": "core"}},
+        {"event": "review_request_removed", "requested_reviewer": {"login": "eve"}},
+    ]);
+    let script = vec![(EVENTS, ok(events)), (REVIEWERS, status(201, pull()))];
+    let (warnings, seen) = set(&details, script).await;
+    assert_eq!(warnings, [""; 0]);
+    assert_eq!(
+        seen[1].body,
+        json!({"reviewers": ["eve"], "team_reviewers": []})
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_looked_up_is_put_there_again() {
+    let details = PullRequestDetails {
+        reviewers: names(&["ann"]),
+        again: true,
+        ..details()
+    };
+    let missing = status(404, json!({"message": "Not Found"}));
+    let script = vec![(EVENTS, missing), (REVIEWERS, status(201, pull()))];
+    assert_eq!(set(&details, script).await.0, [""; 0]);
 }
 
 async fn later(details: &PullRequestDetails, script: Vec<Step>) -> ForgeLater {
