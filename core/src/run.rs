@@ -261,8 +261,8 @@ struct Run<'a> {
     is_elsewhere: bool,
     /// What is about to be pushed, or was.
     pushing: Option<Pushing>,
-    /// Whether the branch may have been made without the change.
-    is_begun: bool,
+    /// The commits at which the branch may have been made without the change; none of one that grows.
+    begun_at: Vec<String>,
     /// Whether an earlier owner had begun to publish, which the time limit does not end.
     is_publishing: bool,
     pushed: Option<Pushed>,
@@ -359,7 +359,7 @@ impl<'a> Run<'a> {
             base_move: None,
             is_elsewhere: false,
             pushing: None,
-            is_begun: false,
+            begun_at: Vec::new(),
             is_publishing: false,
             pushed: None,
             check_files: Vec::new(),

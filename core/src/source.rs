@@ -207,8 +207,8 @@ pub struct Push<'a> {
     /// Whether the branch is there already, at the base commit, and grows by this work; else it must not
     /// exist yet. The lease is on that.
     pub grows: bool,
-    /// Whether this run may have made the branch already, at the commit that the work is put on.
-    pub is_begun: bool,
+    /// The commits at which this run may have made the branch already; none where it has not.
+    pub begun_at: &'a [String],
     /// The commit message.
     pub message: &'a str,
     /// What to authenticate with, if anything.

@@ -51,6 +51,8 @@ pub(super) struct Past {
     pub(super) repairs: u32,
     /// What was about to be pushed.
     pub(super) pushing: Option<Pushing>,
+    /// The commits at which a branch may have been made for a commit of the code host.
+    pub(super) begun_at: Vec<String>,
     pub(super) pushed: Option<Pushed>,
     /// The files of the checks themselves that the pushed commit touches.
     pub(super) check_files: Vec<String>,

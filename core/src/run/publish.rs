@@ -145,6 +145,7 @@ impl Run<'_> {
             None => base.repository.clone(),
         };
         let (run, caught_up) = (self.owned.id.clone(), self.caught_up.clone());
+        let begun_at = self.begun_at.clone();
         let policy = self.parts.config.repositories.moved_base;
         let message = summary.commit_message(&self.parts.config.commit.co_authors);
         let push = Push {
@@ -155,7 +156,7 @@ impl Run<'_> {
             to: fork.is_some().then_some(&to),
             branch: &branch,
             grows,
-            is_begun: self.is_begun,
+            begun_at: &begun_at,
             message: &message,
             credential: None,
         };
@@ -166,16 +167,23 @@ impl Run<'_> {
         let credential = self.credential(&to).await?;
         let credential = credential.as_ref();
         let push = Push { credential, ..push };
-        let verified = self.is_begun || matches!(maker, Maker::Host(_));
-        if verified && !self.is_begun {
+        let is_begun = !begun_at.is_empty();
+        let verified = is_begun || matches!(maker, Maker::Host(_));
+        if verified && !is_begun {
             self.see_that_it_is_free(push).await?;
         }
         self.say_push_started(&branch, work, fork.clone(), verified)
             .await;
         self.before_effect().await?;
-        self.is_begun = verified;
+        if let Maker::Host(change) = &maker
+            && !grows
+            && !begun_at.contains(&change.parent)
+        {
+            self.begun_at.push(change.parent.clone());
+        }
+        let begun_at = self.begun_at.clone();
         let push = Push {
-            is_begun: verified,
+            begun_at: &begun_at,
             ..push
         };
         let pushed = match self.push_as(maker, push, fork.as_ref()).await? {

@@ -102,10 +102,7 @@ impl Run<'_> {
         self.followed.clone_from(&past.followed);
         self.before.clone_from(&past.before);
         self.pushing.clone_from(&past.pushing);
-        self.is_begun = past
-            .pushing
-            .as_ref()
-            .is_some_and(|pushing| pushing.verified);
+        self.begun_at.clone_from(&past.begun_at);
         let has_parked = past.is_final && past.parked_at == Some(Stage::Publish);
         self.is_publishing = past.pushing.is_some() || has_parked;
         self.base_move = past

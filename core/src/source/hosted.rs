@@ -65,6 +65,8 @@ pub enum Tip {
     Absent,
     /// At the commit that the work is put on, as the push says that it may be.
     AtParent,
+    /// At this other commit, where the run may have made it.
+    Begun(String),
     /// At this very work, which was put there before.
     Ours(Pushed),
 }

@@ -63,12 +63,13 @@ pub(crate) async fn look(source: &GitSource, push: Push<'_>) -> Result<Tip, Sour
 pub(crate) async fn begin(source: &GitSource, push: Push<'_>) -> Result<Tip, SourceError> {
     push::check(&push)?;
     let remote = push::remote(source, &push).await?;
-    let found = push::look(source, &remote, &push).await?;
-    if found != Tip::Absent {
-        return Ok(found);
-    }
+    let expected = match push::look(source, &remote, &push).await? {
+        Tip::Absent => String::new(),
+        Tip::Begun(commit) => commit,
+        found => return Ok(found),
+    };
     let parent = Shape::of(&push)?.parent.to_string();
-    match push::send(source, &remote, &push, &parent, "").await? {
+    match push::send(source, &remote, &push, &parent, &expected).await? {
         None => Ok(Tip::AtParent),
         Some(found) => Ok(found),
     }
@@ -84,7 +85,7 @@ pub(crate) async fn made(
     let branch = push.branch;
     match found {
         Ok(Tip::Ours(pushed)) => Ok(pushed),
-        Ok(Tip::AtParent) => {
+        Ok(Tip::AtParent | Tip::Begun(_)) => {
             let message = format!(
                 "branch `{branch}` of `{url}` does not show the commit {commit} yet, which its API says that it has \
                  made; try again later"
@@ -102,9 +103,14 @@ pub(crate) async fn made(
 /// The branch is removed only where it still is where it was made.
 pub(crate) async fn take_back(source: &GitSource, push: Push<'_>) -> Result<(), SourceError> {
     let remote = push::remote(source, &push).await?;
-    let parent = Shape::of(&push)?.parent.to_string();
+    let expected = match push::look(source, &remote, &push).await? {
+        Tip::Absent => return Ok(()),
+        Tip::AtParent => Shape::of(&push)?.parent.to_string(),
+        Tip::Begun(commit) => commit,
+        Tip::Ours(pushed) => return Err(has_the_work(&pushed)),
+    };
     let output = remote
-        .try_run(push::command(source, &remote, &push, "", &parent))
+        .try_run(push::command(source, &remote, &push, "", &expected))
         .await?;
     if output.success {
         return Ok(());
@@ -117,6 +123,14 @@ pub(crate) async fn take_back(source: &GitSource, push: Push<'_>) -> Result<(), 
         has_credential,
         &output.stderr,
     ))
+}
+
+fn has_the_work(pushed: &Pushed) -> SourceError {
+    let message = format!(
+        "branch `{}` has the work on it, in commit {}",
+        pushed.branch, pushed.commit
+    );
+    SourceError::new(FailureKind::Push, message)
 }
 
 /// What no code host writes as it is. What an executable file becomes there is not known, so none is tried.

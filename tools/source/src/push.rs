@@ -30,6 +30,7 @@ pub(crate) async fn push(source: &GitSource, push: Push<'_>) -> Result<Pushed, S
     let expected = match look(source, &remote, &push).await? {
         Tip::Ours(pushed) => return Ok(pushed),
         Tip::AtParent => Shape::of(&push)?.parent.to_string(),
+        Tip::Begun(commit) => commit,
         Tip::Absent => String::new(),
     };
     let commit = commit(source, &push).await?;
@@ -74,7 +75,7 @@ pub(crate) async fn send(
         let found = look(source, remote, push).await?;
         let is_other = match found {
             Tip::Ours(_) => true,
-            Tip::AtParent => expected.is_empty(),
+            Tip::AtParent | Tip::Begun(_) => expected.is_empty(),
             Tip::Absent => false,
         };
         if is_other {
@@ -156,7 +157,12 @@ pub(crate) async fn look(
     match tip {
         None if push.grows => return Err(not_there(&remote.url, push)),
         None => return Ok(Tip::Absent),
-        Some(tip) if (push.grows || push.is_begun) && tip == parent => return Ok(Tip::AtParent),
+        Some(tip) if tip == parent && (push.grows || !push.begun_at.is_empty()) => {
+            return Ok(Tip::AtParent);
+        }
+        Some(tip) if push.begun_at.iter().any(|begun| begun == tip) => {
+            return Ok(Tip::Begun(tip.to_owned()));
+        }
         Some(_) => {}
     }
     let refspec = format!("+{name}:{TAKEN_REF}");

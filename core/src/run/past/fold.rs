@@ -101,13 +101,19 @@ impl Past {
                 self.after.clear();
             }
             Event::PushStarted {
+                branch,
                 tree,
                 onto,
                 fork,
                 moved,
                 verified,
-                ..
             } => {
+                // A branch that the run began on is not made by it.
+                let made = self.base.as_ref().filter(|base| base.branch != branch);
+                if let Some(base) = made.filter(|_| verified) {
+                    let commit = onto.as_ref().unwrap_or(&base.commit);
+                    self.begun_at.push(commit.clone());
+                }
                 self.pushing = Some(Pushing {
                     tree,
                     onto,

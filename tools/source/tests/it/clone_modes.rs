@@ -178,7 +178,7 @@ fn plain<'a>(base: &'a Base, work: &'a Work, run: &'a pullwright_protocol::RunId
         to: None,
         branch: BRANCH,
         grows: false,
-        is_begun: false,
+        begun_at: &[],
         message: "Change it",
         credential: None,
     }

@@ -56,7 +56,10 @@ impl Made {
             to: None,
             branch: BRANCH,
             grows: false,
-            is_begun,
+            begun_at: match is_begun {
+                true => std::slice::from_ref(&self.base.commit),
+                false => &[],
+            },
             message: "Add new\n\nWith a body.\n\nCo-authored-by: Ann <ann@example.com>\n",
             credential: None,
         }
@@ -214,6 +217,33 @@ async fn a_branch_that_is_begun_takes_a_commit_of_ours() {
     // Nothing of it is taken back.
     made.source.take_back(made.push(true)).await.unwrap_err();
     assert_eq!(made.tip(), pushed.commit);
+}
+
+/// The work is put on another commit by now.
+#[tokio::test]
+async fn a_branch_that_is_begun_elsewhere_is_the_runs_too() {
+    let made = Made::by("echo new > new").await;
+    let (source, bare) = (&made.source, made.lab.bare());
+    let begun_at = [text(&bare, &["rev-parse", "main^"])];
+    let branch = format!("refs/heads/{BRANCH}");
+    let begin = || git(&bare, &["update-ref", &branch, &begun_at[0]]);
+    let push = Push {
+        begun_at: &begun_at,
+        ..made.push(false)
+    };
+    begin();
+    let found = source.look(push).await.unwrap();
+    assert_eq!(found, Tip::Begun(begun_at[0].clone()));
+    assert_eq!(source.begin(push).await.unwrap(), Tip::AtParent);
+    assert_eq!(made.tip(), made.base.commit);
+    begin();
+    let pushed = source.push(push).await.unwrap();
+    assert_eq!(made.tip(), pushed.commit);
+    begin();
+    source.take_back(push).await.unwrap();
+    assert_eq!(made.tip(), "");
+    // Nothing is left to be taken back.
+    source.take_back(push).await.unwrap();
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ async fn push(
             to: None,
             branch: BRANCH,
             grows: false,
-            is_begun: false,
+            begun_at: &[],
             message: "Change it\n\nWith a body.",
             credential: None,
         })
@@ -319,7 +319,7 @@ async fn a_change_is_pushed_to_another_repository() {
         to: Some(&to),
         branch: BRANCH,
         grows: false,
-        is_begun: false,
+        begun_at: &[],
         message: "Change it",
         credential: None,
     };

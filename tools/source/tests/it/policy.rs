@@ -282,7 +282,7 @@ async fn the_credential_in_use_is_found() {
         to: None,
         branch: "pullwright/leak",
         grows: false,
-        is_begun: false,
+        begun_at: &[],
         message: "Add new",
         credential: Some(&credential),
     };

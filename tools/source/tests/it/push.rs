@@ -49,7 +49,7 @@ async fn push_with(
             to: None,
             branch,
             grows: base.branch == BRANCH,
-            is_begun: false,
+            begun_at: &[],
             message,
             credential: None,
         })

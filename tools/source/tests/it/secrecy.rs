@@ -39,7 +39,7 @@ async fn a_token_is_in_no_argument_environment_or_file() {
         to: None,
         branch: "pullwright/secret-1",
         grows: false,
-        is_begun: false,
+        begun_at: &[],
         message: "Add new",
         credential: Some(&credential),
     };
@@ -122,7 +122,7 @@ async fn a_token_that_a_server_echoes_is_not_told() {
         to: None,
         branch: "pullwright/secret-1",
         grows: false,
-        is_begun: false,
+        begun_at: &[],
         message: "Add new",
         credential: Some(&credential),
     };

@@ -317,6 +317,33 @@ fn reports_are_those_of_what_is_pushed() {
 }
 
 #[test]
+fn a_branch_is_begun_where_the_host_was_to_commit() {
+    let push = |branch: &str, onto: Option<&str>, verified| Event::PushStarted {
+        branch: branch.to_owned(),
+        tree: "t".to_owned(),
+        onto: onto.map(str::to_owned),
+        fork: None,
+        moved: None,
+        verified,
+    };
+    let fetched = Event::RepositoryFetched {
+        url: "u".to_owned(),
+        branch: "main".to_owned(),
+        commit: "first".to_owned(),
+        tree: "t".to_owned(),
+    };
+    let events = vec![
+        fetched,
+        push("b", Some("never"), false),
+        push("b", None, true),
+        push("b", Some("second"), true),
+        // It grows.
+        push("main", None, true),
+    ];
+    assert_eq!(past(events).begun_at, ["first", "second"]);
+}
+
+#[test]
 fn a_sandbox_for_checks_elsewhere_is_not_gone_on_in() {
     let opened = |elsewhere| Event::SandboxOpened {
         kind: "local".to_owned(),

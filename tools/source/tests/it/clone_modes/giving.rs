@@ -247,7 +247,7 @@ async fn a_branch_for_the_host_begins_on_a_base_that_moved() {
                 work: &there,
                 merges: false,
             }),
-            is_begun: true,
+            begun_at: std::slice::from_ref(&onto.commit),
             ..plain(&base, &work, &run)
         };
         let begun = bed.source.begin(push).await.unwrap();

@@ -208,7 +208,7 @@ async fn foreign_history_does_not_come_along() {
         to: None,
         branch: "pullwright/foreign",
         grows: false,
-        is_begun: false,
+        begun_at: &[],
         message: "Change",
         credential: None,
     };

@@ -84,7 +84,7 @@ async fn a_poisoned_repository_is_never_opened() {
         to: None,
         branch: "pullwright/hostile",
         grows: false,
-        is_begun: false,
+        begun_at: &[],
         message: "Change",
         credential: None,
     };
