@@ -191,6 +191,7 @@ pub fn execute(parts: &RunParts, owned: OwnedRun) -> BoxFuture<'_, Executed> {
         };
         let mut run = Run::new(parts, owned, past.as_ref());
         let ended = run.stages(past).await;
+        let ended = run.take_back_begun(ended).await;
         run.finish(ended).await
     }
     .boxed()

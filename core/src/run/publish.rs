@@ -354,7 +354,7 @@ impl Run<'_> {
     }
 
     /// The fork to push to, if to one. A branch grows where it is.
-    fn fork_to_push(&self, base: &Base) -> Option<ForgeRepository> {
+    pub(super) fn fork_to_push(&self, base: &Base) -> Option<ForgeRepository> {
         match (self.grows(base), &self.way) {
             (Some(earlier), _) => earlier.fork.clone(),
             (None, Way::Fork(fork)) => Some(fork.clone()),

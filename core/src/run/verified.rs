@@ -4,12 +4,13 @@
 //! takes a branch that stands there for the run's own, and one that has the work on it for done.
 
 use pullwright_protocol::forge::{CommitOnBranch, ForgeRepository};
-use pullwright_protocol::{FailureKind, Stage};
+use pullwright_protocol::{FailureKind, Outcome, Stage};
 
-use super::Run;
 use super::again::later_if_it_passes;
+use super::{Ended, Run};
 use crate::agent::Halt;
 use crate::config::Verified;
+use crate::forge::place::git_url;
 use crate::source::{HostedChange, Push, Pushed, Tip};
 
 /// Who makes the commit of a change.
@@ -101,8 +102,13 @@ impl Run<'_> {
             return Ok(Ok(pushed));
         }
         let maker = self.maker_without_host(&refused).await;
-        if matches!(maker, Maker::Nobody(_)) && !push.grows {
-            self.take_back(push).await;
+        let is_over = matches!(maker, Maker::Nobody(_)) && !push.grows;
+        // It may have been made since. What is left else is told where the run ends.
+        if is_over
+            && source.take_back(push).await.is_err()
+            && let Ok(Tip::Ours(pushed)) = source.look(push).await
+        {
+            return Ok(Ok(pushed));
         }
         Ok(Err(maker))
     }
@@ -128,14 +134,84 @@ impl Run<'_> {
         Ok(forge.commit(commit).await?.commit)
     }
 
-    /// An empty branch that is left behind does no harm.
-    async fn take_back(&self, push: Push<'_>) {
-        if let Err(error) = self.parts.source.take_back(push).await {
-            let message = format!(
-                "branch `{}`, which was made for the commit, is left without one: {error}",
-                push.branch
-            );
-            self.status(Stage::Publish, message).await;
+    /// Takes the branch back that was made for a commit which did not come, where the run ends so: the next run with
+    /// that branch would take it for somebody else's. One that is left is told.
+    pub(super) async fn take_back_begun(&self, ended: Result<Ended, Halt>) -> Result<Ended, Halt> {
+        if self.begun_at.is_empty() || self.pushed.is_some() {
+            return ended;
+        }
+        let ended = match ended {
+            Err(Halt::Later(later)) => {
+                Err(self.may_wait(later).map_or_else(|halt| halt, Halt::Later))
+            }
+            ended => ended,
+        };
+        let goes_on = matches!(ended, Err(Halt::Later(_) | Halt::HandedOver));
+        if goes_on || self.log.committed().await.is_err() {
+            return ended;
+        }
+        match self.try_to_take_back().await {
+            Ok(()) => ended,
+            Err(why) => self.with_branch_left(ended, &why).await,
+        }
+    }
+
+    async fn try_to_take_back(&self) -> Result<(), String> {
+        let (Some(base), Some(work)) = (&self.base, &self.work) else {
+            return Err("the run ended before it could be looked at".to_owned());
+        };
+        let source = &self.parts.source;
+        let fork = match &self.pushing {
+            Some(pushing) => pushing.fork.clone(),
+            None => self.fork_to_push(base),
+        };
+        let fork = fork.map(|fork| source.accept(&git_url(&fork))).transpose();
+        let fork = fork.map_err(|error| error.to_string())?;
+        let credential = self.credential(fork.as_ref().unwrap_or(&base.repository));
+        let credential = credential.await.map_err(|halt| halt.to_string())?;
+        let branch = self.new_branch();
+        let policy = self.parts.config.repositories.moved_base;
+        let push = Push {
+            run: &self.owned.id,
+            base,
+            work,
+            moved: self.caught_up.as_ref().map(|there| there.moved(policy)),
+            to: fork.as_ref(),
+            branch: &branch,
+            grows: false,
+            begun_at: &self.begun_at,
+            message: "",
+            credential: credential.as_ref(),
+        };
+        let taken_back = source.take_back(push).await;
+        taken_back.map_err(|error| error.to_string())
+    }
+
+    async fn with_branch_left(&self, ended: Result<Ended, Halt>, why: &str) -> Result<Ended, Halt> {
+        let left = format!(
+            "branch `{}`, which was begun for the commit, is left as it is: {why}",
+            self.new_branch()
+        );
+        match ended {
+            Err(Halt::Failed(kind, message)) if message.contains(why) => {
+                Err(Halt::Failed(kind, message))
+            }
+            Err(Halt::Failed(kind, message)) => {
+                Err(Halt::Failed(kind, format!("{message}; {left}")))
+            }
+            // Nothing is to be saved any more.
+            Err(Halt::Cancelled) if !self.unsaved => Ok(Ended {
+                outcome: Outcome::Cancelled,
+                summary: format!("{}; {left}", Halt::Cancelled),
+            }),
+            Err(halt) => {
+                self.status(Stage::Publish, left).await;
+                Err(halt)
+            }
+            Ok(ended) => Ok(Ended {
+                summary: format!("{}; {left}", ended.summary),
+                ..ended
+            }),
         }
     }
 }

@@ -120,6 +120,19 @@ async fn a_commit_whose_answer_is_lost_is_found() {
     assert_eq!(office.github().commits.asked(), 1);
 }
 
+/// Nothing comes onto the branch any more that was made for the commit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_may_not_wait_takes_its_branch_back() {
+    let budget = "[budget]\nmax_usd = \"none\"\nmax_parked_minutes = 0.01\n";
+    let settings = format!("longest_wait_sec = 1\n{ALWAYS}{budget}");
+    let office = Office::with_github(GREET, &settings).await;
+    office.github().commits.act(Act::Limit);
+    let run = office.start(json!({})).await;
+    let told = is_kept(&office, &run, "failed(forge)").await;
+    assert!(told.contains("max_parked_minutes"), "{told}");
+    assert_eq!(office.branches(), [""; 0]);
+}
+
 /// GitHub's API is out of order, and its git is not.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_keeps_failing_is_done_without_where_it_may_be() {
