@@ -37,6 +37,12 @@ pub enum Unfit {
     /// A submodule is made, changed or removed.
     #[error("`{0}` is or was a submodule, and a code host writes regular files only")]
     Submodule(String),
+    /// A file is put where a folder was, or a folder where a file was.
+    #[error(
+        "`{0}` is in or was in a folder in whose place a file was or is put, and not every code host makes that in one \
+         commit"
+    )]
+    Swapped(String),
     /// A path has bytes that are no text.
     #[error("the path `{0}` is not UTF-8, and a code host takes no other paths")]
     Path(String),

@@ -1,5 +1,7 @@
 //! Commits that the code host makes: the change as files, a branch to put them on, and a look at what came of it.
 
+use std::collections::HashSet;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use git2::Repository;
@@ -153,7 +155,31 @@ fn unfit(changes: &[Change], finder: &Finder) -> Option<Unfit> {
         files: changes.len(),
         most: MAX_FILES,
     });
-    first.or(too_many)
+    let swap = || swapped(changes).map(|change| Unfit::Swapped(shown(change)));
+    first.or_else(swap).or(too_many)
+}
+
+/// What is in a folder in whose place a file was, or was in one in whose place a file is put.
+fn swapped(changes: &[Change]) -> Option<&Change> {
+    let paths = |are_gone: bool| -> HashSet<&[u8]> {
+        let those = changes.iter();
+        let those = those.filter(|change| change.new.is_none() == are_gone);
+        those.map(|change| change.path.as_slice()).collect()
+    };
+    let (gone, there) = (paths(true), paths(false));
+    changes.iter().find(|change| {
+        let others = match change.new {
+            Some(_) => &gone,
+            None => &there,
+        };
+        folders(&change.path).any(|folder| others.contains(folder))
+    })
+}
+
+/// The folders that a path is in.
+fn folders(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    slashes.map(move |(at, _)| &path[..at])
 }
 
 fn additions(
