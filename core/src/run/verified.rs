@@ -59,9 +59,13 @@ impl Run<'_> {
         if self.must_be_verified() {
             return Maker::Nobody(not_pushed(why));
         }
+        self.say_not_verified(why).await;
+        Maker::Us
+    }
+
+    async fn say_not_verified(&self, why: &str) {
         let message = format!("the commit will not be verified: {why}");
         self.status(Stage::Publish, message).await;
-        Maker::Us
     }
 
     fn why_no_host(&self) -> Option<String> {
@@ -89,7 +93,13 @@ impl Run<'_> {
         let refused = match self.ask_host(push.branch, change, fork).await {
             Ok(commit) => {
                 let made = self.try_again(|| source.made(push, &commit)).await;
-                return made.map(Ok).map_err(later_if_it_passes);
+                let pushed = match made {
+                    Err(error) if !error.passes && !self.must_be_verified() => {
+                        self.push_over(push, commit).await
+                    }
+                    made => made.map_err(later_if_it_passes),
+                };
+                return pushed.map(Ok);
             }
             Err(Halt::Failed(_, refused)) => refused,
             // A push does without that part of the host which is out of order.
@@ -111,6 +121,19 @@ impl Run<'_> {
             return Ok(Ok(pushed));
         }
         Ok(Err(maker))
+    }
+
+    /// Pushes over a commit of the host that is not what was checked, and over no other one.
+    async fn push_over(&self, push: Push<'_>, commit: String) -> Result<Pushed, Halt> {
+        let why = format!("the code host made {commit}, which is not what was checked");
+        self.say_not_verified(&why).await;
+        let begun_at = [commit];
+        let push = Push {
+            begun_at: &begun_at,
+            ..push
+        };
+        let pushed = self.try_again(|| self.parts.source.push(push)).await;
+        pushed.map_err(later_if_it_passes)
     }
 
     async fn ask_host(

@@ -165,6 +165,16 @@ async fn what_was_not_checked_is_not_proposed() {
     let run = office.start(json!({})).await;
     let told = is_kept(&office, &run, "failed(push)").await;
     assert!(told.contains("not of what was checked"), "{told}");
+
+    let office = Office::with_github(GREET, WHEN_POSSIBLE).await;
+    office.github().commits.act(Act::MakeAnother);
+    let run = office.start(json!({})).await;
+    let stream = office.ends(&run, "pull request").await;
+    assert!(stream.contains(NOT_VERIFIED), "{stream}");
+    let branch = office.branch();
+    assert_eq!(office.commits(&branch), ["Greet shortly"]);
+    assert!(committer(&office, &branch).starts_with("Pullwright <"));
+    assert_eq!(office.greeting(&branch), "hi");
 }
 
 #[tokio::test(flavor = "multi_thread")]
