@@ -9,7 +9,7 @@ use crate::fault_server::{FaultServer, Reply, Seen, Step, ok, status, with_heade
 const LABEL: &str = "GET /repos/octo/demo/labels/good%20first";
 const LABELS: &str = "POST /repos/octo/demo/issues/7/labels";
 const ASSIGNEES: &str = "POST /repos/octo/demo/issues/7/assignees";
-const EVENTS: &str = "GET /repos/octo/demo/issues/7/events?per_page=100";
+const EVENTS: &str = "GET /repos/octo/demo/issues/7/events";
 const REVIEWERS: &str = "POST /repos/octo/demo/pulls/7/requested_reviewers";
 
 fn details() -> PullRequestDetails {
