@@ -97,7 +97,7 @@ impl Github {
         if !is_verified && merge_needs.iter().any(|need| need == merge::SIGNED) {
             warnings.push(format!(
                 "{base} of {repo} takes signed commits only, and those of this run are not signed, so its pull \
-                 request cannot be merged as it is: turn on verified commits, or have somebody sign them"
+                 request cannot be merged as it is: turn on verified commits (`[commit] verified`), or have somebody sign them"
             ));
         }
         Ruled {

@@ -24,7 +24,7 @@ const REMEDIES: &[(&[&str], &str)] = &[
     ),
     (
         &["verified signature", "gpg", "unsigned"],
-        "turn on verified commits, or leave such branches out of the rule",
+        "turn on verified commits (`[commit] verified`), or leave such branches out of the rule",
     ),
     (
         &["gh001", "large file", "file size", "exceeds"],

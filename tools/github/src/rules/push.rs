@@ -131,7 +131,7 @@ fn concern(rule: &Rule, push: &PlannedPush) -> Option<Concern> {
         ),
         "required_signatures" if !push.verified => (
             "takes signed commits only, and those of this run are not signed".to_owned(),
-            Some("turn on verified commits"),
+            Some("turn on verified commits (`[commit] verified`)"),
             true,
         ),
         "pull_request" => (
