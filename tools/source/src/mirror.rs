@@ -60,7 +60,7 @@ pub(crate) async fn fetch(source: &GitSource, fetch: Fetch<'_>) -> Result<Base, 
         tip: &tip,
         mirror: &mirror,
     };
-    match order.fill().await {
+    match order.fill_undisturbed().await {
         // Killed in the middle of a write, cut off by a full disk, or thrown away since it was looked at.
         Err(error) if damage::is_likely(&error) => {
             tracing::warn!(mirror = %mirror.display(), %error, "a damaged mirror is fetched anew");
@@ -91,6 +91,18 @@ struct Order<'o> {
 }
 
 impl Order<'_> {
+    /// Fills once more where the mirror looks damaged to who reads it while somebody writes.
+    async fn fill_undisturbed(&self) -> Result<Base, SourceError> {
+        match self.fill().await {
+            Err(error) if damage::is_likely(&error) => {
+                let limit = self.source.config().timeouts.fetch;
+                drop(self.source.locks().hold(self.mirror, limit).await?);
+                self.fill().await
+            }
+            filled => filled,
+        }
+    }
+
     /// Answers the base, from which a checkout can be made.
     async fn fill(&self) -> Result<Base, SourceError> {
         let base = self.find_or_bring().await?;
