@@ -22,6 +22,9 @@ use crate::{clone_mode, contents, damage, history, kept_pack, objects, refname, 
 /// How much of a hash names a mirror or a branch's reference, in bytes.
 const NAME_HASH_BYTES: usize = 12;
 
+/// How often a fetch is tried while the mirror looks damaged: once more, anew, and anew after somebody else's.
+const MAX_FILLS: usize = 4;
+
 /// The commit of a branch that is asked for.
 #[derive(Clone)]
 enum Wanted {
@@ -60,15 +63,7 @@ pub(crate) async fn fetch(source: &GitSource, fetch: Fetch<'_>) -> Result<Base, 
         tip: &tip,
         mirror: &mirror,
     };
-    match order.fill_undisturbed().await {
-        // Killed in the middle of a write, cut off by a full disk, or thrown away since it was looked at.
-        Err(error) if damage::is_likely(&error) => {
-            tracing::warn!(mirror = %mirror.display(), %error, "a damaged mirror is fetched anew");
-            shelf::throw_away(source, &mirror).await?;
-            order.fill().await
-        }
-        filled => filled,
-    }
+    order.fill_whole().await
 }
 
 /// The base of a run that goes on from a commit, if it is here and whole. What is wrong with it otherwise is found
@@ -91,16 +86,27 @@ struct Order<'o> {
 }
 
 impl Order<'_> {
-    /// Fills once more where the mirror looks damaged to who reads it while somebody writes.
-    async fn fill_undisturbed(&self) -> Result<Base, SourceError> {
-        match self.fill().await {
-            Err(error) if damage::is_likely(&error) => {
+    /// Fills the mirror, and anew where it is damaged: killed in the middle of a write, or cut off by a full disk.
+    /// To one run what another writes or throws away at that moment looks the same, so that a mirror is thrown
+    /// away only when it has failed twice, the second time after everybody who wrote it was done.
+    async fn fill_whole(&self) -> Result<Base, SourceError> {
+        let mut suspect = None;
+        for _ in 1..MAX_FILLS {
+            let seen = shelf::generation(self.mirror);
+            let error = match self.fill().await {
+                Err(error) if damage::is_likely(&error) => error,
+                filled => return filled,
+            };
+            if suspect == Some(seen) {
+                tracing::warn!(mirror = %self.mirror.display(), %error, "a damaged mirror is fetched anew");
+                shelf::throw_away(self.source, self.mirror, seen).await?;
+            } else {
                 let limit = self.source.config().timeouts.fetch;
                 drop(self.source.locks().hold(self.mirror, limit).await?);
-                self.fill().await
             }
-            filled => filled,
+            suspect = Some(seen);
         }
+        self.fill().await
     }
 
     /// Answers the base, from which a checkout can be made.

@@ -28,13 +28,29 @@ pub(crate) fn note_use(mirror: &Path) {
     let _ = file.and_then(|file| file.set_modified(SystemTime::now()));
 }
 
-/// Removes a mirror that is of no use.
-pub(crate) async fn throw_away(source: &GitSource, mirror: &Path) -> Result<(), SourceError> {
+/// Which of the mirrors it is that have been at this place, one after the other. The lock beside it knows.
+pub(crate) fn generation(mirror: &Path) -> u64 {
+    let said = std::fs::read_to_string(mirror.with_extension("lock")).unwrap_or_default();
+    said.trim().parse().unwrap_or_default()
+}
+
+/// Removes a mirror that is of no use, unless that is done already: the one that is there now is another one.
+pub(crate) async fn throw_away(
+    source: &GitSource,
+    mirror: &Path,
+    seen: u64,
+) -> Result<(), SourceError> {
     let limit = source.config().timeouts.fetch;
     let _held = source.locks().hold(mirror, limit).await?;
     let (data_dir, mirror) = (source.config().data_dir.clone(), mirror.to_owned());
     objects::blocking(move || {
-        remove(&data_dir, &mirror).map_err(|error| {
+        if generation(&mirror) != seen {
+            return Ok(());
+        }
+        let next = seen.wrapping_add(1).to_string();
+        let removed = std::fs::write(mirror.with_extension("lock"), next)
+            .and_then(|()| remove(&data_dir, &mirror));
+        removed.map_err(|error| {
             SourceError::new(
                 FailureKind::Internal,
                 format!(

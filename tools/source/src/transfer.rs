@@ -183,9 +183,29 @@ impl Transfer<'_> {
     async fn begin(&self) -> Result<bool, SourceError> {
         shelf::make_room(self.source).await?;
         let is_fresh = !self.mirror.exists();
-        self.source.init_bare(self.mirror).await?;
+        match is_fresh {
+            true => self.make().await?,
+            false => self.source.init_bare(self.mirror).await?,
+        }
         tidy(self.mirror);
         Ok(is_fresh)
+    }
+
+    /// Makes the mirror elsewhere and whole: who looks for one takes it for damaged in the middle of being made.
+    async fn make(&self) -> Result<(), SourceError> {
+        let unfinished = self.mirror.with_extension("unfinished");
+        // What a killed server has left.
+        let _ = std::fs::remove_dir_all(&unfinished);
+        self.source.init_bare(&unfinished).await?;
+        std::fs::rename(&unfinished, self.mirror).map_err(|error| {
+            SourceError::new(
+                FailureKind::Internal,
+                format!(
+                    "the mirror `{}` cannot be made: {error}; look at the disk's space and rights",
+                    self.mirror.display()
+                ),
+            )
+        })
     }
 
     /// Leaves nothing half-done behind, nor a new mirror without anything; git's own failure is left to the caller.

@@ -127,6 +127,22 @@ async fn a_damaged_mirror_is_fetched_anew() {
     }
 }
 
+/// What one of them throws away is not what the others fetch meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_damaged_mirror_is_fetched_anew_for_many_runs_at_once() {
+    for how in ["packs cut off, and none kept", "objects gone"] {
+        let lab = Lab::new();
+        let (source, base) = lab.local().await;
+        git(&base.mirror, &["repack", "-a", "-d", "-q"]);
+        damage(&base.mirror, how);
+        let remote = lab.bare();
+        let runs = (0..20).map(|_| fetched(&source, &remote));
+        for again in futures_util::future::join_all(runs).await {
+            assert_eq!(again, base, "{how}");
+        }
+    }
+}
+
 /// Files of a mirror that are damaged after its pack was kept.
 #[tokio::test]
 async fn a_checkout_goes_on_from_the_kept_pack() {
