@@ -11,6 +11,7 @@ mod evidence;
 mod finish;
 mod follow;
 mod forge;
+mod halt;
 mod keep;
 mod left;
 mod mend;
@@ -19,6 +20,7 @@ mod origin;
 mod park;
 mod past;
 mod plan;
+mod preflight;
 mod prepare;
 mod prompt;
 mod proposal;
@@ -55,8 +57,8 @@ use crate::config::{Config, EditTool, ToolConfig};
 use crate::conversation::Conversation;
 use crate::log::EventLog;
 use crate::provider::Provider;
-use crate::sandbox::{Sandbox, SandboxError, SandboxHost};
-use crate::source::{Base, Pushed, Repository, RepositoryFiles, Source, SourceError, Work};
+use crate::sandbox::{Sandbox, SandboxHost};
+use crate::source::{Base, Pushed, Repository, RepositoryFiles, Source, Work};
 use crate::store::{Epoch, RunStore, StoreError};
 use crate::tools::{Approval, ToolIo, ToolServer, ToolServerError};
 
@@ -466,38 +468,5 @@ impl<'a> Run<'a> {
         self.sandbox
             .clone()
             .ok_or_else(|| Halt::Failed(FailureKind::Internal, "the run has no sandbox".to_owned()))
-    }
-}
-
-impl From<SourceError> for Halt {
-    fn from(error: SourceError) -> Self {
-        Self::Failed(error.kind, error.message)
-    }
-}
-
-impl From<StoreError> for Halt {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Fenced(_) => Self::HandedOver,
-            error => Self::Failed(FailureKind::Internal, error.to_string()),
-        }
-    }
-}
-
-impl From<SandboxError> for Halt {
-    fn from(error: SandboxError) -> Self {
-        Self::Failed(FailureKind::Sandbox, error.to_string())
-    }
-}
-
-impl From<ToolServerError> for Halt {
-    fn from(error: ToolServerError) -> Self {
-        Self::Failed(FailureKind::ToolServer, error.to_string())
-    }
-}
-
-impl From<ProviderError> for Halt {
-    fn from(error: ProviderError) -> Self {
-        Self::Failed(error.kind, error.message)
     }
 }

@@ -44,6 +44,11 @@ impl Run<'_> {
         Err(Halt::Failed(later.kind, message))
     }
 
+    /// The halt that comes of it.
+    pub(super) fn wait_or_end(&self, later: Later) -> Halt {
+        self.may_wait(later).map_or_else(|halt| halt, Halt::Later)
+    }
+
     pub(super) fn has_made_something(&self) -> bool {
         self.pushed.is_some() || self.work.is_some() || self.is_kept.load(Ordering::Relaxed)
     }

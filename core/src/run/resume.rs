@@ -230,9 +230,7 @@ impl Run<'_> {
             lost => lost,
         };
         let regained = match regained {
-            Err(Halt::Later(later)) => {
-                Err(self.may_wait(later).map_or_else(|halt| halt, Halt::Later))
-            }
+            Err(Halt::Later(later)) => Err(self.wait_or_end(later)),
             regained => regained,
         };
         if matches!(regained, Err(Halt::Failed(..) | Halt::Cancelled)) {
@@ -335,33 +333,6 @@ impl Run<'_> {
         });
         self.conversation = Some(talk.conversation);
         Ok(Left::Work(prepared))
-    }
-
-    /// What was not known when the run went on is asked again: whether it is a fork that is pushed to hangs on it.
-    pub(super) async fn know_rights(&mut self) -> Result<(), Halt> {
-        match &self.forge {
-            Some(forge) if forge.rights.is_none() => self.preflight_again().await,
-            _ => Ok(()),
-        }
-    }
-
-    /// What was allowed before is tried again where it matters.
-    async fn preflight_again(&mut self) -> Result<(), Halt> {
-        match self.preflight().await {
-            Ok(()) => {}
-            // How the change is published hangs on the answer.
-            Err(Halt::Later(later)) if !later.is_outage || self.has_made_something() => {
-                return Err(Halt::Later(later));
-            }
-            Err(error) => {
-                let message = format!("what the token may do is not known: {error}");
-                self.status(Stage::Clone, message).await;
-            }
-        }
-        match self.pushed {
-            Some(_) => Ok(()),
-            None => self.find_way().await,
-        }
     }
 
     async fn fetch_again(&self, repository: &Repository, base: &PastBase) -> Result<Base, Halt> {
