@@ -30,15 +30,15 @@ impl Run<'_> {
         }
         let published = self.followed.as_ref();
         let published = published.and_then(|followed| followed.published.as_ref());
-        let published = published.filter(|_| self.closed.is_none());
-        if published.is_some_and(|published| published.fork.is_some()) {
+        let grown = match &self.base {
+            Some(base) => self.grows(base),
+            None => published.filter(|_| self.closed.is_none()),
+        };
+        if grown.is_some_and(|published| published.fork.is_some()) {
             return None;
         }
-        let (branch, grows) = match (&self.base, published) {
-            (Some(base), _) => self.branch_to_push(base),
-            (None, Some(published)) => (published.branch.clone(), true),
-            (None, None) => (self.new_branch(), false),
-        };
+        let grows = grown.is_some();
+        let branch = grown.map_or_else(|| self.new_branch(), |published| published.branch.clone());
         let config = &self.parts.config;
         Some(PlannedPush {
             branch,

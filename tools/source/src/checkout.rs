@@ -13,7 +13,7 @@ use pullwright_protocol::FailureKind;
 
 use crate::git::Call;
 use crate::source::GitSource;
-use crate::{clone_mode, history, kept_pack, objects, refname, shelf};
+use crate::{clone_mode, damage, history, kept_pack, objects, refname, shelf};
 
 pub(crate) async fn checkout(
     source: &GitSource,
@@ -79,7 +79,7 @@ async fn fill(
     packed?;
     match written {
         // The mirror's own objects may be damaged, and what was packed of them is not.
-        Err(error) if error.kind == FailureKind::Internal => {
+        Err(error) if error.kind == FailureKind::Internal && !damage::is_of_the_machine(&error) => {
             write(source, base, work, files, into, None).await
         }
         written => written,

@@ -14,15 +14,13 @@ use crate::git::Call;
 use crate::history::CUT_FILE;
 use crate::remote::Remote;
 use crate::source::GitSource;
-use crate::transfer::{NO_CONTENTS, Transfer};
+use crate::transfer::{NO_CONTENTS, NOTHING_IS_HERE, Transfer};
 use crate::{clone_mode, objects};
 
 /// What a repository says that lacks the commits below the work.
 const REFUSED: &str = "shallow update not allowed";
 /// How many commits tell whether a branch is ours: a merge, what it merges, and what that stands on.
 const DEPTH_OF_OURS: &str = "--depth=3";
-/// For objects that a remote wrongly takes for known here.
-const NOTHING_IS_HERE: &str = "fetch.negotiationAlgorithm=noop";
 /// Against a list of missing objects without end, in bytes.
 const MAX_LIST_BYTES: usize = 128 << 20;
 

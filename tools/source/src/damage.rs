@@ -72,18 +72,26 @@ const OF_THE_MACHINE: &[&str] = &[
 ];
 
 pub(crate) fn is_likely(error: &SourceError) -> bool {
-    // What is in backquotes is a path, and a repository may be called anything.
-    let words: String = error.message.split('`').step_by(2).collect();
-    let low = words.to_ascii_lowercase();
-    let says = |phrases: &[&str]| phrases.iter().any(|phrase| low.contains(phrase));
-    if says(OF_THE_MACHINE) {
+    if is_of_the_machine(error) {
         return false;
     }
     match error.kind {
-        FailureKind::Internal => says(OF_FILES) || says(OF_FILES_WITHIN),
-        FailureKind::Clone => says(OF_FILES),
+        FailureKind::Internal => says(error, OF_FILES) || says(error, OF_FILES_WITHIN),
+        FailureKind::Clone => says(error, OF_FILES),
         _ => false,
     }
+}
+
+/// Whether it is the machine that fails, so that another try only makes it worse.
+pub(crate) fn is_of_the_machine(error: &SourceError) -> bool {
+    says(error, OF_THE_MACHINE)
+}
+
+fn says(error: &SourceError, phrases: &[&str]) -> bool {
+    // What is in backquotes is a path, and a repository may be called anything.
+    let words: String = error.message.split('`').step_by(2).collect();
+    let low = words.to_ascii_lowercase();
+    phrases.iter().any(|phrase| low.contains(phrase))
 }
 
 #[cfg(test)]

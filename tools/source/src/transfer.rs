@@ -24,7 +24,7 @@ const NO_HISTORY: &str = "--depth=1";
 /// The commits and folders, without what is in the files.
 pub(crate) const NO_CONTENTS: &str = "--filter=blob:none";
 /// For what is missing among what a remote thinks is here.
-const NOTHING_IS_HERE: &str = "fetch.negotiationAlgorithm=noop";
+pub(crate) const NOTHING_IS_HERE: &str = "fetch.negotiationAlgorithm=noop";
 /// What git says of a remote that sends all that there is.
 const DOES_NOT_FILTER: &str = "filtering not recognized by server";
 /// What a remote says that gives out its branches only.
