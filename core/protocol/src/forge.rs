@@ -8,7 +8,7 @@
 //!
 //! | role | there | arguments | result | called |
 //! |---|---|---|---|---|
-//! | [`PREFLIGHT_ROLE`] | always | [`ForgePreflight`] | [`Preflight`] | once in a run, before anything is fetched, and by each later owner of the run |
+//! | [`PREFLIGHT_ROLE`] | always | [`ForgePreflight`] | [`Preflight`] | before anything is fetched, once more where a run cannot go on with the branch of the one that it follows, and by each later owner of the run |
 //! | [`CREDENTIAL_ROLE`] | always | [`ForgeRepository`] | [`ForgeCredential`] | before each fetch and each push |
 //! | [`PULL_REQUEST_ROLE`] | always; it makes a server a forge | [`OpenPullRequest`] | [`OpenedPullRequest`] | after the push |
 //! | [`FIND_PULL_REQUEST_ROLE`] | may be left out | [`ForgeBranch`] | [`FoundPullRequest`] | when a run follows another, to see whether its pull request is still open |
@@ -29,8 +29,9 @@
 //!
 //! **Errors** are answers with `isError`, whose text is shown to people: what happened, to which thing, and
 //! what to do. One ends the run as `failed(forge)`: at the preflight before any money is spent, later with the
-//! patch kept, and after the push with the branch where it is, which a message to the run proposes again. What
-//! can be seen and not pushed to is no error: [`Preflight::can_push`] is false and its warnings say why; the
+//! patch kept, and after the push with the branch where it is, which a message to the run proposes again.
+//! One of [`FORK_ROLE`] leaves a patch, and one of [`PULL_REQUEST_DETAILS_ROLE`] is a warning at the end. What
+//! can be seen and not pushed to is no error: [`Preflight::can_push`] is false and [`Preflight::why_no_push`] says why; the
 //! run works then, and ends with its patch. What [`COMMIT_ROLE`] refuses is pushed as ever or kept as a patch, as
 //! `[commit] verified` says, once the branch was looked at.
 //!
@@ -41,7 +42,9 @@
 //! one, and looks for it before it repeats a request that may have been carried out. Otherwise the framework
 //! repeats nothing: retries towards the code host, and waiting as long as it asks for, are the forge's business,
 //! within the row's `tool_timeout_sec`. A wait that does not fit into it is an error with [`ForgeLater`] as its
-//! `structuredContent`, and the run is put aside until then.
+//! `structuredContent`, and the run is put aside until then, as far as it may wait: not for an outage before it has
+//! made anything, nor for one of [`COMMIT_ROLE`] where a push may take its place, and only for minutes for
+//! [`PULL_REQUEST_DETAILS_ROLE`].
 //!
 //! **Untrusted text.** Title and summary are a model's words: they must call nobody, close nothing and be no
 //! command of the code host. The evidence is the framework's own Markdown. Branches and the repository's names

@@ -85,7 +85,7 @@ struct Budget {
     max_turns: Option<u32>,
     /// Minutes of wall time. Default 60.
     max_minutes: Option<f64>,
-    /// Minutes that a run may wait in all for limits of its forge to be over, which do not count against
+    /// Minutes that a run may wait in all for limits, outages and forks of its forge, which do not count against
     /// `max_minutes`. Default 360; 0 to wait for none.
     max_parked_minutes: Option<f64>,
 }

@@ -1,5 +1,6 @@
 //! The contents of a base commit's files in a mirror that has those of no other commit: fetched at once and before
-//! anybody reads them, so that nothing is ever looked for at the remote later on.
+//! anybody reads them, so that nothing is ever looked for at the remote later on, but what a push
+//! has to send along.
 
 use std::collections::HashSet;
 use std::path::Path;
