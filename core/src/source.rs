@@ -88,9 +88,13 @@ pub trait Source: Send + Sync {
     /// Makes the branch, at the commit that the work is put on, if it is not there.
     async fn begin(&self, push: Push<'_>) -> Result<Tip, SourceError>;
 
-    /// Looks whether the branch is at `commit`, which the code host has made, and whether that is this very work.
-    /// An error that passes where the branch is still where it was.
-    async fn made(&self, push: Push<'_>, commit: &str) -> Result<Pushed, SourceError>;
+    /// Looks whether the branch is at `commit`, which the code host has made, and whether that is this very work, or
+    /// how it differs. An error that passes where the branch is still where it was.
+    async fn made(
+        &self,
+        push: Push<'_>,
+        commit: &str,
+    ) -> Result<Result<Pushed, String>, SourceError>;
 
     /// Removes a branch that [`Source::begin`] has made, if nothing came onto it.
     async fn take_back(&self, push: Push<'_>) -> Result<(), SourceError>;

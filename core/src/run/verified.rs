@@ -91,16 +91,7 @@ impl Run<'_> {
             return Ok(Ok(pushed));
         }
         let refused = match self.ask_host(push.branch, change, fork).await {
-            Ok(commit) => {
-                let made = self.try_again(|| source.made(push, &commit)).await;
-                let pushed = match made {
-                    Err(error) if !error.passes && !self.must_be_verified() => {
-                        self.push_over(push, commit).await
-                    }
-                    made => made.map_err(later_if_it_passes),
-                };
-                return pushed.map(Ok);
-            }
+            Ok(commit) => return self.take_made(push, commit).await.map(Ok),
             Err(Halt::Failed(_, refused)) => refused,
             // A push does without that part of the host which is out of order.
             Err(Halt::Later(later)) if later.is_outage && !self.must_be_verified() => later.reason,
@@ -123,17 +114,43 @@ impl Run<'_> {
         Ok(Err(maker))
     }
 
-    /// Pushes over a commit of the host that is not what was checked, and over no other one.
-    async fn push_over(&self, push: Push<'_>, commit: String) -> Result<Pushed, Halt> {
-        let why = format!("the code host made {commit}, which is not what was checked");
+    /// Takes the commit that the host made for the change, if it is what was checked.
+    async fn take_made(&self, push: Push<'_>, commit: String) -> Result<Pushed, Halt> {
+        let source = &self.parts.source;
+        let made = self.try_again(|| source.made(push, &commit)).await;
+        match made.map_err(later_if_it_passes)? {
+            Ok(pushed) => Ok(pushed),
+            Err(mismatch) if self.must_be_verified() => {
+                Err(not_as_checked(push, &commit, &mismatch))
+            }
+            Err(mismatch) => self.push_over(push, commit, &mismatch).await,
+        }
+    }
+
+    /// Pushes over a commit of the host that is not what was checked, and over nothing of others.
+    async fn push_over(
+        &self,
+        push: Push<'_>,
+        commit: String,
+        mismatch: &str,
+    ) -> Result<Pushed, Halt> {
+        let why = format!(
+            "the code host made {commit} on branch `{}`, which is not what was checked: {mismatch}",
+            push.branch
+        );
         self.say_not_verified(&why).await;
-        let begun_at = [commit];
+        let begun_at = [push.begun_at, &[commit]].concat();
         let push = Push {
             begun_at: &begun_at,
             ..push
         };
         let pushed = self.try_again(|| self.parts.source.push(push)).await;
-        pushed.map_err(later_if_it_passes)
+        // The log does not have that commit: whoever went on later would take it for somebody else's.
+        pushed.map_err(|error| {
+            let message =
+                format!("{why}; a push in its place failed, and is not tried again: {error}");
+            Halt::Failed(error.kind, message)
+        })
     }
 
     async fn ask_host(
@@ -237,6 +254,17 @@ impl Run<'_> {
             }),
         }
     }
+}
+
+fn not_as_checked(push: Push<'_>, commit: &str, mismatch: &str) -> Halt {
+    let url = &push.to.unwrap_or(&push.base.repository).url;
+    let message = format!(
+        "`{url}` has made commit {commit} of the change through its API, but not of what was checked: {mismatch}. It \
+         is left on branch `{}` and not proposed, and the work is kept as a patch; write `verified = \"off\"` in \
+         [commit] to have changes pushed",
+        push.branch
+    );
+    Halt::Failed(FailureKind::Push, message)
 }
 
 fn not_pushed(why: &str) -> String {

@@ -132,7 +132,7 @@ impl Source for OfflineSource {
         Err(self.does_not_push())
     }
 
-    async fn made(&self, _: Push<'_>, _: &str) -> Result<Pushed, SourceError> {
+    async fn made(&self, _: Push<'_>, _: &str) -> Result<Result<Pushed, String>, SourceError> {
         Err(self.does_not_push())
     }
 

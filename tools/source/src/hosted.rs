@@ -81,12 +81,12 @@ pub(crate) async fn made(
     source: &GitSource,
     push: Push<'_>,
     commit: &str,
-) -> Result<Pushed, SourceError> {
+) -> Result<Result<Pushed, String>, SourceError> {
     let found = look(source, push).await;
     let url = &push.to.unwrap_or(&push.base.repository).url;
     let branch = push.branch;
     match found {
-        Ok(Tip::Ours(pushed)) => Ok(pushed),
+        Ok(Tip::Ours(pushed)) => Ok(Ok(pushed)),
         Ok(Tip::AtParent | Tip::Begun(_)) => {
             let message = format!(
                 "branch `{branch}` of `{url}` does not show the commit {commit} yet, which its API says that it has \
@@ -95,10 +95,10 @@ pub(crate) async fn made(
             Err(SourceError::new(FailureKind::Push, message).passing(true))
         }
         Ok(Tip::Absent) => Err(push::not_there(url, &push)),
-        Err(error) => Err(match other_files(&push, commit).await? {
-            Some(tree) => not_as_checked(url, &push, commit, &tree),
-            None => error,
-        }),
+        Err(error) => match other_files(&push, commit).await? {
+            Some(tree) => Ok(Err(mismatch(&push, &tree))),
+            None => Err(error),
+        },
     }
 }
 
@@ -229,13 +229,10 @@ async fn other_files(push: &Push<'_>, commit: &str) -> Result<Option<String>, So
     .await
 }
 
-fn not_as_checked(url: &str, push: &Push<'_>, commit: &str, tree: &str) -> SourceError {
+fn mismatch(push: &Push<'_>, tree: &str) -> String {
     let checked = &push.moved.map_or(push.work, |moved| moved.work).tree;
-    let message = format!(
-        "`{url}` has made commit {commit} of the change through its API, but not of what was checked: its files \
-         are {tree} and not {checked}, or its parent is another one. It is left on branch `{}` and not proposed, \
-         and the work is kept as a patch; write `verified = \"off\"` in [commit] to have changes pushed",
-        push.branch
-    );
-    SourceError::new(FailureKind::Push, message)
+    match tree == checked {
+        true => "its parent is another one".to_owned(),
+        false => format!("its files are {tree} and not {checked}"),
+    }
 }

@@ -206,7 +206,11 @@ impl Source for GitSource {
         hosted::begin(self, push).await
     }
 
-    async fn made(&self, push: Push<'_>, commit: &str) -> Result<Pushed, SourceError> {
+    async fn made(
+        &self,
+        push: Push<'_>,
+        commit: &str,
+    ) -> Result<Result<Pushed, String>, SourceError> {
         hosted::made(self, push, commit).await
     }
 

@@ -177,6 +177,31 @@ async fn what_was_not_checked_is_not_proposed() {
     assert_eq!(office.greeting(&branch), "hi");
 }
 
+/// Nothing is pushed in the place of what somebody has done to the branch since, nor of what was right.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_does_to_the_hosts_commit_is_left_alone() {
+    let table: [(Act, &[&str], &str); 2] = [
+        (Act::LoseBranch, &[], "somebody deleted it"),
+        (
+            Act::BeBuiltOn,
+            &["Greet shortly", "By a person"],
+            "other work",
+        ),
+    ];
+    for (act, commits, why) in table {
+        let office = Office::with_github(GREET, WHEN_POSSIBLE).await;
+        office.github().commits.act(act);
+        let run = office.start(json!({})).await;
+        let told = is_kept(&office, &run, "failed(push)").await;
+        assert!(told.contains(why), "{act:?}: {told}");
+        assert!(!told.contains(NOT_VERIFIED), "{act:?}: {told}");
+        match commits.is_empty() {
+            true => assert_eq!(office.branches(), [""; 0]),
+            false => assert_eq!(office.commits(&office.branch()), commits),
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn where_the_host_refuses_it_hangs_on_the_setting() {
     let refusal = "Resource not accessible by integration";

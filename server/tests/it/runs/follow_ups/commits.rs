@@ -52,6 +52,10 @@ pub(crate) enum Act {
     BeOvertaken,
     /// Makes a commit that lacks the files.
     MakeAnother,
+    /// Makes it, and somebody deletes the branch.
+    LoseBranch,
+    /// Makes it, and somebody else pushes on top of it.
+    BeBuiltOn,
     /// Does nothing and never answers.
     HangBefore,
     /// Makes it and never answers.
@@ -199,15 +203,24 @@ fn do_it(remotes: &Path, mut input: Input, act: Option<Act>) -> Value {
         Some(Act::Refuse(kind, message)) => return refused(kind, message),
         Some(Act::Limit) => return refused("RATE_LIMITED", "API rate limit exceeded"),
         Some(Act::Break | Act::HangBefore) => return Value::Null,
-        Some(Act::BeOvertaken) => overtake(&repository, &input),
+        Some(Act::BeOvertaken) => put_on(&repository, &input, &input.expected_head_oid),
         Some(Act::MakeAnother) => input.file_changes.additions.clear(),
-        Some(Act::BreakAfter | Act::HangAfter) | None => {}
+        Some(Act::LoseBranch | Act::BeBuiltOn | Act::BreakAfter | Act::HangAfter) | None => {}
     }
     if !repository.exists() {
         let message = format!("Could not resolve to a Repository with the name '{name}'.");
         return refused("NOT_FOUND", &message);
     }
-    match commit(&repository, &input) {
+    let made = commit(&repository, &input);
+    match (act, &made) {
+        (Some(Act::LoseBranch), Ok(_)) => {
+            let branch = format!("refs/heads/{}", input.branch.branch_name);
+            git(&repository, &["update-ref", "-d", &branch]);
+        }
+        (Some(Act::BeBuiltOn), Ok(oid)) => put_on(&repository, &input, oid),
+        _ => {}
+    }
+    match made {
         Ok(oid) => json!({ "data": { "createCommitOnBranch": { "commit": { "oid": oid } } } }),
         Err((kind, message)) => refused(kind, &message),
     }
@@ -223,9 +236,8 @@ fn refused(kind: &str, message: &str) -> Value {
     json!({ "data": { "createCommitOnBranch": null }, "errors": [error] })
 }
 
-/// A commit with the same files, on the same commit.
-fn overtake(repository: &Path, input: &Input) {
-    let parent = &input.expected_head_oid;
+/// A person's commit with the same files, on this one.
+fn put_on(repository: &Path, input: &Input, parent: &str) {
     let tree = format!("{parent}^{{tree}}");
     let commit = git(
         repository,
