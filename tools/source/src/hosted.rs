@@ -10,7 +10,6 @@ use pullwright_protocol::FailureKind;
 use pullwright_protocol::forge::AddedFile;
 
 use crate::diff::{self, Change, EXECUTABLE, GITLINK, SYMLINK};
-use crate::failure::{self, Doing};
 use crate::known_secret::Finder;
 use crate::push::{self, Shape, TAKEN_REF};
 use crate::source::GitSource;
@@ -111,20 +110,20 @@ pub(crate) async fn take_back(source: &GitSource, push: Push<'_>) -> Result<(), 
         Tip::Begun(commit) => commit,
         Tip::Ours(pushed) => return Err(has_the_work(&pushed)),
     };
-    let output = remote
-        .try_run(push::command(source, &remote, &push, "", &expected))
-        .await?;
-    if output.success {
-        return Ok(());
+    match push::send(source, &remote, &push, "", &expected).await? {
+        None | Some(Tip::Absent) => Ok(()),
+        Some(Tip::Ours(pushed)) => Err(has_the_work(&pushed)),
+        Some(Tip::AtParent | Tip::Begun(_)) => Err(moves(&push)),
     }
-    let doing = Doing::Pushing(push.branch);
-    let has_credential = remote.has_credential();
-    Err(failure::explain(
-        doing,
-        &remote.url,
-        has_credential,
-        &output.stderr,
-    ))
+}
+
+/// It was made anew between question and push.
+fn moves(push: &Push<'_>) -> SourceError {
+    let message = format!(
+        "branch `{}` was moved while it was to be removed; try again",
+        push.branch
+    );
+    SourceError::new(FailureKind::Push, message).passing(true)
 }
 
 fn has_the_work(pushed: &Pushed) -> SourceError {

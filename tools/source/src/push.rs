@@ -50,8 +50,9 @@ pub(crate) async fn remote<'a>(
     source.remote(repository, push.credential).await
 }
 
-/// Pushes a commit to the branch, if that is where it is expected to be. Answers what the branch is instead, where
-/// somebody, perhaps an earlier attempt of ours, was there between question and push.
+/// Pushes a commit to the branch, or removes the branch where that is empty, if it is where it is expected to be.
+/// Answers what the branch is instead, where somebody, perhaps an earlier attempt of ours, was there between question
+/// and push.
 pub(crate) async fn send(
     source: &GitSource,
     remote: &Remote<'_>,
@@ -59,12 +60,14 @@ pub(crate) async fn send(
     commit: &str,
     expected: &str,
 ) -> Result<Option<Tip>, SourceError> {
-    cut_push::cut_off(push)?;
+    // A removal sends no history that could be cut off or lack something.
+    let is_removal = commit.is_empty();
+    if !is_removal {
+        cut_push::cut_off(push)?;
+    }
     let mut said = try_to_send(source, remote, push, commit, expected).await?;
-    if said
-        .as_ref()
-        .is_some_and(|said| cut_push::is_refused(push, said))
-    {
+    let is_refused = |said: &String| !is_removal && cut_push::is_refused(push, said);
+    if said.as_ref().is_some_and(is_refused) {
         cut_push::fill(source, remote, push, commit).await?;
         said = try_to_send(source, remote, push, commit, expected).await?;
     }
@@ -76,7 +79,7 @@ pub(crate) async fn send(
         let is_other = match found {
             Tip::Ours(_) => true,
             Tip::AtParent | Tip::Begun(_) => expected.is_empty(),
-            Tip::Absent => false,
+            Tip::Absent => is_removal,
         };
         if is_other {
             return Ok(Some(found));
@@ -325,7 +328,7 @@ fn signature(identity: &Identity) -> Result<Signature<'static>, git2::Error> {
 }
 
 /// The push of a commit, or of none, which removes the branch.
-pub(crate) fn command(
+fn command(
     source: &GitSource,
     remote: &Remote<'_>,
     push: &Push<'_>,

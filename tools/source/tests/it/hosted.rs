@@ -210,6 +210,19 @@ async fn the_branch_is_made_at_the_parent_and_taken_back() {
 }
 
 #[tokio::test]
+async fn why_a_branch_is_not_taken_back_is_said() {
+    let made = Made::by("echo new > new").await;
+    made.source.begin(made.push(true)).await.unwrap();
+    let bare = made.lab.bare();
+    git(&bare, &["config", "receive.denyDeletes", "true"]);
+    let error = made.source.take_back(made.push(true)).await.unwrap_err();
+    for said in ["refuses the push", "denying ref deletion"] {
+        assert!(error.message.contains(said), "{error}");
+    }
+    assert_eq!(made.tip(), made.base.commit);
+}
+
+#[tokio::test]
 async fn a_branch_that_is_begun_takes_a_commit_of_ours() {
     let made = Made::by("echo x > x; chmod +x x").await;
     made.source.begin(made.push(true)).await.unwrap();

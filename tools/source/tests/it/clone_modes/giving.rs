@@ -255,6 +255,9 @@ async fn a_branch_for_the_host_begins_on_a_base_that_moved() {
         let bare = bed.lab.bare();
         let tip = || text(&bare, &["rev-parse", BRANCH]);
         assert_eq!(tip(), onto.commit, "{way:?}");
+        bed.source.take_back(push).await.unwrap();
+        assert_eq!(bed.source.look(push).await.unwrap(), Tip::Absent, "{way:?}");
+        bed.source.begin(push).await.unwrap();
         let pushed = bed.push(push).await.unwrap();
         assert_eq!(tip(), pushed.commit, "{way:?}");
         let sent = bed.server.sent();
