@@ -102,16 +102,7 @@ impl Run<'_> {
         if let Tip::Ours(pushed) = found.map_err(later_if_it_passes)? {
             return Ok(Ok(pushed));
         }
-        let maker = self.maker_without_host(&refused).await;
-        let is_over = matches!(maker, Maker::Nobody(_)) && !push.grows;
-        // It may have been made since. What is left else is told where the run ends.
-        if is_over
-            && source.take_back(push).await.is_err()
-            && let Ok(Tip::Ours(pushed)) = source.look(push).await
-        {
-            return Ok(Ok(pushed));
-        }
-        Ok(Err(maker))
+        Ok(Err(self.maker_without_host(&refused).await))
     }
 
     /// Takes the commit that the host made for the change, if it is what was checked.
@@ -223,7 +214,7 @@ impl Run<'_> {
             message: "",
             credential: credential.as_ref(),
         };
-        let taken_back = source.take_back(push).await;
+        let taken_back = self.try_again(|| source.take_back(push)).await;
         taken_back.map_err(|error| error.to_string())
     }
 
