@@ -69,10 +69,8 @@ pub enum Unfit {
 pub enum Tip {
     /// Not there.
     Absent,
-    /// At the commit that the work is put on, as the push says that it may be.
-    AtParent,
-    /// At this other commit, where the run may have made it.
-    Begun(String),
+    /// At this commit, as the push says that it may be: it grows from there, or the run may have made it there.
+    At(String),
     /// At this very work, which was put there before.
     Ours(Pushed),
 }

@@ -64,14 +64,14 @@ pub(crate) async fn look(source: &GitSource, push: Push<'_>) -> Result<Tip, Sour
 pub(crate) async fn begin(source: &GitSource, push: Push<'_>) -> Result<Tip, SourceError> {
     push::check(&push)?;
     let remote = push::remote(source, &push).await?;
+    let parent = Shape::of(&push)?.parent.to_string();
     let expected = match push::look(source, &remote, &push).await? {
         Tip::Absent => String::new(),
-        Tip::Begun(commit) => commit,
+        Tip::At(commit) if commit != parent => commit,
         found => return Ok(found),
     };
-    let parent = Shape::of(&push)?.parent.to_string();
     match push::send(source, &remote, &push, &parent, &expected).await? {
-        None => Ok(Tip::AtParent),
+        None => Ok(Tip::At(parent)),
         Some(found) => Ok(found),
     }
 }
@@ -86,7 +86,7 @@ pub(crate) async fn made(
     let branch = push.branch;
     match found {
         Ok(Tip::Ours(pushed)) => Ok(Ok(pushed)),
-        Ok(Tip::AtParent | Tip::Begun(_)) => {
+        Ok(Tip::At(_)) => {
             let message = format!(
                 "branch `{branch}` of `{url}` does not show the commit {commit} yet, which its API says that it has \
                  made; try again later"
@@ -106,14 +106,13 @@ pub(crate) async fn take_back(source: &GitSource, push: Push<'_>) -> Result<(), 
     let remote = push::remote(source, &push).await?;
     let expected = match push::look(source, &remote, &push).await? {
         Tip::Absent => return Ok(()),
-        Tip::AtParent => Shape::of(&push)?.parent.to_string(),
-        Tip::Begun(commit) => commit,
+        Tip::At(commit) => commit,
         Tip::Ours(pushed) => return Err(has_the_work(&pushed)),
     };
     match push::send(source, &remote, &push, "", &expected).await? {
         None | Some(Tip::Absent) => Ok(()),
         Some(Tip::Ours(pushed)) => Err(has_the_work(&pushed)),
-        Some(Tip::AtParent | Tip::Begun(_)) => Err(moves(&push)),
+        Some(Tip::At(_)) => Err(moves(&push)),
     }
 }
 

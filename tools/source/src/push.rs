@@ -29,8 +29,7 @@ pub(crate) async fn push(source: &GitSource, push: Push<'_>) -> Result<Pushed, S
     let remote = remote(source, &push).await?;
     let expected = match look(source, &remote, &push).await? {
         Tip::Ours(pushed) => return Ok(pushed),
-        Tip::AtParent => Shape::of(&push)?.parent.to_string(),
-        Tip::Begun(commit) => commit,
+        Tip::At(commit) => commit,
         Tip::Absent => String::new(),
     };
     let commit = commit(source, &push).await?;
@@ -78,7 +77,7 @@ pub(crate) async fn send(
         let found = look(source, remote, push).await?;
         let is_other = match found {
             Tip::Ours(_) => true,
-            Tip::AtParent | Tip::Begun(_) => expected.is_empty(),
+            Tip::At(_) => expected.is_empty(),
             Tip::Absent => is_removal,
         };
         if is_other {
@@ -157,15 +156,12 @@ pub(crate) async fn look(
         (found == name).then_some(commit)
     });
     let parent = Shape::of(push)?.parent.to_string();
+    let may_be_at =
+        |tip: &str| (push.grows && tip == parent) || push.begun_at.iter().any(|begun| begun == tip);
     match tip {
         None if push.grows => return Err(not_there(&remote.url, push)),
         None => return Ok(Tip::Absent),
-        Some(tip) if tip == parent && (push.grows || !push.begun_at.is_empty()) => {
-            return Ok(Tip::AtParent);
-        }
-        Some(tip) if push.begun_at.iter().any(|begun| begun == tip) => {
-            return Ok(Tip::Begun(tip.to_owned()));
-        }
+        Some(tip) if may_be_at(tip) => return Ok(Tip::At(tip.to_owned())),
         Some(_) => {}
     }
     let refspec = format!("+{name}:{TAKEN_REF}");

@@ -197,9 +197,10 @@ async fn the_branch_is_made_at_the_parent_and_taken_back() {
     let made = Made::by("echo new > new").await;
     let source = &made.source;
     assert_eq!(source.look(made.push(false)).await.unwrap(), Tip::Absent);
-    assert_eq!(source.begin(made.push(true)).await.unwrap(), Tip::AtParent);
+    let at_parent = Tip::At(made.base.commit.clone());
+    assert_eq!(source.begin(made.push(true)).await.unwrap(), at_parent);
     assert_eq!(made.tip(), made.base.commit);
-    assert_eq!(source.begin(made.push(true)).await.unwrap(), Tip::AtParent);
+    assert_eq!(source.begin(made.push(true)).await.unwrap(), at_parent);
     // Whoever has not made it must not take it for its own.
     let error = source.look(made.push(false)).await.unwrap_err();
     assert!(error.message.contains("other work"), "{error}");
@@ -249,8 +250,9 @@ async fn a_branch_that_is_begun_elsewhere_is_the_runs_too() {
     };
     begin();
     let found = source.look(push).await.unwrap();
-    assert_eq!(found, Tip::Begun(begun_at[0].clone()));
-    assert_eq!(source.begin(push).await.unwrap(), Tip::AtParent);
+    assert_eq!(found, Tip::At(begun_at[0].clone()));
+    let begun = source.begin(push).await.unwrap();
+    assert_eq!(begun, Tip::At(made.base.commit.clone()));
     assert_eq!(made.tip(), made.base.commit);
     begin();
     let pushed = source.push(push).await.unwrap();

@@ -251,7 +251,7 @@ async fn a_branch_for_the_host_begins_on_a_base_that_moved() {
             ..plain(&base, &work, &run)
         };
         let begun = bed.source.begin(push).await.unwrap();
-        assert_eq!(begun, Tip::AtParent, "{way:?}");
+        assert_eq!(begun, Tip::At(onto.commit.clone()), "{way:?}");
         let bare = bed.lab.bare();
         let tip = || text(&bare, &["rev-parse", BRANCH]);
         assert_eq!(tip(), onto.commit, "{way:?}");
