@@ -221,7 +221,7 @@ impl Run<'_> {
         fork: Option<&ForgeRepository>,
     ) -> Result<Result<Pushed, String>, Halt> {
         let maker = match maker {
-            Maker::Host(change) => match self.commit_at_host(push, &change, fork).await? {
+            Maker::Host(change) => match self.commit_at_host(push, change, fork).await? {
                 Ok(pushed) => return Ok(Ok(pushed)),
                 Err(maker) => maker,
             },

@@ -82,7 +82,7 @@ impl Run<'_> {
     pub(super) async fn commit_at_host(
         &self,
         push: Push<'_>,
-        change: &HostedChange,
+        change: HostedChange,
         fork: Option<&ForgeRepository>,
     ) -> Result<Result<Pushed, Maker>, Halt> {
         let source = &self.parts.source;
@@ -147,7 +147,7 @@ impl Run<'_> {
     async fn ask_host(
         &self,
         branch: &str,
-        change: &HostedChange,
+        change: HostedChange,
         fork: Option<&ForgeRepository>,
     ) -> Result<String, Halt> {
         let Some(forge) = &self.forge else {
@@ -156,11 +156,11 @@ impl Run<'_> {
         let commit = |repository: ForgeRepository| CommitOnBranch {
             repository: fork.cloned().unwrap_or(repository),
             branch: branch.to_owned(),
-            expected_head: change.parent.clone(),
-            title: change.title.clone(),
-            body: change.body.clone(),
-            additions: change.additions.clone(),
-            deletions: change.deletions.clone(),
+            expected_head: change.parent,
+            title: change.title,
+            body: change.body,
+            additions: change.additions,
+            deletions: change.deletions,
         };
         Ok(forge.commit(commit).await?.commit)
     }
