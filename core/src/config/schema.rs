@@ -616,7 +616,8 @@ struct GithubWebhook {
     mention: Option<String>,
     /// How often a failed check on one of its own pull requests is repaired without a word from people. Default 2.
     repair_attempts: Option<u32>,
-    /// Whether deliveries that have not arrived are asked for again, where the forge works as a GitHub App.
+    /// Whether deliveries of the App's own webhook that have not arrived are asked for again, where the forge works as
+    /// a GitHub App.
     /// Default true.
     redeliver: Option<bool>,
     /// The repositories, as HOST/OWNER/NAME with *. Default: all that the server takes.

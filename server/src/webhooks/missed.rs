@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use pullwright_github::{Accounts, MissedDeliveries};
+use pullwright_github::{Accounts, Asked, MissedDeliveries};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::compose::{self, Executor};
@@ -30,8 +30,8 @@ pub struct Missed {
 struct Known {
     /// What was asked for.
     asked: BTreeSet<u64>,
-    /// When the last look began that saw everything.
-    looked: Option<SystemTime>,
+    /// From when on there may be something left to ask for; `None` before the first look.
+    since: Option<SystemTime>,
 }
 
 impl Missed {
@@ -62,8 +62,8 @@ impl Missed {
             // The key may be another one by now.
             let deliveries = compose::missed_deliveries(row, self.accounts.clone());
             match look_at(deliveries, known).await {
-                Ok(0) => {}
-                Ok(count) => tracing::info!(row = name, count, "missed deliveries are sent again"),
+                Ok(None) => {}
+                Ok(Some(asked)) => tell(name, asked),
                 Err(reason) => {
                     tracing::warn!(row = name, reason, "missed deliveries are not looked for");
                 }
@@ -72,23 +72,92 @@ impl Missed {
     }
 }
 
-/// Says how many were asked for; none where the row is no App.
+impl Known {
+    /// How far back a look goes that begins `now`.
+    fn since(&mut self, now: SystemTime) -> SystemTime {
+        *self.since.get_or_insert_with(|| before(now, FIRST_LOOK))
+    }
+
+    /// What was left is for the next look, unless it is too far down GitHub's list: the same pages read once more
+    /// would get no further.
+    fn has_looked(&mut self, began: SystemTime, asked: Asked) {
+        if asked.is_all {
+            self.since = Some(before(began, OVERLAP));
+        }
+    }
+}
+
+/// Says what was asked for; `None` where the row is no App.
 async fn look_at(
     deliveries: Result<Option<MissedDeliveries>, String>,
     known: &mut Known,
-) -> Result<usize, String> {
+) -> Result<Option<Asked>, String> {
     let Some(deliveries) = deliveries? else {
-        return Ok(0);
+        return Ok(None);
     };
     let now = SystemTime::now();
-    let before = |back| now.checked_sub(back).unwrap_or(SystemTime::UNIX_EPOCH);
-    let since = known.looked.map_or(before(FIRST_LOOK), |looked| {
-        looked.checked_sub(OVERLAP).unwrap_or(looked)
-    });
+    let since = known.since(now);
     let asked = deliveries.ask_again(since, &mut known.asked).await;
     let asked = asked.map_err(|error| error.to_string())?;
-    if asked.is_all {
-        known.looked = Some(now);
+    known.has_looked(now, asked);
+    Ok(Some(asked))
+}
+
+fn tell(row: &str, asked: Asked) {
+    if asked.count > 0 {
+        tracing::info!(row, count = asked.count, "missed deliveries are sent again");
     }
-    Ok(asked.count)
+    if !asked.reaches_back {
+        tracing::warn!(
+            row,
+            "GitHub lists more deliveries than are read in one look, so older ones that were missed are not asked \
+             for: send them again in the settings of the App, where they are wanted"
+        );
+    }
+}
+
+fn before(now: SystemTime, back: Duration) -> SystemTime {
+    now.checked_sub(back).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn asked(is_all: bool, reaches_back: bool) -> Asked {
+        Asked {
+            count: 1,
+            is_all,
+            reaches_back,
+        }
+    }
+
+    #[test]
+    fn a_look_goes_back_to_where_something_was_left() {
+        let start = SystemTime::now();
+        let mut known = Known::default();
+        let first = known.since(start);
+        assert_eq!(first, start - 24 * 60 * MINUTE);
+        // A look that failed, and one that left something.
+        let later = start + 5 * MINUTE;
+        assert_eq!(known.since(later), first);
+        known.has_looked(later, asked(false, true));
+        let later = start + 10 * MINUTE;
+        assert_eq!(known.since(later), first);
+        known.has_looked(later, asked(true, true));
+        assert_eq!(known.since(later + 5 * MINUTE), later - 15 * MINUTE);
+    }
+
+    #[test]
+    fn what_is_too_far_down_the_list_holds_up_no_look() {
+        let start = SystemTime::now();
+        let mut known = Known::default();
+        let first = known.since(start);
+        known.has_looked(start, asked(false, false));
+        assert_eq!(known.since(start + 5 * MINUTE), first);
+        known.has_looked(start + 5 * MINUTE, asked(true, false));
+        assert_eq!(known.since(start + 10 * MINUTE), start - 10 * MINUTE);
+    }
 }

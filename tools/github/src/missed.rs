@@ -37,12 +37,22 @@ pub struct Asked {
     pub count: usize,
     /// Whether nothing was left for the next look.
     pub is_all: bool,
+    /// Whether GitHub's list was read as far back as was looked. What is further down than is read in one look is
+    /// not asked for, and no other look would come to it.
+    pub reaches_back: bool,
 }
 
 /// Why GitHub was not asked for all that was missed.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct NotAsked(String);
+
+/// What was read of GitHub's list.
+struct List {
+    /// The newest first.
+    attempts: Vec<Attempt>,
+    reaches_back: bool,
+}
 
 /// One attempt to deliver something.
 #[derive(Clone, Debug, Deserialize)]
@@ -84,8 +94,11 @@ impl MissedDeliveries {
         since: SystemTime,
         asked: &mut BTreeSet<u64>,
     ) -> Result<Asked, NotAsked> {
-        let attempts = self.attempts(since.into()).await;
-        let attempts = attempts.map_err(|fault| self.explain("listing the deliveries", &fault))?;
+        let list = self.list(since.into()).await;
+        let List {
+            attempts,
+            reaches_back,
+        } = list.map_err(|fault| self.explain("listing the deliveries", &fault))?;
         asked.retain(|id| attempts.iter().any(|attempt| attempt.id == *id));
         let missed = missed(attempts, since.into());
         let mut count = 0;
@@ -103,7 +116,11 @@ impl MissedDeliveries {
             }
             asked.insert(id);
         }
-        Ok(Asked { count, is_all })
+        Ok(Asked {
+            count,
+            is_all,
+            reaches_back,
+        })
     }
 
     /// Once: what may have been carried out counts as done.
@@ -119,9 +136,12 @@ impl MissedDeliveries {
         }
     }
 
-    /// The attempts since then, the newest first.
-    async fn attempts(&self, since: DateTime<Utc>) -> Result<Vec<Attempt>, Fault> {
-        let mut attempts: Vec<Attempt> = Vec::new();
+    /// The attempts since then, or as many of them as are read in one look.
+    async fn list(&self, since: DateTime<Utc>) -> Result<List, Fault> {
+        let mut list = List {
+            attempts: Vec::new(),
+            reaches_back: false,
+        };
         let mut cursor: Option<String> = None;
         for _ in 0..MAX_PAGES {
             let cursor_of_page = cursor.iter().map(|cursor| ("cursor", cursor.as_str()));
@@ -132,13 +152,14 @@ impl MissedDeliveries {
             let (headers, page): (HeaderMap, Vec<Attempt>) =
                 self.api.as_the_app(Method::GET, LIST, &query).await?;
             let is_past = page.last().is_none_or(|oldest| oldest.delivered_at < since);
-            attempts.extend(page);
+            list.attempts.extend(page);
             cursor = next_cursor(&headers);
-            if is_past || cursor.is_none() {
+            list.reaches_back = is_past || cursor.is_none();
+            if list.reaches_back {
                 break;
             }
         }
-        Ok(attempts)
+        Ok(list)
     }
 
     fn explain(&self, doing: &str, fault: &Fault) -> NotAsked {

@@ -1,57 +1,16 @@
 //! An emulated GitHub that sends and signs its webhooks itself: from a label to a pull request.
 
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::sender;
+use super::{sender, serve};
 use crate::peers::emulate::TOKEN;
 use crate::peers::forge::Forge;
 use crate::peers::front::Front;
 use crate::peers::process::Peers;
-use crate::runs::lab::{GREET, PROGRAM, in_time, make_folder, write_config};
-
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn serve(folder: &std::path::Path) -> (Server, String) {
-    let mut process = Command::new(PROGRAM)
-        .args([
-            "serve",
-            "--config",
-            "plugins.toml",
-            "--listen",
-            "127.0.0.1:0",
-        ])
-        .current_dir(folder)
-        .env_remove("DATABASE_URL")
-        .env("GITHUB_TOKEN", TOKEN)
-        .env(sender::VARIABLE, sender::SECRET)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("start pullwright");
-    let output = process.stderr.take().expect("stderr");
-    let mut lines = BufReader::new(output)
-        .lines()
-        .map(|line| line.expect("a line"));
-    let address = lines.find_map(|line| Some(line.strip_prefix("listening on ")?.to_owned()));
-    std::thread::spawn(move || lines.for_each(drop));
-    (
-        Server(process),
-        address.expect("the server says where it listens"),
-    )
-}
+use crate::runs::lab::{GREET, in_time, make_folder, write_config};
 
 /// Waits until a route of the repository answers something of which this is true.
 async fn until(forge: &Forge, route: &str, is_so: impl Fn(&Value) -> bool) -> Value {
@@ -89,7 +48,7 @@ async fn a_label_there_becomes_a_pull_request_there() {
         sender::section("")
     );
     write_config(&folder, &sections, &host);
-    let (_server, address) = serve(&folder);
+    let (_server, address) = serve(&folder, &[("GITHUB_TOKEN", TOKEN)]).await;
     let hook = json!({
         "name": "web", "active": true, "events": ["issues", "issue_comment"],
         "config": {

@@ -1,21 +1,21 @@
 //! Deliveries that came while no server was there arrive once one is.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{self, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::routing::{get, post};
-use axum::{Json, serve};
+use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
 
 use super::sender::{self, Delivery};
+use super::serve;
 use crate::main_job::app_keys;
-use crate::runs::lab::{PROGRAM, in_time, make_folder, write_config};
+use crate::runs::lab::{in_time, make_folder, write_config};
 use crate::support::http_client;
 
 /// The id of the attempt that failed.
@@ -39,9 +39,22 @@ impl Hook {
             .route("/app/hook/deliveries", get(list))
             .route("/app/hook/deliveries/{id}/attempts", post(attempt))
             .with_state(self);
-        tokio::spawn(async move { serve(listener, router).await });
+        tokio::spawn(async move { axum::serve(listener, router).await });
         url
     }
+}
+
+/// A GitHub that has missed nothing, and tells which paths are asked for.
+async fn listen_for(asked: mpsc::UnboundedSender<String>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let answer = move |uri: Uri| {
+        let _ = asked.send(uri.path().to_owned());
+        async { Json(json!([])) }
+    };
+    let router = Router::new().fallback(answer);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
 }
 
 async fn list(State(hook): State<Hook>, headers: HeaderMap) -> Json<Value> {
@@ -55,7 +68,10 @@ async fn list(State(hook): State<Hook>, headers: HeaderMap) -> Json<Value> {
     }]))
 }
 
-async fn attempt(State(hook): State<Hook>, Path(id): Path<u64>) -> (StatusCode, Json<Value>) {
+async fn attempt(
+    State(hook): State<Hook>,
+    extract::Path(id): extract::Path<u64>,
+) -> (StatusCode, Json<Value>) {
     tokio::spawn(async move {
         let mut server = hook.server.subscribe();
         let known = server.wait_for(Option::is_some).await;
@@ -69,17 +85,8 @@ async fn attempt(State(hook): State<Hook>, Path(id): Path<u64>) -> (StatusCode, 
     (StatusCode::ACCEPTED, Json(json!({})))
 }
 
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// Starts a server that works as an App of the GitHub at `api`.
-fn start(folder: &std::path::Path, api: &str, keys: &str) -> (Server, String) {
+async fn start(folder: &Path, api: &str, keys: &str) -> (Child, String) {
     let row = format!(
         "[server]\ndata_dir = \"data\"\n[tools.github]\nbuiltin = \"github\"\nruns = \"host\"\nbase_url = \"{api}\"\n\
          hosts = [\"github.com\"]\napp_id = 4711\napp_key_env = \"PULLWRIGHT_TEST_APP_KEY\"\n"
@@ -90,30 +97,7 @@ fn start(folder: &std::path::Path, api: &str, keys: &str) -> (Server, String) {
         "github.com",
     );
     std::fs::write(folder.join("script.toml"), "replies = []").expect("a script");
-    let mut process = Command::new(PROGRAM)
-        .args([
-            "serve",
-            "--config",
-            "plugins.toml",
-            "--listen",
-            "127.0.0.1:0",
-        ])
-        .current_dir(folder)
-        .env_remove("DATABASE_URL")
-        .env("PULLWRIGHT_TEST_APP_KEY", app_keys::ours())
-        .env(sender::VARIABLE, sender::SECRET)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("start pullwright");
-    let output = process.stderr.take().expect("stderr");
-    let mut lines = BufReader::new(output)
-        .lines()
-        .map(|line| line.expect("a line"));
-    let address = lines.find_map(|line| Some(line.strip_prefix("listening on ")?.to_owned()));
-    std::thread::spawn(move || lines.for_each(drop));
-    (Server(process), address.expect("it says where it listens"))
+    serve(folder, &[("PULLWRIGHT_TEST_APP_KEY", &app_keys::ours())]).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,24 +111,27 @@ async fn what_was_missed_arrives_at_the_next_start() {
     };
     let api = hook.listen().await;
     let (folder, _kept) = make_folder();
-    let (_process, address) = start(&folder, &api, "");
+    let (_process, address) = start(&folder, &api, "").await;
     server.send_replace(Some(address));
     let (id, status, said) = in_time(arrived.recv()).await.expect("a delivery");
     assert_eq!((id, status), (FAILED, StatusCode::ACCEPTED), "{said}");
     assert_eq!(said["status"], "accepted");
 }
 
-/// A server that is told not to asks for nothing: its list is looked at by nobody.
+/// A server that is told not to asks for nothing, while one that is told to asks at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn it_can_be_switched_off() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
-    listener.set_nonblocking(true).expect("not to block");
-    let api = format!("http://{}", listener.local_addr().expect("an address"));
+    let (asked, mut heard) = mpsc::unbounded_channel();
+    let api = listen_for(asked).await;
     let (folder, _kept) = make_folder();
-    let (process, address) = start(&folder, &api, "redeliver = false");
+    let (_silent, address) = start(&folder, &format!("{api}/off"), "redeliver = false").await;
     let ready = in_time(http_client().get(format!("{address}/readyz")).send()).await;
     assert!(ready.expect("an answer").status().is_success());
-    drop(process);
-    let asked = listener.accept();
-    assert!(asked.is_err(), "somebody asked: {asked:?}");
+    let (folder, _kept_too) = make_folder();
+    let (_asking, _) = start(&folder, &format!("{api}/on"), "redeliver = true").await;
+    let first = in_time(heard.recv()).await.expect("a request");
+    assert_eq!(first, "/on/app/hook/deliveries");
+    let more = std::iter::from_fn(|| heard.try_recv().ok());
+    let unwanted: Vec<String> = more.filter(|path| !path.starts_with("/on/")).collect();
+    assert!(unwanted.is_empty(), "{unwanted:?}");
 }

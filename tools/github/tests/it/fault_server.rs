@@ -143,7 +143,14 @@ fn next_reply(state: &Mutex<State>, seen: Seen) -> Reply {
 
 /// What a server without rules for branches does not know. Such requests are beside what a script is about.
 pub(crate) fn asks_for_rules(line: &str) -> bool {
-    line.contains("/branches/")
+    let Some(path) = line.strip_prefix("GET ") else {
+        return false;
+    };
+    let parts: Vec<&str> = path.split('/').collect();
+    matches!(
+        parts.as_slice(),
+        [.., "repos", _, _, "branches", _] | [.., "repos", _, _, "rules", "branches", _]
+    )
 }
 
 async fn read_request(stream: &mut TcpStream) -> Option<Seen> {

@@ -17,7 +17,7 @@ use crate::client::config;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// An App's list of deliveries, two on each page.
+/// An App's list of deliveries.
 struct Hook {
     url: String,
     state: Arc<Mutex<State>>,
@@ -27,6 +27,8 @@ struct Hook {
 struct State {
     /// The newest first.
     attempts: Vec<Value>,
+    /// How many of them are on a page.
+    page: usize,
     /// What was asked for again.
     again: Vec<u64>,
     /// How requests for an attempt are answered.
@@ -35,10 +37,15 @@ struct State {
 
 impl Hook {
     async fn start(attempts: Vec<Value>) -> Self {
+        Self::with_pages_of(2, attempts).await
+    }
+
+    async fn with_pages_of(page: usize, attempts: Vec<Value>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let state = Arc::new(Mutex::new(State {
             attempts,
+            page,
             ..State::default()
         }));
         let (shared, base) = (Arc::clone(&state), url.clone());
@@ -91,10 +98,13 @@ impl State {
             assert!(query.contains("per_page=100"), "{query}");
             let at = query.split("cursor=v1_").nth(1);
             let at: usize = at.map_or(0, |at| at.parse().unwrap());
-            let page: Vec<Value> = self.attempts.iter().skip(at).take(2).cloned().collect();
-            let has_more = at + 2 < self.attempts.len();
-            let next = at + 2;
-            let link = has_more.then(|| {
+            let next = at + self.page;
+            let page: Vec<Value> = self.attempts[at..]
+                .iter()
+                .take(self.page)
+                .cloned()
+                .collect();
+            let link = (next < self.attempts.len()).then(|| {
                 format!("<{base}/app/hook/deliveries?per_page=100&cursor=v1_{next}>; rel=\"next\"")
             });
             return (200, link, Value::Array(page));
@@ -159,7 +169,8 @@ async fn one_that_github_does_not_have_any_more_is_let_go() {
             came,
             Asked {
                 count: 0,
-                is_all: true
+                is_all: true,
+                reaches_back: true,
             }
         );
         assert_eq!(hook.again().len(), expected);
@@ -183,19 +194,59 @@ async fn a_github_that_is_out_of_order_is_asked_again_for_what_it_did_not_do() {
     assert!(none.is_empty(), "{none:?}");
 }
 
+/// So many that were missed, two in each minute, the newest first.
+fn missed_lately(count: u64) -> Vec<Value> {
+    let missed = (1..=count).map(|id| attempt(id, id / 2, false, 502));
+    missed.collect()
+}
+
+/// What was asked for, in the order of the ids.
+fn sorted(mut ids: Vec<u64>) -> Vec<u64> {
+    ids.sort_unstable();
+    ids
+}
+
 #[tokio::test]
 async fn there_is_an_end_to_what_is_asked_for_in_one_look() {
-    let many = (1..=60).map(|id| attempt(id, 1, false, 502)).collect();
-    let hook = Hook::start(many).await;
+    let hook = Hook::with_pages_of(10, missed_lately(60)).await;
     let missed = hook.missed();
     let mut asked = BTreeSet::new();
     let mut looks = Vec::new();
-    // Ten pages of two are read in a look.
-    for _ in 0..2 {
+    for _ in 0..3 {
         let came = missed.ask_again(an_hour_ago(), &mut asked).await.unwrap();
+        assert!(came.reaches_back);
         looks.push((came.count, came.is_all));
     }
-    assert_eq!(looks, [(20, true), (0, true)]);
+    assert_eq!(looks, [(50, false), (10, true), (0, true)]);
+    assert_eq!(sorted(hook.again()), (1..=60).collect::<Vec<u64>>());
+}
+
+/// Ten pages are read in a look.
+#[tokio::test]
+async fn what_is_further_down_than_is_read_is_told() {
+    for (count, reaches_back) in [(21, false), (20, true)] {
+        let hook = Hook::start(missed_lately(count)).await;
+        let mut asked = BTreeSet::new();
+        let came = hook.missed().ask_again(an_hour_ago(), &mut asked).await;
+        let expected = Asked {
+            count: 20,
+            is_all: true,
+            reaches_back,
+        };
+        assert_eq!(came.unwrap(), expected, "{count}");
+        assert_eq!(sorted(hook.again()), (1..=20).collect::<Vec<u64>>());
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_goes_on_before_the_time_in_question_is_read_far_enough() {
+    // Of the last two that are read, one was tried after this and one before.
+    let since = SystemTime::now() - Duration::from_secs(19 * 60 + 30);
+    let attempts = (1..=60).map(|id| attempt(id, id, false, 502)).collect();
+    let hook = Hook::start(attempts).await;
+    let mut asked = BTreeSet::new();
+    let came = hook.missed().ask_again(since, &mut asked).await.unwrap();
+    assert_eq!((came.count, came.reaches_back), (19, true));
 }
 
 #[tokio::test]
