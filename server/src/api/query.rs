@@ -89,9 +89,17 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Api
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, ApiProblem> {
-    let unreadable = |_| ApiProblem::bad_request(format!("the {name} header is not plain ASCII"));
-    let value = headers.get(name).map(|value| value.to_str());
-    value.transpose().map_err(unreadable)
+    let Some(value) = headers.get(name) else {
+        return Ok(None);
+    };
+    // A tab passes for visible there.
+    let visible = value.to_str().ok().filter(|text| !text.contains('\t'));
+    visible.map(Some).ok_or_else(|| {
+        let message = format!(
+            "the {name} header holds something else than visible ASCII characters and spaces"
+        );
+        ApiProblem::bad_request(message)
+    })
 }
 
 fn whole_number(what: &str, text: &str) -> Result<u64, ApiProblem> {

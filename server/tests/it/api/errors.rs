@@ -132,6 +132,8 @@ async fn bad_requests_are_refused_in_one_shape() {
         ),
         (code().header("Idempotency-Key", ""), 400),
         (code().header("Idempotency-Key", "k".repeat(256)), 400),
+        (code().header("Idempotency-Key", "k\tl"), 400),
+        (code().header("Idempotency-Key", "k\u{fc}"), 400),
         (get("/code"), 405),
         (server.post("/v1/runs/{run}", &json!({})), 405),
         (get("/"), 404),

@@ -29,8 +29,13 @@ impl Watch {
         let (over, names) = (Arc::clone(&is_over), Arc::clone(&seen));
         let thread = std::thread::spawn(move || {
             let mut looked = HashSet::new();
-            let own = std::fs::read(format!("/proc/{root}/cmdline")).unwrap();
+            let mut own = Vec::new();
             while !over.load(Ordering::Relaxed) {
+                // One that has just been started has none for a moment.
+                if own.is_empty() {
+                    own = std::fs::read(format!("/proc/{root}/cmdline")).unwrap();
+                    continue;
+                }
                 for (process, program) in descendants(root) {
                     names.lock().unwrap().insert(program.clone());
                     if let Some(what) = look(process, &own, &needle, &mut looked) {
