@@ -162,8 +162,8 @@ struct Commit {
     /// Who has part in each commit, as `Name <mail>`.
     co_authors: Option<Vec<String>>,
     /// Whether the code host makes the commits itself, through its API, and so marks them as verified: off
-    /// (default), when_possible (the others are pushed, and the run says so) or always (the others are not). Their
-    /// author is then the account of the token; name and email do not apply.
+    /// (default), when_possible (the others are pushed, and the run says so) or always (the others are not, and
+    /// `moved_base` is not merge). Their author is then the account of the token; name and email do not apply.
     verified: Option<Verified>,
 }
 

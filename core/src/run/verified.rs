@@ -112,10 +112,42 @@ impl Run<'_> {
         match made.map_err(later_if_it_passes)? {
             Ok(pushed) => Ok(pushed),
             Err(mismatch) if self.must_be_verified() => {
-                Err(not_as_checked(push, &commit, &mismatch))
+                Err(self.give_up_made(push, commit, &mismatch).await)
             }
             Err(mismatch) => self.push_over(push, commit, &mismatch).await,
         }
+    }
+
+    /// Removes the branch with a commit of the host that is not what was checked, if the branch is the run's own.
+    async fn give_up_made(&self, push: Push<'_>, commit: String, mismatch: &str) -> Halt {
+        let url = &push.to.unwrap_or(&push.base.repository).url;
+        let branch = push.branch;
+        let why = format!(
+            "`{url}` has made commit {commit} of the change through its API, but not of what was checked: {mismatch}"
+        );
+        let begun_at = [push.begun_at, &[commit]].concat();
+        let with_it = Push {
+            begun_at: &begun_at,
+            ..push
+        };
+        let left = match push.grows {
+            true => format!(
+                "It is left on branch `{branch}`, and so in the pull request that this has: take it off there"
+            ),
+            false => match self
+                .try_again(|| self.parts.source.take_back(with_it))
+                .await
+            {
+                Ok(()) => format!("Branch `{branch}` is removed, and nothing is proposed"),
+                Err(error) => format!(
+                    "It is left on branch `{branch}`, which could not be removed, and not proposed: {error}"
+                ),
+            },
+        };
+        let message = format!(
+            "{why}. {left}. The work is kept as a patch; write `verified = \"off\"` in [commit] to have changes pushed"
+        );
+        Halt::Failed(FailureKind::Push, message)
     }
 
     /// Pushes over a commit of the host that is not what was checked, and over nothing of others.
@@ -172,9 +204,7 @@ impl Run<'_> {
             return ended;
         }
         let ended = match ended {
-            Err(Halt::Later(later)) => {
-                Err(self.may_wait(later).map_or_else(|halt| halt, Halt::Later))
-            }
+            Err(Halt::Later(later)) => Err(self.wait_or_end(later)),
             ended => ended,
         };
         let goes_on = matches!(ended, Err(Halt::Later(_) | Halt::HandedOver));
@@ -245,17 +275,6 @@ impl Run<'_> {
             }),
         }
     }
-}
-
-fn not_as_checked(push: Push<'_>, commit: &str, mismatch: &str) -> Halt {
-    let url = &push.to.unwrap_or(&push.base.repository).url;
-    let message = format!(
-        "`{url}` has made commit {commit} of the change through its API, but not of what was checked: {mismatch}. It \
-         is left on branch `{}` and not proposed, and the work is kept as a patch; write `verified = \"off\"` in \
-         [commit] to have changes pushed",
-        push.branch
-    );
-    Halt::Failed(FailureKind::Push, message)
 }
 
 fn not_pushed(why: &str) -> String {

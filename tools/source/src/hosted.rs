@@ -72,6 +72,7 @@ pub(crate) async fn begin(source: &GitSource, push: Push<'_>) -> Result<Tip, Sou
     };
     match push::send(source, &remote, &push, &parent, &expected).await? {
         None => Ok(Tip::At(parent)),
+        Some(Tip::At(commit)) if commit != parent => Err(push::moves(&remote, &push)),
         Some(found) => Ok(found),
     }
 }
@@ -112,17 +113,8 @@ pub(crate) async fn take_back(source: &GitSource, push: Push<'_>) -> Result<(), 
     match push::send(source, &remote, &push, "", &expected).await? {
         None | Some(Tip::Absent) => Ok(()),
         Some(Tip::Ours(pushed)) => Err(has_the_work(&pushed)),
-        Some(Tip::At(_)) => Err(moves(&push)),
+        Some(Tip::At(_)) => Err(push::moves(&remote, &push)),
     }
-}
-
-/// It was made anew between question and push.
-fn moves(push: &Push<'_>) -> SourceError {
-    let message = format!(
-        "branch `{}` was moved while it was to be removed; try again",
-        push.branch
-    );
-    SourceError::new(FailureKind::Push, message).passing(true)
 }
 
 fn has_the_work(pushed: &Pushed) -> SourceError {

@@ -77,8 +77,8 @@ pub(crate) async fn send(
         let found = look(source, remote, push).await?;
         let is_other = match found {
             Tip::Ours(_) => true,
-            Tip::At(_) => expected.is_empty(),
-            Tip::Absent => is_removal,
+            Tip::At(ref commit) => commit != expected,
+            Tip::Absent => is_removal || !expected.is_empty(),
         };
         if is_other {
             return Ok(Some(found));
@@ -194,10 +194,10 @@ pub(crate) fn not_there(url: &str, push: &Push<'_>) -> SourceError {
     SourceError::new(FailureKind::Push, message)
 }
 
-/// The branch came between question and push.
-fn moves(remote: &Remote<'_>, push: &Push<'_>) -> SourceError {
+/// The branch came, went or moved between question and push.
+pub(crate) fn moves(remote: &Remote<'_>, push: &Push<'_>) -> SourceError {
     let message = format!(
-        "branch `{}` of `{}` was made while it was to be made; try again",
+        "branch `{}` of `{}` was changed by somebody at the same moment; try again",
         push.branch, remote.url
     );
     SourceError::new(FailureKind::Push, message).passing(true)

@@ -180,7 +180,7 @@ fn borrowed(data_dir: &Path) -> Vec<PathBuf> {
 }
 
 /// Out of sight at once, then piece by piece.
-fn remove(data_dir: &Path, mirror: &Path) -> std::io::Result<()> {
+pub(crate) fn remove(data_dir: &Path, mirror: &Path) -> std::io::Result<()> {
     let trash = data_dir.join("trash");
     std::fs::create_dir_all(&trash)?;
     let aside = tempfile::Builder::new()

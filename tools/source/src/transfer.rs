@@ -216,7 +216,7 @@ impl Transfer<'_> {
         match &output {
             // While the lock is held, this one is not among those that go.
             Ok(output) if output.success => shelf::tidy_up(self.source).await,
-            _ if is_fresh => drop(std::fs::remove_dir_all(self.mirror)),
+            _ if is_fresh => drop(shelf::remove(&self.source.config().data_dir, self.mirror)),
             _ => tidy(self.mirror),
         }
         output

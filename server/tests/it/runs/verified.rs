@@ -111,6 +111,17 @@ async fn it_makes_it_in_a_fork() {
     assert_eq!(committed.trim(), COMMITTER);
 }
 
+/// What the host has made is fetched into a repository that lacks the history, or the files.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_makes_it_for_a_clone_that_is_not_full() {
+    for way in ["shallow", "blobless"] {
+        let clone = format!("[repositories]\nHOSTS_HERE\nclone = \"{way}\"\n");
+        let office = Office::with_github(GREET, &format!("{ALWAYS}{CHECKS}{clone}")).await;
+        office.run("pull request").await;
+        is_proposed_once(&office);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_whose_answer_is_lost_is_found() {
     let office = Office::with_github(GREET, ALWAYS).await;
@@ -165,6 +176,7 @@ async fn what_was_not_checked_is_not_proposed() {
     let run = office.start(json!({})).await;
     let told = is_kept(&office, &run, "failed(push)").await;
     assert!(told.contains("not of what was checked"), "{told}");
+    assert_eq!(office.branches(), [""; 0], "it is removed");
 
     let office = Office::with_github(GREET, WHEN_POSSIBLE).await;
     office.github().commits.act(Act::MakeAnother);
