@@ -32,6 +32,8 @@ struct Known {
     asked: BTreeSet<u64>,
     /// From when on there may be something left to ask for; `None` before the first look.
     since: Option<SystemTime>,
+    /// Whether the last look did not reach back so far.
+    is_cut: bool,
 }
 
 impl Missed {
@@ -63,7 +65,7 @@ impl Missed {
             let deliveries = compose::missed_deliveries(row, self.accounts.clone());
             match look_at(deliveries, known).await {
                 Ok(None) => {}
-                Ok(Some(asked)) => tell(name, asked),
+                Ok(Some(asked)) => known.tell(name, asked),
                 Err(reason) => {
                     tracing::warn!(row = name, reason, "missed deliveries are not looked for");
                 }
@@ -85,6 +87,21 @@ impl Known {
             self.since = Some(before(began, OVERLAP));
         }
     }
+
+    /// Says what was asked for, and once that the list has become too long.
+    fn tell(&mut self, row: &str, asked: Asked) {
+        if asked.count > 0 {
+            tracing::info!(row, count = asked.count, "missed deliveries are sent again");
+        }
+        let was_cut = std::mem::replace(&mut self.is_cut, !asked.reaches_back);
+        if self.is_cut && !was_cut {
+            tracing::warn!(
+                row,
+                "GitHub lists more deliveries than are read in one look, so older ones that were missed are not asked \
+                 for: send them again in the settings of the App, where they are wanted"
+            );
+        }
+    }
 }
 
 /// Says what was asked for; `None` where the row is no App.
@@ -101,19 +118,6 @@ async fn look_at(
     let asked = asked.map_err(|error| error.to_string())?;
     known.has_looked(now, asked);
     Ok(Some(asked))
-}
-
-fn tell(row: &str, asked: Asked) {
-    if asked.count > 0 {
-        tracing::info!(row, count = asked.count, "missed deliveries are sent again");
-    }
-    if !asked.reaches_back {
-        tracing::warn!(
-            row,
-            "GitHub lists more deliveries than are read in one look, so older ones that were missed are not asked \
-             for: send them again in the settings of the App, where they are wanted"
-        );
-    }
 }
 
 fn before(now: SystemTime, back: Duration) -> SystemTime {
