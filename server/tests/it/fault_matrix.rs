@@ -8,6 +8,7 @@
 mod case;
 mod fault;
 mod github;
+mod graphql;
 mod ground;
 mod http;
 mod openapi;
@@ -71,6 +72,16 @@ async fn asking_to_push() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pushing() {
     holds(Stage::Push).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn having_the_commit_made() {
+    holds(Stage::Commit).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn having_the_commit_made_or_pushing_it() {
+    holds(Stage::CommitOrPush).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

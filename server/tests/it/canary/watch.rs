@@ -34,6 +34,7 @@ impl Watch {
                 // One that has just been started has none for a moment.
                 if own.is_empty() {
                     own = std::fs::read(format!("/proc/{root}/cmdline")).unwrap();
+                    std::thread::sleep(PAUSE);
                     continue;
                 }
                 for (process, program) in descendants(root) {

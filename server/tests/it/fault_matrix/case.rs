@@ -13,6 +13,7 @@ use super::server::LABEL;
 use super::stage::Stage;
 use crate::peers::emulate::REVIEWER;
 use crate::peers::forge::git;
+use crate::runs::follow_ups::commits::COMMITTER;
 
 /// How long a run may wait in all: a limit that never ends is not waited for.
 const MAX_PARKED_MINUTES: f64 = 0.1;
@@ -38,6 +39,8 @@ pub(super) struct Played {
     /// How many pull requests there are.
     pub(super) pull_requests: usize,
     pub(super) branches: usize,
+    /// Whether a branch has a commit that GitHub has made.
+    pub(super) is_verified: bool,
     /// Whether the model has made its change.
     pub(super) has_work: bool,
     /// Whether there is a patch that makes the change.
@@ -113,6 +116,7 @@ impl Case {
             assert_eq!(branches_in(other).await, [""; 0], "{frames:#?}");
         }
         let branches = branches_in(holder).await;
+        let mut is_verified = false;
         let word = match (course.began_on.is_some(), outcome.as_str()) {
             (true, "pull request") => "hey",
             _ => "hi",
@@ -120,6 +124,8 @@ impl Case {
         for branch in &branches {
             let greeting = git(holder, &["show", &format!("{branch}:greeting.txt")]).await;
             assert_eq!(greeting, word, "{frames:#?}");
+            let committer = ["log", "-1", "--format=%cn <%ce>", branch];
+            is_verified |= git(holder, &committer).await == COMMITTER;
         }
         Played {
             number: self.number,
@@ -128,6 +134,7 @@ impl Case {
             has_waited: frames.iter().any(is_waiting),
             pull_requests: pulls.len(),
             branches: branches.len(),
+            is_verified,
             has_work: frames.iter().any(|frame| frame["type"] == "Tool: Edit"),
             has_patch: makes_the_change(behind, patch.as_deref(), course.began_on.as_deref()).await,
             has_labels: pulls.iter().any(|pull| pull["labels"][0]["name"] == LABEL),
@@ -220,6 +227,14 @@ impl Played {
             (
                 "what can be done without has cost the pull request",
                 plan.stage == Stage::Rules && !is_proposed,
+            ),
+            (
+                "somebody else than GitHub has made the commit",
+                plan.stage == Stage::Commit && self.branches > 0 && !self.is_verified,
+            ),
+            (
+                "what passes has cost the verification",
+                plan.stage.verified().is_some() && self.passed() && !self.is_verified,
             ),
             (
                 "labels and people have cost the pull request",

@@ -18,6 +18,8 @@ pub(super) struct Fault {
     passes: bool,
     /// Whether only the API fails so.
     is_of_the_api: bool,
+    /// Whether only GraphQL does.
+    is_of_graphql: bool,
 }
 
 /// What is answered instead.
@@ -41,6 +43,8 @@ pub(super) enum Body {
     Message(&'static str),
     /// A validation that failed: resource, field, code, message.
     Invalid(&'static str, &'static str, &'static str, &'static str),
+    /// What GraphQL says of a mutation that is not done: type, message.
+    NotDone(&'static str, &'static str),
 }
 
 /// When a request fails.
@@ -76,19 +80,15 @@ const RESET: &str = "RESET";
 
 const fn permanent(name: &'static str, answer: Answer) -> Fault {
     Fault {
-        name,
-        answer,
         passes: false,
-        is_of_the_api: true,
+        ..limit(name, answer)
     }
 }
 
 const fn of_both(name: &'static str, answer: Answer) -> Fault {
     Fault {
-        name,
-        answer,
-        passes: true,
         is_of_the_api: false,
+        ..limit(name, answer)
     }
 }
 
@@ -98,6 +98,7 @@ const fn limit(name: &'static str, answer: Answer) -> Fault {
         answer,
         passes: true,
         is_of_the_api: true,
+        is_of_graphql: false,
     }
 }
 
@@ -207,6 +208,35 @@ const FAULTS: &[Fault] = &[
         ),
     ),
     permanent("422 other", invalid("title", "missing_field", "")),
+    Fault {
+        is_of_graphql: true,
+        ..limit(
+            "200 limit",
+            Answer::Status(
+                200,
+                &[
+                    ("x-ratelimit-limit", "5000"),
+                    ("x-ratelimit-remaining", "0"),
+                    ("x-ratelimit-reset", RESET),
+                ],
+                Body::NotDone("RATE_LIMITED", PRIMARY),
+            ),
+        )
+    },
+    Fault {
+        is_of_graphql: true,
+        ..permanent(
+            "200 right",
+            Answer::Status(
+                200,
+                &[],
+                Body::NotDone(
+                    "FORBIDDEN",
+                    "Resource not accessible by personal access token",
+                ),
+            ),
+        )
+    },
     of_both("500", status(500, "Server Error")),
     of_both("502", status(502, "Server Error")),
     of_both(
@@ -232,6 +262,8 @@ const CLASSES: &[&str] = &[
     "401",
     "403 right",
     "403 secondary, Retry-After",
+    "200 limit",
+    "200 right",
     "404",
     "422 other",
     "429, Retry-After",
@@ -265,6 +297,8 @@ impl Fault {
     pub(super) fn of(stage: Stage) -> impl Iterator<Item = &'static Self> {
         let faults = FAULTS.iter();
         let faults = faults.filter(move |fault| !stage.is_of_git() || !fault.is_of_the_api);
+        let is_graphql = stage.verified().is_some();
+        let faults = faults.filter(move |fault| is_graphql || !fault.is_of_graphql);
         let is_whole = !stage.is_played_by_classes();
         faults.filter(move |fault| is_whole || CLASSES.contains(&fault.name))
     }
@@ -376,6 +410,10 @@ impl Body {
                 }
                 json!({"message": "Validation Failed", "errors": [error], "documentation_url": DOCS})
             }
+            Self::NotDone(kind, message) => json!({
+                "data": {"createCommitOnBranch": null},
+                "errors": [{"type": kind, "path": ["createCommitOnBranch"], "message": message}],
+            }),
         }
     }
 }

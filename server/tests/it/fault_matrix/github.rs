@@ -3,6 +3,7 @@
 //! - a pull request needs branches that are there and differ, and a branch has one that is open at most;
 //! - an account has one fork of a repository, and is answered with that one when it asks for another;
 //! - a fork names what it was forked from;
+//! - it makes a commit of files that it is sent;
 //! - a pull request can be assigned to people, as an issue can, and its record is empty;
 //! - and, for the stages that are about that, the App's tokens have run out when they are needed once more.
 
@@ -11,11 +12,13 @@ use std::sync::Mutex;
 use serde_json::{Value, json};
 
 use super::fault::Body;
+use super::ground::tell;
 use super::http::{Answer, Request};
 use super::proxy::Behind;
 use crate::peers::emulate::{ROBOT, ROBOT_TOKEN, TOKEN};
 use crate::peers::forge::git;
 use crate::peers::rest;
+use crate::runs::follow_ups::commits::commit_asked_for;
 
 /// A time that is over.
 const LONG_AGO: &str = "2020-01-01T00:00:00Z";
@@ -66,6 +69,7 @@ impl Github {
             ("POST", ["repos", _, _, "issues", number, "assignees"]) => {
                 self.assign(request, number).await
             }
+            ("POST", ["graphql"]) => self.commit(request).await,
             ("GET", ["repos", _, _, "issues", _, "events"]) => Answer::of_json(200, &json!([])),
             ("POST", ["app", "installations", _, "access_tokens"]) => {
                 self.token(self.ask(request).await)
@@ -150,6 +154,21 @@ impl Github {
         let route = format!("/repos/{}/pulls/{number}", self.behind.repository);
         let pull = self.get(&route).await.unwrap_or_default();
         Answer::of_json(201, &issue_of(&pull, &assignees))
+    }
+
+    async fn commit(&self, request: &Request) -> Answer {
+        if request.header("authorization") != Some(&format!("Bearer {TOKEN}")) {
+            return Answer::of_json(401, &Body::Message("Bad credentials").json());
+        }
+        let bare = &self.behind.bare;
+        let remotes = bare.ancestors().nth(2).unwrap();
+        let asked = request.json();
+        let branch = asked["variables"]["input"]["branch"]["branchName"].clone();
+        let said = commit_asked_for(remotes, asked);
+        if said["data"]["createCommitOnBranch"].is_object() {
+            tell(bare, text(&branch)).await;
+        }
+        Answer::of_json(200, &said)
     }
 
     fn token(&self, answer: Answer) -> Answer {

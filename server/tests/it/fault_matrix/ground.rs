@@ -6,6 +6,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use super::proxy::Behind;
@@ -50,19 +51,7 @@ impl Ground {
     /// What is behind the proxy of a case, whose first commit the emulator knows from now on.
     pub(super) async fn behind(&self, repository: &str) -> Behind {
         let bare = bare_of(self.root.path(), OWNER, repository);
-        let tip = git(&bare, &["rev-parse", "main"]).await;
-        let mut hook = Command::new(bare.join("hooks/post-receive"))
-            .current_dir(&bare)
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let pushed = format!("{} {tip} refs/heads/main\n", "0".repeat(40));
-        let mut stdin = hook.stdin.take().unwrap();
-        tokio::io::AsyncWriteExt::write_all(&mut stdin, pushed.as_bytes())
-            .await
-            .unwrap();
-        drop(stdin);
-        assert!(hook.wait().await.unwrap().success());
+        tell(&bare, "main").await;
         Behind {
             api: self.api.url().trim_start_matches("http://").to_owned(),
             git: self.git.host(),
@@ -123,6 +112,21 @@ impl Ground {
 
 fn bare_of(root: &Path, owner: &str, repository: &str) -> PathBuf {
     root.join(owner).join(format!("{repository}.git"))
+}
+
+/// Tells the emulator where a branch is that nobody has pushed.
+pub(super) async fn tell(bare: &Path, branch: &str) {
+    let tip = git(bare, &["rev-parse", branch]).await;
+    let mut hook = Command::new(bare.join("hooks/post-receive"))
+        .current_dir(bare)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pushed = format!("{} {tip} refs/heads/{branch}\n", "0".repeat(40));
+    let mut stdin = hook.stdin.take().unwrap();
+    stdin.write_all(pushed.as_bytes()).await.unwrap();
+    drop(stdin);
+    assert!(hook.wait().await.unwrap().success());
 }
 
 /// A bare repository to copy.

@@ -7,6 +7,9 @@ use tokio::net::TcpStream;
 /// Where the API is, below the proxy's address.
 pub(super) const API: &str = "/api/v3";
 
+/// Where GraphQL is, beside it.
+const GRAPHQL: &str = "/api/graphql";
+
 /// Headers that belong to one connection, or are written anew.
 const OF_A_CONNECTION: &[&str] = &[
     "connection",
@@ -97,7 +100,16 @@ impl Request {
 
     /// The path below the API, if it is one of the API.
     pub(super) fn api_route(&self) -> Option<&str> {
-        self.path.strip_prefix(API)
+        match self.path.as_str() {
+            GRAPHQL => Some("/graphql"),
+            path => path.strip_prefix(API),
+        }
+    }
+
+    /// A header's value, by its name in lower case.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
     }
 
     /// Whether git asks for objects.

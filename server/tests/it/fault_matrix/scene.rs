@@ -50,6 +50,9 @@ impl Scene {
             ground.label(repository, LABEL).await;
             desk = desk.with_details();
         }
+        if let Some(verified) = stage.verified() {
+            desk = desk.with_verified_commits(verified);
+        }
         Self {
             behind,
             proxy,

@@ -86,6 +86,12 @@ impl Desk {
         self
     }
 
+    /// With commits that GitHub makes.
+    pub(super) fn with_verified_commits(mut self, verified: &str) -> Self {
+        self.more = format!("[commit]\nverified = \"{verified}\"\n");
+        self
+    }
+
     /// With the runs in a database.
     pub(super) fn on(mut self, database: String) -> Self {
         self.variables.push(("DATABASE_URL".to_owned(), database));

@@ -36,6 +36,10 @@ pub(super) enum Stage {
     Push,
     /// The push to a fork.
     ForkPush,
+    /// The commit that GitHub makes, and nobody else may.
+    Commit,
+    /// The commit that GitHub makes, or else we do.
+    CommitOrPush,
     /// Whether the pull request is there already.
     PullLook,
     PullCreate,
@@ -88,6 +92,7 @@ impl Stage {
             | (Self::PullLook, "GET", ["repos", _, _, "pulls"])
             | (Self::PullCreate | Self::ForkPropose, "POST", ["repos", _, _, "pulls"])
             | (Self::PullUpdate, "PATCH", ["repos", _, _, "pulls", _])
+            | (Self::Commit | Self::CommitOrPush, "POST", ["graphql"])
             | (Self::LabelLook, "GET", ["repos", _, _, "labels", _])
             | (Self::Label, "POST", ["repos", _, _, "issues", _, "labels"])
             | (Self::People, "POST", ["repos", _, _, "issues", _, "assignees"])
@@ -142,6 +147,8 @@ impl Stage {
             Self::PushLook => "push, looking",
             Self::PushAsk => "push, asking",
             Self::Push => "push",
+            Self::Commit => "commit, made by the host",
+            Self::CommitOrPush => "commit, made by the host if it can",
             Self::PullLook => "pull request, looking",
             Self::PullCreate => "pull request, creating",
             Self::PullUpdate => "pull request, updating",
@@ -175,7 +182,7 @@ impl Stage {
             || self.has_details()
             || self.is_resumed()
             || self.is_renewed()
-            || matches!(self, Self::FollowLook | Self::Rules)
+            || matches!(self, Self::CommitOrPush | Self::FollowLook | Self::Rules)
     }
 
     /// Whether the request has an effect, so that its answer can be lost after it.
@@ -186,6 +193,8 @@ impl Stage {
                 | Self::ForkMake
                 | Self::Push
                 | Self::ForkPush
+                | Self::Commit
+                | Self::CommitOrPush
                 | Self::PullCreate
                 | Self::PullUpdate
                 | Self::ForkPropose
@@ -196,7 +205,10 @@ impl Stage {
 
     /// Whether the API is asked for work that is done, so that an outage of it is waited for.
     pub(super) fn may_wait_for_the_api(self) -> bool {
-        matches!(self, Self::PullLook | Self::PullCreate | Self::PullUpdate)
+        matches!(
+            self,
+            Self::Commit | Self::PullLook | Self::PullCreate | Self::PullUpdate
+        )
     }
 
     /// Whether git is asked for work that is done, so that an outage of it is waited for.
@@ -220,6 +232,15 @@ impl Stage {
             self,
             Self::ForkLook | Self::ForkMake | Self::ForkWait | Self::ForkPush | Self::ForkPropose
         )
+    }
+
+    /// Whether GitHub makes the commit, as the configuration has it.
+    pub(super) fn verified(self) -> Option<&'static str> {
+        match self {
+            Self::Commit => Some("always"),
+            Self::CommitOrPush => Some("when_possible"),
+            _ => None,
+        }
     }
 
     /// Whether the pull request gets labels and people.

@@ -65,6 +65,7 @@ fn kept(played: &Played) -> String {
     let kinds = [
         ("patch", played.has_patch),
         ("branch", played.branches > 0),
+        ("verified commit", played.is_verified),
         ("pull request", played.pull_requests > 0),
         ("label", played.has_labels),
         ("people", played.has_people),

@@ -34,14 +34,20 @@ impl Peers {
     /// Finds the peers, or says that `what` is skipped. With `PULLWRIGHT_REQUIRE_PEERS=1` a test
     /// without peers fails instead.
     pub(crate) fn find(what: &str) -> Option<Self> {
+        Self::find_with(what, "node_modules/node/bin/node")
+    }
+
+    /// The same for a test that needs this file of theirs.
+    pub(crate) fn find_with(what: &str, file: &str) -> Option<Self> {
         let reason = match std::env::var_os("PULLWRIGHT_PEERS") {
             None => "PULLWRIGHT_PEERS is not set".to_owned(),
             Some(root) => {
-                let modules = Path::new(&root).join("node_modules");
-                if modules.join("node/bin/node").is_file() {
+                let root = Path::new(&root);
+                if root.join(file).is_file() {
+                    let modules = root.join("node_modules");
                     return Some(Self { modules });
                 }
-                format!("PULLWRIGHT_PEERS={} holds no peers", root.display())
+                format!("PULLWRIGHT_PEERS={} has no {file}", root.display())
             }
         };
         let remedy = "run .ci/peers/install and set PULLWRIGHT_PEERS to its folder";

@@ -158,6 +158,21 @@ struct Deletion {
     path: String,
 }
 
+impl Query {
+    fn assert_is_the_mutation(&self) {
+        let mutation = "mutation($input: CreateCommitOnBranchInput!)";
+        assert!(self.query.starts_with(mutation), "{}", self.query);
+    }
+}
+
+/// Makes the commit that a request's body asks for, in one of the bare repositories below this folder, and says what
+/// GitHub does.
+pub(crate) fn commit_asked_for(remotes: &Path, body: Value) -> Value {
+    let query: Query = serde_json::from_value(body).expect("the mutation");
+    query.assert_is_the_mutation();
+    do_it(remotes, query.variables.input, None)
+}
+
 async fn answer(
     State(shared): State<Shared>,
     headers: HeaderMap,
@@ -168,13 +183,7 @@ async fn answer(
         let bad = json!({ "message": "Bad credentials" });
         return (StatusCode::UNAUTHORIZED, Json(bad)).into_response();
     }
-    assert!(
-        query
-            .query
-            .starts_with("mutation($input: CreateCommitOnBranchInput!)"),
-        "{}",
-        query.query
-    );
+    query.assert_is_the_mutation();
     let mut act = None;
     shared.send_modify(|known| {
         act = known.acts.pop_front();
