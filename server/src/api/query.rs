@@ -11,6 +11,9 @@ use super::forge_token::misplaced;
 /// The longest idempotency key, in bytes: it is kept with the run.
 pub(super) const MAX_KEY_BYTES: usize = 255;
 
+/// The most digits of an event's number. No log has so many events.
+pub(super) const MAX_EVENT_DIGITS: usize = 18;
+
 /// The parameters of one request, checked against those that the route knows.
 pub(super) struct Query(Vec<(String, String)>);
 
@@ -72,6 +75,9 @@ impl Query {
 pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, ApiProblem> {
     match text(headers, "Last-Event-ID")? {
         None | Some("") => Ok(None),
+        Some(id) if id.len() > MAX_EVENT_DIGITS => Err(ApiProblem::bad_request(format!(
+            "the Last-Event-ID header has more than {MAX_EVENT_DIGITS} digits"
+        ))),
         Some(id) => whole_number("the Last-Event-ID header", id).map(Some),
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::forge_token::FORGE_TOKEN;
 use crate::api::lists::{MAX_PAGE_ENTRIES, MAX_PAGE_RUNS, PAGE_ENTRIES, PAGE_RUNS};
-use crate::api::query::MAX_KEY_BYTES;
+use crate::api::query::{MAX_EVENT_DIGITS, MAX_KEY_BYTES};
 use crate::api::streams::{MAX_PAGE_EVENTS, PAGE_EVENTS};
 use crate::problem::PROBLEM_TYPE;
 
@@ -58,7 +58,10 @@ pub(super) fn parameters() -> BTreeMap<&'static str, Value> {
     let number = json!({ "type": "integer", "minimum": 0, "maximum": i64::MAX });
     let text = json!({ "type": "string" });
     // A browser that has seen no event says so by an empty one.
-    let number_or_none = json!({ "type": "string", "pattern": "^[0-9]{0,18}$" });
+    let number_or_none = json!({
+        "type": "string",
+        "pattern": format!("^[0-9]{{0,{MAX_EVENT_DIGITS}}}$"),
+    });
     let cursor = json!({ "type": "string", "minLength": 1 });
     let key = json!({
         "type": "string",

@@ -159,6 +159,10 @@ async fn bad_requests_are_refused_in_one_shape() {
             get("/v1/runs/{run}/stream").header("Last-Event-ID", "99"),
             400,
         ),
+        (
+            get("/v1/runs/{run}/stream").header("Last-Event-ID", "0".repeat(19)),
+            400,
+        ),
     ];
     for (request, status) in table {
         let shown = format!("{request:?}");
