@@ -617,8 +617,7 @@ struct GithubWebhook {
     /// How often a failed check on one of its own pull requests is repaired without a word from people. Default 2.
     repair_attempts: Option<u32>,
     /// Whether deliveries of the App's own webhook that have not arrived are asked for again, where the forge works as
-    /// a GitHub App.
-    /// Default true.
+    /// a GitHub App. Default true.
     redeliver: Option<bool>,
     /// The repositories, as HOST/OWNER/NAME with *. Default: all that the server takes.
     repositories: Option<Vec<String>>,

@@ -34,10 +34,12 @@ impl Watch {
                 // One that has just been started has none for a moment.
                 if own.is_empty() {
                     own = std::fs::read(format!("/proc/{root}/cmdline")).unwrap();
-                    std::thread::sleep(PAUSE);
-                    continue;
                 }
-                for (process, program) in descendants(root) {
+                let known = match own.is_empty() {
+                    true => Vec::new(),
+                    false => descendants(root),
+                };
+                for (process, program) in known {
                     names.lock().unwrap().insert(program.clone());
                     if let Some(what) = look(process, &own, &needle, &mut looked) {
                         sender.send_modify(|found| {

@@ -19,6 +19,9 @@ const DESCRIPTION: &str = "openapi/api.github.com.json";
 /// Bodies of rules, as the tests of the preflight have them.
 const RULES: &str = include_str!("../../../../tools/github/tests/it/rules.json");
 
+/// A missed delivery, as the tests of those have it.
+const DELIVERY: &str = include_str!("../../../../tools/github/tests/it/app/delivery.json");
+
 /// A request and its answer, as the check reads them.
 #[derive(Clone, Debug)]
 pub(super) struct Exchange(Value);
@@ -55,6 +58,7 @@ async fn requests_and_answers_are_as_github_describes_them() {
     }
     exchanges.extend(refusals());
     exchanges.extend(rules());
+    exchanges.extend(deliveries());
     let said = check(&peers, &description, &exchanges).await;
     let (deviations, held) = said.trim_end().rsplit_once('\n').unwrap_or(("", &said));
     assert!(held.trim().parse::<usize>().unwrap() > 20, "{said}");
@@ -110,6 +114,21 @@ fn rules() -> Vec<Value> {
             &bodies["rules"],
         ),
         read("/rulesets/42", "", &bodies["ruleset"]),
+    ]
+}
+
+/// The list of missed deliveries, and what is asked for again.
+fn deliveries() -> [Value; 2] {
+    let delivery: Value = serde_json::from_str(DELIVERY).unwrap();
+    [
+        json!({
+            "method": "get", "path": "/app/hook/deliveries", "query": "per_page=100&cursor=v1_1",
+            "asked": null, "status": 200, "answered": [delivery],
+        }),
+        json!({
+            "method": "post", "path": "/app/hook/deliveries/1/attempts", "query": "", "asked": null,
+            "status": 202, "answered": {},
+        }),
     ]
 }
 

@@ -189,6 +189,30 @@ async fn what_was_not_checked_is_not_proposed() {
     assert_eq!(office.greeting(&branch), "hi");
 }
 
+/// The branch is that of an open pull request, so it is not removed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_checked_is_told_where_it_is_proposed() {
+    let script = format!(
+        r#"{GREET}
+[[replies]]
+steps = [{{ tool_call = {{ name = "edit", arguments = {{ path = "src/greeting.txt", old_str = "hi", new_str = "hi hi" }} }} }}]
+[[replies]]
+steps = [{{ text = "Greet twice" }}]
+"#
+    );
+    let office = Office::with_github(&script, ALWAYS).await;
+    let run = office.run("pull request").await;
+    office.github().commits.act(Act::MakeAnother);
+    let next = office.follow(&run, "twice", "failed(push)").await;
+    let branch = office.branch();
+    assert_eq!(office.commits(&branch).len(), 2);
+    assert_eq!(office.github().pulls().len(), 1);
+    let told = office.ends(&next, "failed(push)").await;
+    assert!(told.contains("take it off there"), "{told}");
+    let patch = office.pullwright(&["runs", "patch", &next]);
+    assert!(String::from_utf8_lossy(&patch.stdout).contains("+hi hi"));
+}
+
 /// Nothing is pushed in the place of what somebody has done to the branch since, nor of what was right.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_somebody_does_to_the_hosts_commit_is_left_alone() {

@@ -15,6 +15,9 @@ use tokio::net::TcpListener;
 use super::{as_app, keys};
 use crate::client::config;
 
+/// An attempt, which the fault matrix holds against GitHub's description.
+const DELIVERY: &str = include_str!("delivery.json");
+
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// An App's list of deliveries.
@@ -120,12 +123,13 @@ impl State {
 /// An attempt so many minutes ago, as GitHub lists it.
 fn attempt(id: u64, minutes: u64, redelivery: bool, status_code: u16) -> Value {
     let ago = SystemTime::now() - Duration::from_secs(60 * minutes);
-    json!({
-        "id": id, "guid": format!("guid-{}", id % 100), "delivered_at": DateTime::<Utc>::from(ago),
-        "redelivery": redelivery, "duration": 0.03, "status": "x", "status_code": status_code,
-        "event": "issues", "action": "labeled", "installation_id": 99, "repository_id": 7,
-        "throttled_at": null,
-    })
+    let mut attempt: Value = serde_json::from_str(DELIVERY).unwrap();
+    attempt["id"] = json!(id);
+    attempt["guid"] = json!(format!("guid-{}", id % 100));
+    attempt["delivered_at"] = json!(DateTime::<Utc>::from(ago));
+    attempt["redelivery"] = json!(redelivery);
+    attempt["status_code"] = json!(status_code);
+    attempt
 }
 
 fn an_hour_ago() -> SystemTime {
